@@ -1,0 +1,63 @@
+"""What the doors share: flags from the config's fields, errors as one line, exit statuses."""
+
+import dataclasses
+import os
+import sys
+import typing
+from collections.abc import Callable, Sequence
+
+from absl import app, flags
+
+from dftk.config import Config, UserError
+
+FLAGS = flags.FLAGS
+
+
+def define_config_flags() -> None:
+    """Defines one flag per field of Config; a flag not given leaves the field to `resolve`."""
+    for field in dataclasses.fields(Config):
+        limits = field.metadata
+        text = f"{limits['help']} Default: {field.default}."
+        kind = typing.get_type_hints(Config)[field.name]
+        kind = next(k for k in (typing.get_args(kind) or (kind,)) if k is not type(None))
+        if limits["choices"]:
+            flags.DEFINE_enum(field.name, None, list(limits["choices"]), text)
+        elif kind is bool:
+            flags.DEFINE_bool(field.name, None, text)
+        elif kind is int:
+            flags.DEFINE_integer(field.name, None, text)
+        elif kind is float:
+            flags.DEFINE_float(field.name, None, text)
+        else:
+            flags.DEFINE_string(field.name, None, text)
+
+
+def given_config() -> dict[str, object]:
+    """The config flags that the user set, by name."""
+    names = [field.name for field in dataclasses.fields(Config)]
+    return {name: FLAGS[name].value for name in names if FLAGS[name].present}
+
+
+def run(main: Callable[[Sequence[str]], int | None]) -> None:
+    """Parses flags and runs `main`; exits 0, 2 for a usage error, 1 for another failure.
+
+    A UserError becomes one line on stderr.
+    """
+    # TensorFlow's own start-up notes would bury the program's lines; warnings stay.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+
+    def guarded(argv: Sequence[str]) -> int | None:
+        try:
+            return main(argv)
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return error.exit_status
+
+    def parse(argv: Sequence[str]) -> list[str]:
+        try:
+            return FLAGS(list(argv))
+        except flags.Error as error:
+            print(f"error: {error}; --help lists the flags", file=sys.stderr)
+            sys.exit(2)
+
+    app.run(guarded, flags_parser=parse)

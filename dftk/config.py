@@ -1,0 +1,167 @@
+"""One frozen, validated dataclass for a training run; no TensorFlow here.
+
+A flag exists for every field, with the field's help text. A recipe changes only the fields that
+differ; the sample brings the schedule that suits 400 small pictures; a flag on the command line
+wins over both.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+THRESHOLD = 0.5  # fake when the probability is at least this
+
+
+class UserError(Exception):
+    """Something the user can mend; its text is one line with the name, the value, the remedy."""
+
+    exit_status = 1
+
+
+class UsageError(UserError):
+    """A flag's value that no run could use."""
+
+    exit_status = 2
+
+
+def option(default: Any, text: str, *, low: float | None = None, choices: tuple = ()) -> Any:
+    """A dataclass field with its help text, smallest value and choices."""
+    metadata = {"help": text, "low": low, "choices": choices}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """All that decides what a training run computes. Fields are documented by their help text."""
+
+    dataset: str = option(
+        "rvf10k",
+        "rvf10k, rvf10k/CONFIG, sample (drawn pictures, no download), or the directory of a "
+        "dataset that `tfds build` wrote.",
+    )
+    data_dir: str | None = option(
+        None, "Where TFDS keeps datasets; ~/tensorflow_datasets if not given."
+    )
+    folds: int = option(5, "Number of folds the dataset was built with.", low=2)
+    max_examples: int | None = option(
+        None, "Use at most this many training images, spread evenly over the shards.", low=1
+    )
+    recipe: str = option(
+        "default",
+        "seed: the notebook's choices, faults included (images in [0, 1], a second phase that "
+        "never unfreezes the base); for its unstratified folds see tfds_rvf10k/README.md.",
+        choices=("default", "seed"),
+    )
+
+    model: str = option("xception", "The network.", choices=("xception",))
+    weights: str = option("imagenet", "Of the base: imagenet, none, or a Keras .weights.h5 file.")
+    image_size: int = option(
+        224, "Both sides, in pixels, of what the network sees; resized on the device.", low=32
+    )
+    scaling: str = option(
+        "symmetric",
+        "Pixel range that the base is fed: symmetric is [-1, 1], what Xception was trained on; "
+        "unit is [0, 1].",
+        choices=("symmetric", "unit"),
+    )
+    dropout: float = option(0.3, "Dropout rate after each dense layer of the head.", low=0.0)
+    l2: float = option(1e-4, "L2 penalty on the kernels of the head's dense layers.", low=0.0)
+    augment: bool = option(
+        True,
+        "Flip, brightness 0.2, contrast and saturation 0.8-1.2, hue 0.05, on the device.",
+    )
+
+    batch_size: int = option(32, "Global batch size, over all replicas.", low=1)
+    frozen_epochs: int = option(20, "Epochs of phase 1, the base frozen.", low=0)
+    frozen_lr: float = option(1e-3, "Learning rate of phase 1.", low=0.0)
+    frozen_stop: int = option(10, "Phase 1: epochs without a better val_loss before it ends.", low=1)
+    frozen_plateau: int = option(
+        4, "Phase 1: epochs without a better val_loss before the rate is halved.", low=1
+    )
+    finetune_epochs: int = option(30, "Epochs of phase 2, everything trained.", low=0)
+    finetune_lr: float = option(1e-5, "Learning rate of phase 2.", low=0.0)
+    finetune_stop: int = option(15, "Phase 2: as --frozen_stop.", low=1)
+    finetune_plateau: int = option(7, "Phase 2: as --frozen_plateau.", low=1)
+    finetune_base: bool = option(True, "Phase 2 trains the base; false only in recipe seed.")
+    lr_factor: float = option(0.5, "Factor of the learning rate on a plateau.", low=0.0)
+    min_lr: float = option(1e-7, "Floor of the learning rate.", low=0.0)
+    base_batchnorm: str = option(
+        "inference",
+        "In phase 2, BatchNorm of the base normalises with its stored statistics (inference), or "
+        "with the batch's, and updates them (update). Its scale and offset train either way.",
+        choices=("inference", "update"),
+    )
+    batchnorm_momentum: float = option(
+        0.99, "Momentum of the base's BatchNorm statistics when they update.", low=0.0
+    )
+
+    seed: int = option(42, "Of weights, order, augmentation and dropout.", low=0)
+    mixed_precision: bool = option(
+        False, "bfloat16 where the device has it, else float16 on a GPU; says which."
+    )
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value, limits = getattr(self, field.name), field.metadata
+            if limits["choices"] and value not in limits["choices"]:
+                raise UsageError(f"--{field.name}={value}: choose from {list(limits['choices'])}")
+            if limits["low"] is not None and value is not None and not value >= limits["low"]:
+                raise UsageError(f"--{field.name}={value}: must be at least {limits['low']}")
+        if not self.dropout < 1:
+            raise UsageError(f"--dropout={self.dropout}: must be below 1")
+        if not self.lr_factor < 1 or not self.batchnorm_momentum < 1:
+            raise UsageError("--lr_factor and --batchnorm_momentum must be below 1")
+        if self.frozen_epochs + self.finetune_epochs == 0:
+            raise UsageError("--frozen_epochs=0 --finetune_epochs=0: nothing to train")
+
+
+RECIPES: dict[str, dict[str, Any]] = {
+    "default": {},
+    "seed": {"scaling": "unit", "finetune_base": False},
+}
+
+# From scratch on 320 pictures of 64 pixels: small batches for more steps, the rate of training
+# from random weights, and BatchNorm statistics that settle within a hundred steps.
+SAMPLE: dict[str, Any] = {
+    "weights": "none",
+    "image_size": 64,
+    "batch_size": 16,
+    "frozen_epochs": 1,
+    "finetune_epochs": 3,
+    "finetune_lr": 1e-3,
+    "base_batchnorm": "update",
+    "batchnorm_momentum": 0.8,
+    "augment": False,
+}
+
+
+def resolve(given: Mapping[str, Any]) -> Config:
+    """Returns the config of a run: defaults, then recipe, then the sample's, then `given`.
+
+    Args:
+      given: what the user set, by field name.
+
+    Raises:
+      UsageError: a value out of range.
+    """
+    recipe = given.get("recipe", "default")
+    sample = SAMPLE if given.get("dataset") == "sample" else {}
+    return Config(**{**RECIPES.get(recipe, {}), **sample, **given})
+
+
+def parse_folds(text: str, folds: int) -> tuple[int, ...]:
+    """Reads `--fold`: "all", or fold indices with commas between.
+
+    Raises:
+      UsageError: not a number, or not one of the folds.
+    """
+    if text == "all":
+        return tuple(range(folds))
+    try:
+        chosen = tuple(sorted({int(part) for part in text.split(",")}))
+    except ValueError:
+        raise UsageError(f"--fold={text}: give all, or indices such as 0 or 0,2") from None
+    for fold in chosen:
+        if not 0 <= fold < folds:
+            raise UsageError(f"--fold={text}: there is no fold {fold}; folds are 0 to {folds - 1}")
+    return chosen

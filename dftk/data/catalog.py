@@ -1,0 +1,97 @@
+"""Finds a built dataset and tells which files hold which fold."""
+
+import dataclasses
+import hashlib
+from pathlib import Path
+
+import tensorflow_datasets as tfds
+
+import tfds_rvf10k  # noqa: F401  registers rvf10k
+from dftk.config import UsageError, UserError
+from dftk.data import sample
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """One TFRecord file."""
+
+    path: str
+    length: int  # records
+    fold: int  # -1 in `valid`
+
+
+@dataclasses.dataclass(frozen=True)
+class Catalog:
+    """A built dataset: its shards in order, `train` by fold."""
+
+    name: str  # "rvf10k/kfold5:1.0.0"
+    folds: int
+    train: tuple[Shard, ...]
+    valid: tuple[Shard, ...]
+
+    def split(self, name: str) -> tuple[Shard, ...]:
+        """The shards of `train` or `valid`."""
+        return {"train": self.train, "valid": self.valid}[name]
+
+    def fingerprint(self) -> str:
+        """Hash of name, fold layout, file sizes and record counts: tells two builds apart."""
+        lines = [
+            f"{Path(shard.path).name} {shard.length} {shard.fold} {Path(shard.path).stat().st_size}"
+            for shard in self.train + self.valid
+        ]
+        return hashlib.sha256("\n".join([self.name, *lines]).encode()).hexdigest()
+
+
+def open_dataset(dataset: str, data_dir: str | None, folds: int) -> Catalog:
+    """Opens a dataset that `tfds build tfds_rvf10k` wrote, or the embedded sample.
+
+    Args:
+      dataset: "rvf10k", "rvf10k/CONFIG", "sample", or a dataset's version directory.
+      data_dir: TFDS's directory of datasets; None is its default.
+      folds: the number of folds that the run wants.
+
+    Raises:
+      UserError: no such dataset, or one without folds.
+      UsageError: it is built with another number of folds.
+    """
+    builder = _builder(dataset, data_dir, folds)
+    metadata = builder.info.metadata or {}
+    if not {"k", "shards_per_fold"} <= set(metadata):
+        raise UserError(f"{builder.data_path}: not built by tfds_rvf10k (its metadata has no folds)")
+    if metadata["k"] != folds:
+        raise UsageError(
+            f"--folds={folds}: {builder.info.full_name} has {metadata['k']}; build another with "
+            f"""`tfds build tfds_rvf10k --config='{{"name": "kfold{folds}", "k": {folds}}}'`"""
+        )
+    splits = {
+        name: tuple(
+            Shard(str(path), length, shard // metadata["shards_per_fold"] if name == "train" else -1)
+            for shard, (path, length) in enumerate(zip(info.filepaths, info.shard_lengths))
+        )
+        for name, info in builder.info.splits.items()
+    }
+    for shard in splits["train"] + splits.get("valid", ()):
+        if not Path(shard.path).is_file():
+            raise UserError(f"{shard.path}: missing; build the dataset again with --overwrite")
+    return Catalog(builder.info.full_name, folds, splits["train"], splits.get("valid", ()))
+
+
+def _builder(dataset: str, data_dir: str | None, folds: int) -> tfds.core.DatasetBuilder:
+    if dataset == "sample":
+        return sample.build(data_dir, folds)
+    if (Path(dataset) / "dataset_info.json").is_file():
+        return tfds.builder_from_directory(dataset)
+    where = data_dir or tfds.core.constants.DATA_DIR
+    remedy = (
+        "build it with `tfds build tfds_rvf10k --manual_dir=DIR`, DIR being Kaggle's rvf10k "
+        "folder, or try --dataset=sample"
+    )
+    if dataset.split("/")[0] != "rvf10k":
+        raise UserError(f"--dataset={dataset}: no dataset_info.json in it; {remedy}")
+    try:
+        builder = tfds.builder(dataset, data_dir=data_dir)
+    except (tfds.core.DatasetNotFoundError, ValueError):
+        raise UserError(f"--dataset={dataset}: not built in {where}; {remedy}") from None
+    if not builder.data_path.exists():
+        raise UserError(f"--dataset={dataset}: not built in {where}; {remedy}")
+    return builder

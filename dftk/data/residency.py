@@ -1,0 +1,146 @@
+"""Where pixels live between epochs: decoded once into host memory, shared by all folds."""
+
+import dataclasses
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from dftk.config import UserError
+from dftk.data import pipeline
+from dftk.data.catalog import Shard
+
+_CHUNK = 256  # images copied at a time
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """Decoded examples, in the order of their shards; row i of every array is one example."""
+
+    images: tf.Variable  # uint8 [n, h, w, 3], on the host
+    labels: np.ndarray  # int64 [n], 0 real, 1 fake
+    folds: np.ndarray  # int64 [n], -1 in `valid`
+    filenames: np.ndarray  # object [n] of str
+
+    def rows(self, folds: Sequence[int]) -> np.ndarray:
+        """The rows of the given folds, int64, in order."""
+        return np.flatnonzero(np.isin(self.folds, folds))
+
+
+def limit(shards: Sequence[Shard], max_examples: int | None) -> tuple[Shard, ...]:
+    """Shortens every shard alike until at most `max_examples` records remain in all.
+
+    Records were shuffled when the fold was built, so the first ones of a shard are a fair draw.
+
+    Raises:
+      UserError: fewer examples than shards.
+    """
+    total = sum(shard.length for shard in shards)
+    if max_examples is None or max_examples >= total:
+        return tuple(shards)
+    if max_examples < len(shards):
+        raise UserError(f"--max_examples={max_examples}: less than one for each of {len(shards)} shards")
+    lengths = np.diff([max_examples * i // len(shards) for i in range(len(shards) + 1)])
+    return tuple(
+        dataclasses.replace(shard, length=min(shard.length, int(length)))
+        for shard, length in zip(shards, lengths)
+    )
+
+
+def load(shards: Sequence[Shard], progress: Callable[[int], None] | None = None) -> Examples:
+    """Decodes the shards into memory, each JPEG once.
+
+    Args:
+      shards: as `Catalog.train` or `Catalog.valid`.
+      progress: called with the number of examples decoded so far.
+
+    Raises:
+      UserError: a broken or cut shard, an image that cannot be decoded or whose size differs from
+        the first one's, or not enough memory.
+    """
+    total = sum(shard.length for shard in shards)
+    height, width, _ = _first_shape(shards)
+    _check_memory(total * height * width * 3, total)
+    with tf.device("CPU:0"):
+        images = tf.Variable(tf.zeros([total, height, width, 3], tf.uint8), trainable=False)
+    small: dict[str, list[np.ndarray]] = {"label": [], "fold": [], "filename": []}
+    done = 0
+    try:
+        for batch in pipeline.decoded(shards).batch(_CHUNK):
+            size = len(batch["label"])
+            images[done : done + size].assign(batch["image"])
+            for name, column in small.items():
+                column.append(batch[name].numpy())
+            done += size
+            if progress:
+                progress(done)
+    except tf.errors.DataLossError as error:
+        raise UserError(f"{_file_of(error, shards)}: corrupt record; build it again") from None
+    except tf.errors.InvalidArgumentError:
+        raise UserError(_find_bad_image(shards, (height, width))) from None
+    if done != total:
+        raise UserError(f"{_find_cut_shard(shards)}; build the dataset again with --overwrite")
+    label, fold, filename = (np.concatenate(column) for column in small.values())
+    return Examples(images, label, fold, np.array([name.decode() for name in filename], object))
+
+
+def _first_shape(shards: Sequence[Shard]) -> tuple[int, int, int]:
+    try:
+        return tuple(next(iter(pipeline.decoded(shards[:1]).take(1)))["image"].shape)
+    except (StopIteration, tf.errors.DataLossError):
+        raise UserError(f"{shards[0].path}: empty or corrupt; build it again") from None
+    except tf.errors.InvalidArgumentError:
+        raise UserError(_find_bad_image(shards, None)) from None
+
+
+def _find_bad_image(shards: Sequence[Shard], size: tuple[int, int] | None) -> str:
+    """Reads once more, record by record, to name the image that stopped a load."""
+    for record in pipeline.records(shards):
+        features = tf.train.Example.FromString(record.numpy()).features.feature
+        filename = features["filename"].bytes_list.value[0].decode()
+        try:
+            shape = tuple(tf.io.decode_jpeg(features["image"].bytes_list.value[0], 3).shape)
+        except tf.errors.InvalidArgumentError:
+            return f"{filename}: not a readable JPEG; remove it and build the dataset again"
+        if size is not None and shape[:2] != size:
+            return f"{filename}: {shape[1]}x{shape[0]} pixels, the others {size[1]}x{size[0]}"
+    raise AssertionError("a load failed on records that all decode")
+
+
+def _find_cut_shard(shards: Sequence[Shard]) -> str:
+    for shard in shards:
+        found = sum(1 for _ in tf.data.TFRecordDataset(shard.path).take(shard.length))
+        if found != shard.length:
+            return f"{shard.path}: {found} records, its metadata says {shard.length}"
+    raise AssertionError("a load came short of records that are all there")
+
+
+def _file_of(error: tf.errors.OpError, shards: Sequence[Shard]) -> str:
+    """The shard that TensorFlow's message names, else the dataset's folder."""
+    match = re.search(r"(/\S+tfrecord\S*?)[\s:;,\"']", error.message + " ")
+    return match.group(1) if match else str(Path(shards[0].path).parent)
+
+
+def _check_memory(needed: int, images: int) -> None:
+    available = available_memory()
+    if needed > 0.8 * available:  # the rest is for the model and the batches in flight
+        raise UserError(
+            f"{images} decoded images take {needed / 1e9:.1f} GB, {available / 1e9:.1f} GB of memory "
+            f"are free here; set --max_examples={int(images * 0.8 * available / needed)} or less"
+        )
+
+
+def available_memory() -> int:
+    """Bytes this process may still take: the kernel's estimate, or the cgroup's rest if smaller."""
+    meminfo = Path("/proc/meminfo").read_text()
+    limits = [int(re.search(r"MemAvailable:\s+(\d+)", meminfo).group(1)) * 1024]
+    cgroup = Path("/sys/fs/cgroup")
+    for top, used in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        if (cgroup / top).is_file() and (value := (cgroup / top).read_text().strip()) != "max":
+            limits.append(int(value) - int((cgroup / used).read_text()))
+    return min(limits)

@@ -1,0 +1,212 @@
+"""The folder of a run: what lies where, written so that a file is whole or not there."""
+
+import contextlib
+import csv
+import io
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dftk.config import UserError
+
+HISTORY_COLUMNS = (
+    "fold",
+    "phase",
+    "epoch",
+    "learning_rate",
+    "loss",
+    "accuracy",
+    "val_loss",
+    "val_accuracy",
+    "val_auc",
+    "examples_per_s",
+    "input_wait",
+    "seconds",
+)
+PREDICTION_COLUMNS = ("filename", "fold", "label", "probability")
+
+
+# Where inputs lie may change from one start of a run to the next; their hashes may not.
+_PATHS = ("data_dir", "weights")
+
+
+class Workdir:
+    """Paths, readers and writers of one run's folder.
+
+    A fold is finished when its `predictions.csv` is there: it is written last.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+
+    def fold_dir(self, fold: int) -> Path:
+        """`fold_<f>/`: model.keras, history.csv, predictions.csv, throughput.json."""
+        return self.path / f"fold_{fold}"
+
+    def model_path(self, fold: int) -> Path:
+        """The saved model of a fold."""
+        return self.fold_dir(fold) / "model.keras"
+
+    def is_finished(self, fold: int) -> bool:
+        """Whether all files of the fold are there."""
+        return (self.fold_dir(fold) / "predictions.csv").is_file()
+
+    def finished_folds(self) -> list[int]:
+        """Indices of the folds that are finished, in order."""
+        names = [path.name.removeprefix("fold_") for path in self.path.glob("fold_*")]
+        return [fold for fold in sorted(int(n) for n in names if n.isdigit()) if self.is_finished(fold)]
+
+    def open(self, record: Mapping[str, Any]) -> None:
+        """Makes the folder, or continues the run in it.
+
+        Args:
+          record: config.json's content; its "config" and "inputs" must equal what an earlier run
+            in this folder wrote, but for where the inputs lie.
+
+        Raises:
+          UserError: the folder cannot be written, or holds a run with other settings.
+        """
+        file = self.path / "config.json"
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            if file.is_file():
+                self._refuse_other_run(json.loads(file.read_text()), record)
+            write_json(file, record)
+        except OSError as error:
+            raise UserError(f"--workdir={self.path}: cannot write there ({error.strerror})") from None
+        except ValueError:
+            raise UserError(f"{file}: not JSON; remove it or choose another --workdir") from None
+
+    def _refuse_other_run(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+        for part in ("inputs", "config"):
+            for name, value in now[part].items():
+                if name in _PATHS:
+                    continue
+                if (former := before.get(part, {}).get(name)) != value:
+                    raise UserError(
+                        f"--workdir={self.path} holds a run with {name}={former}, this one has "
+                        f"{name}={value}; choose another --workdir or remove that one"
+                    )
+
+    def config(self) -> dict[str, Any]:
+        """config.json.
+
+        Raises:
+          UserError: no run in this folder.
+        """
+        try:
+            return json.loads((self.path / "config.json").read_text())
+        except (OSError, ValueError):
+            raise UserError(f"{self.path}: no config.json of a run in it; see dftk.train") from None
+
+    def history(self) -> list[dict[str, Any]]:
+        """Rows of all finished folds' history.csv, numbers as numbers."""
+        return self._join("history.csv")
+
+    def predictions(self) -> list[dict[str, Any]]:
+        """Rows of all finished folds' predictions.csv."""
+        return self._join("predictions.csv")
+
+    def throughput(self) -> dict[str, Any]:
+        """Per fold, what throughput.json says."""
+        return {
+            f"fold_{fold}": json.loads((self.fold_dir(fold) / "throughput.json").read_text())
+            for fold in self.finished_folds()
+        }
+
+    def _join(self, name: str) -> list[dict[str, Any]]:
+        return [row for fold in self.finished_folds() for row in read_csv(self.fold_dir(fold) / name)]
+
+
+def read_csv(path: Path) -> list[dict[str, Any]]:
+    """Rows as dicts; fields that read as a number become one, except filenames."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return [
+            {name: text if name == "filename" else _number(text) for name, text in row.items()}
+            for row in csv.DictReader(file)
+        ]
+
+
+def _number(text: str) -> Any:
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return text
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes rows; floats with the nine digits that give a float32 back exactly."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        cells = {name: row[name] for name in columns}
+        writer.writerow(
+            {name: f"{v:.9g}" if isinstance(v, float) else v for name, v in cells.items()}
+        )
+    write_text(path, text.getvalue())
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes readable JSON."""
+    write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file that is whole or not there."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path beside `path`, of the same suffix, that takes its place when the block ends well."""
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def environment(device: str) -> dict[str, Any]:
+    """Versions, machine and git revision, for config.json."""
+    import keras
+    import numpy
+    import sklearn
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    import dftk
+
+    return {
+        "device": device,
+        "machine": f"{platform.machine()}, {os.cpu_count()} CPU cores",
+        "versions": {
+            "dftk": dftk.__version__,
+            "python": platform.python_version(),
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+            "tensorflow_datasets": tfds.__version__,
+            "numpy": numpy.__version__,
+            "scikit_learn": sklearn.__version__,
+        },
+        "git_revision": git_revision(),
+    }
+
+
+def git_revision() -> str | None:
+    """The checkout's revision, with "+changes" if it differs; None outside a checkout."""
+    here = Path(__file__).parent
+    command = ["git", "-C", str(here), "describe", "--always", "--dirty=+changes", "--abbrev=40"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:  # no git on this machine
+        return None
+    return answer.stdout.strip() or None

@@ -1,0 +1,1 @@
+"""uint8 image to probability of fake."""

@@ -1,0 +1,87 @@
+"""The model's first layers (scale and resize), and the augmentation between them and the base."""
+
+import keras
+import tensorflow as tf
+
+BRIGHTNESS = 0.2  # largest shift, of a [0, 1] image
+CONTRAST = SATURATION = (0.8, 1.2)  # range of the factor
+HUE = 0.05  # largest shift, in turns
+
+
+def unit_image(image_size: int) -> keras.Model:
+    """uint8 [b, h, w, 3] of any size to float32 [b, image_size, image_size, 3] in [0, 1].
+
+    Built-in layers only, so that a saved model loads with Keras alone. Bilinear, half-pixel
+    centres, no antialiasing: `tf.image.resize`.
+    """
+    image = keras.Input((None, None, 3), dtype="uint8", name="image")
+    # Scaled before it is resized: Keras rounds a resized integer image back to integers.
+    unit = keras.layers.Rescaling(1 / 255, dtype="float32")(image)
+    unit = keras.layers.Resizing(image_size, image_size, dtype="float32")(unit)
+    return keras.Model(image, unit, name="unit_image")
+
+
+@tf.function(jit_compile=True, reduce_retracing=True)
+def augment(images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+    """Flips, then shifts brightness, contrast, saturation and hue, each image by its own draws.
+
+    Equal to the chain tf.image.flip_left_right, adjust_brightness, adjust_contrast,
+    adjust_saturation, adjust_hue on one image at a time, without a clip in between or after.
+    One XLA computation on channel planes: several times faster than the ops one by one, also on
+    a CPU.
+
+    Args:
+      images: float32 [b, h, w, 3], [0, 1].
+      draws: float32 [b, 5], [0, 1): flip, brightness, contrast, saturation, hue.
+
+    Returns:
+      float32 [b, h, w, 3].
+    """
+    flip, brightness, contrast, saturation, hue = tf.unstack(draws[:, :, None, None], axis=1)
+    planes = tf.transpose(images, [3, 0, 1, 2])
+    planes = tf.where(flip < 0.5, planes[..., ::-1], planes)
+    planes += _between(-BRIGHTNESS, BRIGHTNESS, brightness)
+    mean = tf.reduce_mean(planes, axis=[2, 3], keepdims=True)
+    planes = (planes - mean) * _between(*CONTRAST, contrast) + mean
+    planes = _saturation_and_hue(
+        planes, _between(*SATURATION, saturation), _between(-HUE, HUE, hue)
+    )
+    return tf.transpose(planes, [1, 2, 3, 0])
+
+
+def _between(low: float, high: float, draw: tf.Tensor) -> tf.Tensor:
+    return low + (high - low) * draw
+
+
+def _saturation_and_hue(planes: tf.Tensor, factor: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
+    """Adjusts saturation, then hue, in one pass through hue, chroma and value.
+
+    As TensorFlow's kernels (adjust_saturation_op.cc, adjust_hue_op.cc), also outside [0, 1]:
+    saturation is 0 where the value is not positive, and is clipped to [0, 1] after scaling.
+
+    Args:
+      planes: float32 [3, b, h, w].
+      factor: float32 [b, 1, 1], of the saturation.
+      shift: float32 [b, 1, 1], of the hue, in turns.
+    """
+    red, green, blue = tf.unstack(planes)
+    value = tf.reduce_max(planes, axis=0)
+    chroma = value - tf.reduce_min(planes, axis=0)
+    # Six sextants; a grey pixel has no hue, and the shifted chroma of zero keeps it grey.
+    divisor = tf.where(chroma > 0, chroma, 1.0)
+    sextant = tf.where(
+        value == red,
+        (green - blue) / divisor,
+        tf.where(value == green, (blue - red) / divisor + 2.0, (red - green) / divisor + 4.0),
+    )
+    saturation = chroma / tf.where(value > 0, value, 1.0) * factor
+    saturation = tf.where(value > 0, tf.clip_by_value(saturation, 0.0, 1.0), 0.0)
+    chroma = saturation * value
+    sextant += 6.0 * shift
+    # Smith's HSV as one formula: channel n is value - chroma * clip(min(k, 4 - k), 0, 1), where
+    # k = (n + sextant) mod 6 and n is 5, 3, 1 for red, green, blue.
+    channels = []
+    for n in (5.0, 3.0, 1.0):
+        k = tf.math.floormod(n + sextant, 6.0)
+        channels.append(value - chroma * tf.clip_by_value(tf.minimum(k, 4.0 - k), 0.0, 1.0))
+    return tf.stack(channels)

@@ -1,0 +1,117 @@
+"""Builds a detector by name and loads its weights."""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from dftk.config import Config, UserError
+from dftk.models import preprocess, xception
+
+BACKBONES: dict[str, ModuleType] = {"xception": xception}
+
+
+@dataclasses.dataclass(frozen=True)
+class Detector:
+    """A network and its parts, which share their weights with it.
+
+    `model` is what is saved: uint8 [b, h, w, 3] of any size to probability of fake, float32
+    [b, 1]. Training calls the parts one by one, with augmentation after `unit_image`, and with
+    logits: the numerically safe form of the loss.
+    """
+
+    model: keras.Model
+    unit_image: keras.Model
+    scale: keras.layers.Layer  # [0, 1] to the range that the base expects
+    base: keras.Model
+    head: keras.Model
+
+    def features(self, unit: tf.Tensor, training: bool) -> tf.Tensor:
+        """float32 [b, s, s, 3] in [0, 1] to the base's last activation.
+
+        `training` decides what BatchNorm of the base does. It holds because the base is called
+        directly: inside an outer model, Keras 3 lets the outer call's `training` override it.
+        """
+        return self.base(self.scale(unit), training=training)
+
+    def reset_dropout(self, key: Sequence[int]) -> None:
+        """Sets the state of every dropout layer from integers such as (seed, fold, epoch)."""
+        for position, layer in enumerate(self.head.layers):
+            if isinstance(layer, keras.layers.Dropout):
+                state = np.random.SeedSequence([*key, position]).generate_state(2)
+                layer.seed_generator.state.assign(state)
+
+
+def build(config: Config, policy: str, synchronized: bool) -> Detector:
+    """Builds the detector of a run, its base's weights loaded.
+
+    Args:
+      config: model, weights, image_size, scaling, dropout, l2, batchnorm_momentum, seed.
+      policy: Keras dtype policy of the base; the head is float32 always.
+      synchronized: see `xception.head`.
+
+    Raises:
+      UserError: weights that are not there or do not fit.
+    """
+    backbone = BACKBONES[config.model]
+    keras.utils.set_random_seed(config.seed)
+    with dtype_policy(policy):
+        base = load_base(backbone, config.model, config.weights)
+        for layer in base.layers:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.momentum = config.batchnorm_momentum
+        head = backbone.head(config.dropout, config.l2, config.seed, synchronized)
+        unit_image = preprocess.unit_image(config.image_size)
+        symmetric = config.scaling == "symmetric"
+        scale = keras.layers.Rescaling(2.0, -1.0) if symmetric else keras.layers.Rescaling(1.0)
+        image = keras.Input((None, None, 3), dtype="uint8", name="image")
+        logit = head(base(scale(unit_image(image))))
+        probability = keras.layers.Activation("sigmoid", dtype="float32", name="probability")(logit)
+    model = keras.Model(image, probability, name=f"{config.model}_detector")
+    return Detector(model, unit_image, scale, base, head)
+
+
+def load_base(backbone: ModuleType, model: str, weights: str) -> keras.Model:
+    """Returns the base with its weights: "imagenet" (downloaded once by Keras), "none", or a file.
+
+    Raises:
+      UserError: no such file, not weights of this base, or no download.
+    """
+    other = "give a file with --weights=PATH, or train from scratch with --weights=none"
+    if weights == "imagenet":
+        try:
+            return backbone.base("imagenet")
+        except Exception as error:  # a failed download is a plain Exception in Keras
+            raise UserError(f"--weights=imagenet: {_first_line(error)}; {other}") from error
+    base = backbone.base(None)
+    if weights == "none":
+        return base
+    if not Path(weights).is_file():
+        raise UserError(f"--weights={weights}: no such file; {other}")
+    try:
+        base.load_weights(weights)
+    except (ValueError, OSError, KeyError) as error:
+        raise UserError(
+            f"--weights={weights}: not weights of {model} without its top ({_first_line(error)})"
+        ) from error
+    return base
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:200]
+
+
+@contextlib.contextmanager
+def dtype_policy(name: str) -> Iterator[None]:
+    """Keras's global dtype policy inside the block, and the former one after it."""
+    former = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(former)

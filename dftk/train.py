@@ -1,0 +1,35 @@
+"""Trains a real-vs-fake face detector by cross-validation.
+
+python -m dftk.train --dataset=sample --workdir=runs/sample
+python -m dftk.train --fold=all --mixed_precision --workdir=runs/rvf10k
+"""
+
+from collections.abc import Sequence
+
+from absl import flags
+
+from dftk import cli
+from dftk.config import UsageError, parse_folds, resolve
+
+_FOLD = flags.DEFINE_string("fold", "all", "The fold to hold out: all, or indices such as 0 or 0,2.")
+_WORKDIR = flags.DEFINE_string(
+    "workdir", "runs/dftk", "Folder of the run: config, models, metrics, predictions, report."
+)
+cli.define_config_flags()
+
+
+def main(argv: Sequence[str]) -> None:
+    """Flags to config to one call."""
+    if len(argv) > 1:
+        raise UsageError(f"unexpected argument {argv[1]!r}; every option is a flag (--help)")
+    config = resolve(cli.given_config())
+    folds = parse_folds(_FOLD.value, config.folds)
+
+    from dftk.evaluation.workdir import Workdir
+    from dftk.training import crossval
+
+    crossval.train(config, folds, Workdir(_WORKDIR.value))
+
+
+if __name__ == "__main__":
+    cli.run(main)

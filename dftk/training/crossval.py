@@ -1,0 +1,101 @@
+"""A whole run: dataset and model opened once, every fold trained, the report written."""
+
+import dataclasses
+import hashlib
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from dftk.config import Config
+from dftk.data import catalog, residency
+from dftk.evaluation import report
+from dftk.evaluation.workdir import (
+    HISTORY_COLUMNS,
+    PREDICTION_COLUMNS,
+    Workdir,
+    environment,
+    replacing,
+    write_csv,
+    write_json,
+)
+from dftk.training import devices as devices_lib
+from dftk.training.fold import FoldResult, FoldTrainer
+from dftk.training.progress import Progress, say
+
+
+def train(config: Config, folds: Sequence[int], workdir: Workdir) -> dict[str, Any]:
+    """Trains the folds that the workdir does not hold yet, and writes its report.
+
+    Args:
+      config: of the run.
+      folds: indices, each below config.folds.
+      workdir: made if it is not there; may hold folds of the same run.
+
+    Returns:
+      metrics.json's content.
+
+    Raises:
+      UserError: see dftk.data.catalog, dftk.data.residency, dftk.models.registry, Workdir.open.
+    """
+    devices = devices_lib.choose(config)
+    dataset = catalog.open_dataset(config.dataset, config.data_dir, config.folds)
+    inputs = {
+        "dataset": dataset.name,
+        "dataset_sha256": dataset.fingerprint(),
+        "weights_sha256": _sha256(Path(config.weights)),
+    }
+    workdir.open(
+        {
+            "config": dataclasses.asdict(config),
+            "inputs": inputs,
+            **environment(devices.description),
+        }
+    )
+    say(f"{dataset.name}, {devices.description}, workdir {workdir.path}")
+    todo = [fold for fold in folds if not workdir.is_finished(fold)]
+    if done := [fold for fold in folds if fold not in todo]:
+        say(f"already trained in this workdir: fold {', '.join(map(str, done))}")
+    if todo:
+        shards = residency.limit(dataset.train, config.max_examples)
+        trainer = FoldTrainer(config, devices, _load(shards))
+        for fold in todo:
+            events = workdir.path / "tensorboard" / f"fold_{fold}"
+            shutil.rmtree(events, ignore_errors=True)  # of an attempt that did not finish
+            with tf.summary.create_file_writer(str(events)).as_default():
+                result = trainer.run(fold)
+            _write_fold(workdir, fold, trainer.detector.model, result)
+            report.write(workdir)
+    return report.write(workdir)
+
+
+def _load(shards: Sequence[catalog.Shard]) -> residency.Examples:
+    """Decodes the shards once for the whole run, with progress."""
+    total = sum(shard.length for shard in shards)
+    progress, started = Progress("decoding", total), time.perf_counter()
+
+    def rate(done: int) -> float:
+        return done / (time.perf_counter() - started)
+
+    examples = residency.load(shards, lambda done: progress.update(done, rate(done)))
+    progress.close(f"{total} images once, {rate(total):.0f} img/s")
+    return examples
+
+
+def _write_fold(workdir: Workdir, fold: int, model: Any, result: FoldResult) -> None:
+    """Writes `fold_<f>/`, predictions.csv last: with it the fold counts as finished."""
+    folder = workdir.fold_dir(fold)
+    folder.mkdir(exist_ok=True)
+    with replacing(workdir.model_path(fold)) as path:
+        model.save(path)
+    write_csv(folder / "history.csv", HISTORY_COLUMNS, result.history)
+    write_json(folder / "throughput.json", result.throughput)
+    write_csv(folder / "predictions.csv", PREDICTION_COLUMNS, result.predictions)
+
+
+def _sha256(path: Path) -> str | None:
+    """Of a file's content; None for `imagenet` and `none`."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None

@@ -1,0 +1,156 @@
+"""The step loop: many steps per call inside one tf.function, over any tf.distribute strategy.
+
+Keras's `fit` is not used: on several replicas it takes neither many steps per call nor a compiled
+step, and it retraces for every fold (keras issues 19246 and 20585 among them).
+"""
+
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from dftk.config import Config
+from dftk.data import pipeline
+from dftk.data.residency import Examples
+from dftk.models import preprocess
+from dftk.models.registry import Detector
+from dftk.training import devices as devices_lib
+from dftk.training.devices import Devices
+
+Batch = dict[str, tf.Tensor]
+
+
+def distribute(devices: Devices, dataset: tf.data.Dataset) -> Iterator[Batch]:
+    """An iterator that hands consecutive elements to consecutive replicas.
+
+    The pipeline cuts a global batch into its replicas' parts itself, evenly and exactly; left to
+    tf.distribute, a short batch would leave replicas empty.
+    """
+    return iter(devices.strategy.distribute_datasets_from_function(lambda _: dataset))
+
+
+class Trainable:
+    """The compiled training loop of one phase: its variables, its optimizer, its one trace.
+
+    Args:
+      detector: built inside the strategy's scope.
+      devices: as chosen.
+      config: base_batchnorm, augment.
+      train_base: False trains the head on features that no gradient passes.
+    """
+
+    def __init__(self, detector: Detector, devices: Devices, config: Config, train_base: bool):
+        self._detector, self._devices = detector, devices
+        self._train_base = train_base
+        self._update_batchnorm = train_base and config.base_batchnorm == "update"
+        self._augment = config.augment
+        self.variables = list(detector.head.trainable_variables)
+        if train_base:
+            self.variables += detector.base.trainable_variables
+        with devices.strategy.scope():
+            self.optimizer = devices_lib.optimizer(0.0, devices.policy)
+            self.optimizer.build(self.variables)
+        self.traces = 0
+        self.run = tf.function(self._run, reduce_retracing=True)
+
+    def _run(self, iterator: Iterator[Batch], steps: tf.Tensor) -> tf.Tensor:
+        """Trains for `steps` global batches.
+
+        Returns:
+          float32 [4]: sum of the examples' losses, number classified right, number of examples,
+          and seconds spent waiting for input.
+        """
+        self.traces += 1
+        totals = tf.zeros([3])
+        waited = tf.zeros([], tf.float64)
+        for _ in tf.range(steps):
+            asked = tf.timestamp()
+            batch = next(iterator)
+            waited += tf.timestamp() - asked
+            parts = self._devices.strategy.run(self._step, (batch,))
+            totals += self._devices.strategy.reduce("SUM", parts, axis=None)
+        return tf.concat([totals, [tf.cast(waited, tf.float32)]], 0)
+
+    def _step(self, batch: Batch) -> tf.Tensor:
+        """One replica's part of one step; float32 [3] as the first three of `_run`."""
+        detector, label = self._detector, batch["label"]
+        unit = detector.unit_image(batch["image"])
+        if self._augment:
+            unit = preprocess.augment(unit, batch["draws"])
+        if not self._train_base:
+            frozen = detector.features(unit, training=False)
+        with tf.GradientTape() as tape:
+            if self._train_base:
+                features = detector.features(unit, training=self._update_batchnorm)
+            else:
+                features = frozen
+            logits = detector.head(features, training=True)[:, 0]
+            losses = tf.nn.sigmoid_cross_entropy_with_logits(label, logits)
+            # Gradients are summed over replicas: each example weighs one over the global batch,
+            # each replica carries its share of the penalty.
+            penalty = l2_penalty(detector) / self._devices.replicas
+            loss = tf.reduce_sum(losses) * batch["share"] + penalty
+            loss = self.optimizer.scale_loss(loss)
+        self.optimizer.apply(tape.gradient(loss, self.variables), self.variables)
+        right = tf.equal(logits >= 0, label > 0)
+        count = tf.cast(tf.size(label), tf.float32)
+        return tf.stack([tf.reduce_sum(losses), tf.reduce_sum(tf.cast(right, tf.float32)), count])
+
+
+class Scorer:
+    """The compiled forward pass over a set of examples, exact to the example."""
+
+    def __init__(self, detector: Detector, devices: Devices):
+        self._detector, self._devices = detector, devices
+        self.run = tf.function(self._run, reduce_retracing=True)
+
+    def _run(self, iterator: Iterator[Batch]) -> tuple[tf.Tensor, tf.Tensor]:
+        return self._devices.strategy.run(self._forward, (next(iterator),))
+
+    def _forward(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
+        unit = self._detector.unit_image(batch["image"])
+        features = self._detector.features(unit, training=False)
+        return batch["index"], self._detector.head(features, training=False)[:, 0]
+
+    def logits(self, examples: Examples, rows: np.ndarray, batch_size: int) -> np.ndarray:
+        """Logits of the given rows, float32 [len(rows)], placed by the index each one carries."""
+        replicas = self._devices.replicas
+        batch_size = max(batch_size, replicas)
+        dataset = pipeline.batches(
+            examples.images, examples.labels, rows, batch_size=batch_size, parts=replicas
+        )
+        result = np.full(len(examples.labels), np.nan, np.float32)
+        iterator = distribute(self._devices, dataset)
+        for _ in range(len(pipeline.plan(len(rows), batch_size, 1)[0])):
+            index, logits = self.run(iterator)
+            local = self._devices.strategy.experimental_local_results
+            for positions, values in zip(local(index), local(logits)):
+                result[positions.numpy()] = values.numpy()
+        if np.isnan(result[rows]).any():
+            raise FloatingPointError("NaN among the logits")
+        return result[rows]
+
+
+def l2_penalty(detector: Detector) -> tf.Tensor:
+    """The head's L2 terms, float32 []."""
+    return tf.add_n(detector.head.losses)
+
+
+def binary_cross_entropy(labels: np.ndarray, logits: np.ndarray) -> float:
+    """Mean loss of labels in {0, 1} and float logits, in float64 and without overflow."""
+    logits = logits.astype(np.float64)
+    return float(np.mean(np.logaddexp(0, logits) - labels * logits))
+
+
+class Snapshot:
+    """Values of a set of Keras variables, to be put back into them later."""
+
+    def __init__(self, variables: list[keras.Variable]):
+        self._variables = variables
+        self._values = [variable.numpy() for variable in variables]
+
+    def restore(self) -> None:
+        """Assigns the values in place, so that compiled functions stay valid."""
+        for variable, value in zip(self._variables, self._values):
+            variable.assign(value)

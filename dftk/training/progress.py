@@ -1,0 +1,45 @@
+"""Progress of long work: one live line on a terminal, plain lines elsewhere; always on stderr."""
+
+import sys
+import time
+
+
+class Progress:
+    """Counts examples of one epoch (or of a load) and says how fast and how long still.
+
+    Args:
+      title: what is counted, "fold 0 finetune 3/30".
+      total: examples in all.
+    """
+
+    interval = 0.5  # seconds between two redraws
+
+    def __init__(self, title: str, total: int):
+        self._title, self._total = title, total
+        self._drawn = 0.0
+        self._live = sys.stderr.isatty()
+
+    def update(self, done: int, rate: float, text: str = "") -> None:
+        """Redraws the line, at most twice a second, and not at all off a terminal.
+
+        Args:
+          done: examples so far.
+          rate: examples per second, or NaN as long as it is not known.
+          text: what else to say.
+        """
+        now = time.perf_counter()
+        if not self._live or now - self._drawn < self.interval:
+            return
+        self._drawn = now
+        speed = f"{rate:.1f} img/s  {(self._total - done) / rate:.0f} s left" if rate > 0 else ""
+        sys.stderr.write(f"\r\x1b[K{self._title}  {done}/{self._total}  {speed}  {text}")
+        sys.stderr.flush()
+
+    def close(self, text: str) -> None:
+        """Replaces the live line by a final one."""
+        say(f"{self._title}  {text}", "\r\x1b[K" if self._live else "")
+
+
+def say(text: str, prefix: str = "") -> None:
+    """One line on stderr, at once."""
+    print(prefix + text, file=sys.stderr, flush=True)

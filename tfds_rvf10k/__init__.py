@@ -1,0 +1,5 @@
+"""The TFDS dataset `rvf10k`: importing this package registers it with `tfds.load`."""
+
+from tfds_rvf10k.tfds_rvf10k_dataset_builder import Builder, FoldConfig
+
+__all__ = ["Builder", "FoldConfig"]
