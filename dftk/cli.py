@@ -6,7 +6,7 @@ import sys
 import typing
 from collections.abc import Callable, Sequence
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from dftk.config import Config, UserError
 
@@ -47,6 +47,8 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
 
     def guarded(argv: Sequence[str]) -> int | None:
+        if not FLAGS["verbosity"].present:
+            logging.set_verbosity(logging.ERROR)  # libraries' notes; --verbosity=0 shows them
         try:
             return main(argv)
         except UserError as error:

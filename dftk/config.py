@@ -127,7 +127,7 @@ SAMPLE: dict[str, Any] = {
     "image_size": 64,
     "batch_size": 16,
     "frozen_epochs": 1,
-    "finetune_epochs": 3,
+    "finetune_epochs": 4,
     "finetune_lr": 1e-3,
     "base_batchnorm": "update",
     "batchnorm_momentum": 0.8,

@@ -25,10 +25,13 @@ def main(argv: Sequence[str]) -> None:
     config = resolve(cli.given_config())
     folds = parse_folds(_FOLD.value, config.folds)
 
+    from dftk.evaluation import report
     from dftk.evaluation.workdir import Workdir
     from dftk.training import crossval
 
-    crossval.train(config, folds, Workdir(_WORKDIR.value))
+    workdir = Workdir(_WORKDIR.value)
+    print(report.text_table(crossval.train(config, folds, workdir)))
+    print(f"report: {workdir.path / 'report.html'}")
 
 
 if __name__ == "__main__":

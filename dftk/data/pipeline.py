@@ -41,14 +41,28 @@ def records(shards: Sequence[Shard]) -> tf.data.Dataset:
     )
 
 
+def decode_jpeg(contents: tf.Tensor) -> tf.Tensor:
+    """JPEG bytes to uint8 [h, w, 3], with the exact inverse DCT.
+
+    TensorFlow's default is the fast one: up to 19 levels off on RVF10K, where other decoders agree
+    to the bit. What a generator leaves behind is fainter than that.
+    """
+    return tf.io.decode_jpeg(contents, channels=3, dct_method="INTEGER_ACCURATE")
+
+
+def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Parses one record; its image is still JPEG bytes."""
+    return tf.io.parse_single_example(serialized, _FEATURES)
+
+
 def decode(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Parses one record and decodes its JPEG exactly (no fast DCT: it gains nothing here).
+    """Parses one record and decodes its image.
 
     Returns:
       image uint8 [h, w, 3]; label and fold int64 []; filename string [].
     """
-    example = tf.io.parse_single_example(serialized, _FEATURES)
-    return {**example, "image": tf.io.decode_jpeg(example["image"], channels=3)}
+    example = parse(serialized)
+    return {**example, "image": decode_jpeg(example["image"])}
 
 
 def decoded(shards: Sequence[Shard]) -> tf.data.Dataset:

@@ -76,51 +76,56 @@ def load(shards: Sequence[Shard], progress: Callable[[int], None] | None = None)
             done += size
             if progress:
                 progress(done)
-    except tf.errors.DataLossError as error:
-        raise UserError(f"{_file_of(error, shards)}: corrupt record; build it again") from None
-    except tf.errors.InvalidArgumentError:
-        raise UserError(_find_bad_image(shards, (height, width))) from None
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+        raise UserError(_diagnose(shards, (height, width)) or error.message) from error
     if done != total:
-        raise UserError(f"{_find_cut_shard(shards)}; build the dataset again with --overwrite")
+        raise UserError(_diagnose(shards, (height, width)) or f"{done} records of {total}")
     label, fold, filename = (np.concatenate(column) for column in small.values())
     return Examples(images, label, fold, np.array([name.decode() for name in filename], object))
 
 
 def _first_shape(shards: Sequence[Shard]) -> tuple[int, int, int]:
+    """Of the first image, from its JPEG header."""
     try:
-        return tuple(next(iter(pipeline.decoded(shards[:1]).take(1)))["image"].shape)
-    except (StopIteration, tf.errors.DataLossError):
-        raise UserError(f"{shards[0].path}: empty or corrupt; build it again") from None
-    except tf.errors.InvalidArgumentError:
-        raise UserError(_find_bad_image(shards, None)) from None
+        record = next(iter(pipeline.records(shards[:1]).take(1)))
+        return tuple(tf.io.extract_jpeg_shape(pipeline.parse(record)["image"]).numpy())
+    except (StopIteration, tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+        raise UserError(_diagnose(shards[:1], None) or str(error)) from error
 
 
-def _find_bad_image(shards: Sequence[Shard], size: tuple[int, int] | None) -> str:
-    """Reads once more, record by record, to name the image that stopped a load."""
-    for record in pipeline.records(shards):
-        features = tf.train.Example.FromString(record.numpy()).features.feature
-        filename = features["filename"].bytes_list.value[0].decode()
-        try:
-            shape = tuple(tf.io.decode_jpeg(features["image"].bytes_list.value[0], 3).shape)
-        except tf.errors.InvalidArgumentError:
-            return f"{filename}: not a readable JPEG; remove it and build the dataset again"
-        if size is not None and shape[:2] != size:
-            return f"{filename}: {shape[1]}x{shape[0]} pixels, the others {size[1]}x{size[0]}"
-    raise AssertionError("a load failed on records that all decode")
+def _diagnose(shards: Sequence[Shard], size: tuple[int, int] | None) -> str:
+    """Reads once more, record by record, for the shard or the image that stopped a load.
 
-
-def _find_cut_shard(shards: Sequence[Shard]) -> str:
+    Returns:
+      what is wrong and what to do, or "" if this reading finds nothing.
+    """
     for shard in shards:
-        found = sum(1 for _ in tf.data.TFRecordDataset(shard.path).take(shard.length))
+        found = 0
+        try:
+            for record in tf.data.TFRecordDataset(shard.path).take(shard.length):
+                found += 1
+                if trouble := _diagnose_image(record.numpy(), size):
+                    return f"{trouble}; remove it and build the dataset again with --overwrite"
+        except tf.errors.DataLossError:
+            return f"{shard.path}: corrupt after {found} records; build it again with --overwrite"
         if found != shard.length:
-            return f"{shard.path}: {found} records, its metadata says {shard.length}"
-    raise AssertionError("a load came short of records that are all there")
+            return (
+                f"{shard.path}: {found} records, its metadata says {shard.length}; build the "
+                "dataset again with --overwrite"
+            )
+    return ""
 
 
-def _file_of(error: tf.errors.OpError, shards: Sequence[Shard]) -> str:
-    """The shard that TensorFlow's message names, else the dataset's folder."""
-    match = re.search(r"(/\S+tfrecord\S*?)[\s:;,\"']", error.message + " ")
-    return match.group(1) if match else str(Path(shards[0].path).parent)
+def _diagnose_image(record: bytes, size: tuple[int, int] | None) -> str:
+    features = tf.train.Example.FromString(record).features.feature
+    filename = features["filename"].bytes_list.value[0].decode()
+    try:
+        shape = tuple(pipeline.decode_jpeg(features["image"].bytes_list.value[0]).shape)
+    except tf.errors.InvalidArgumentError:
+        return f"{filename}: not a readable JPEG"
+    if size is not None and shape[:2] != size:
+        return f"{filename}: {shape[1]}x{shape[0]} pixels, the others {size[1]}x{size[0]}"
+    return ""
 
 
 def _check_memory(needed: int, images: int) -> None:

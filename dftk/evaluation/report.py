@@ -1,2 +1,190 @@
-def write(workdir):
-    return {}
+"""metrics.json, predictions.csv, history.csv, plots and one self-contained report.html."""
+
+import base64
+import html
+import json
+import math
+import string
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dftk.config import THRESHOLD
+from dftk.evaluation import metrics, plots
+from dftk.evaluation.workdir import (
+    HISTORY_COLUMNS,
+    PREDICTION_COLUMNS,
+    Workdir,
+    write_csv,
+    write_json,
+    write_text,
+)
+
+_TEMPLATE = Path(__file__).with_name("report_template.html")
+
+
+def write(workdir: Workdir) -> dict[str, Any]:
+    """Joins the finished folds into the workdir's files and pictures; returns metrics.json."""
+    predictions, history = workdir.predictions(), workdir.history()
+    summary = metrics.summarize(predictions)
+    summary["throughput"] = workdir.throughput()
+    write_csv(workdir.path / "predictions.csv", PREDICTION_COLUMNS, predictions)
+    write_csv(workdir.path / "history.csv", HISTORY_COLUMNS, history)
+    write_json(workdir.path / "metrics.json", summary)
+    _draw(workdir.path / "plots", summary, predictions, history)
+    write_html(workdir)
+    return summary
+
+
+def _draw(folder: Path, summary: dict, predictions: list[dict], history: list[dict]) -> None:
+    label = np.array([row["label"] for row in predictions])
+    fold = np.array([row["fold"] for row in predictions])
+    probability = np.array([row["probability"] for row in predictions])
+    curves = {
+        f"fold {entry['fold']}": (
+            label[fold == entry["fold"]],
+            probability[fold == entry["fold"]],
+            entry["auc"],
+        )
+        for entry in summary["folds"]
+    }
+    curves["pooled"] = (label, probability, summary["pooled"]["auc"])
+    plots.roc(folder / "roc.png", curves, bold="pooled")
+    matrices = {f"fold {e['fold']}": e["confusion_matrix"] for e in summary["folds"]}
+    matrices["pooled"] = summary["pooled"]["confusion_matrix"]
+    plots.confusion_matrices(folder / "confusion_matrices.png", matrices)
+    plots.history(folder / "history.png", history)
+
+
+def write_html(workdir: Workdir) -> None:
+    """Writes report.html from what the workdir holds; pictures are inside it."""
+    summary = json.loads((workdir.path / "metrics.json").read_text())
+    record = workdir.config()
+    config = record["config"]
+    plots_dir = workdir.path / "plots"
+    predictions = workdir.predictions()
+    label = np.array([row["label"] for row in predictions])
+    probability = np.array([row["probability"] for row in predictions])
+    folds = [entry["fold"] for entry in summary["folds"]]
+    page = string.Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
+        dataset=html.escape(record["inputs"]["dataset"]),
+        device=html.escape(record["device"]),
+        subtitle=html.escape(
+            f"{config['model']}, {config['image_size']} px, "
+            f"{len(folds)} of {config['folds']} folds, {summary['pooled']['n']:,} predictions, "
+            f"weights {Path(config['weights']).name}, seed {config['seed']}"
+        ),
+        cards=_cards(summary),
+        fold_table=_fold_table(summary),
+        roc=_picture(plots_dir / "roc.png", "ROC curves per fold and pooled"),
+        confusion=_picture(plots_dir / "confusion_matrices.png", "Confusion matrices"),
+        history=_picture(plots_dir / "history.png", "Loss and accuracy by epoch"),
+        classification_report=html.escape(metrics.classification_report(label, probability)),
+        valid=_valid_section(workdir),
+        throughput=_throughput_table(summary["throughput"]),
+        record=html.escape(json.dumps(record, indent=2)),
+        threshold=THRESHOLD,
+    )
+    write_text(workdir.path / "report.html", page)
+
+
+def _cards(summary: Mapping[str, Any]) -> str:
+    cards = []
+    for name in metrics.SCORES:
+        mean, std = summary["mean"][name], summary["std"][name]
+        cards.append(
+            f"<div class='card'><div class='name'>{_title(name)}</div>"
+            f"<div class='value'>{_percent(name, summary['pooled'][name])}</div>"
+            f"<div class='spread'>folds {_percent(name, mean)} ± {_percent(name, std)}</div></div>"
+        )
+    return "\n".join(cards)
+
+
+def _fold_table(summary: Mapping[str, Any]) -> str:
+    rows = [(str(entry["fold"]), entry) for entry in summary["folds"]]
+    rows += [("mean", summary["mean"]), ("± std", summary["std"]), ("pooled", summary["pooled"])]
+    head = ["fold", "n", *(_title(name) for name in metrics.SCORES)]
+    body = [
+        [name, f"{entry['n']:,}" if "n" in entry else ""]
+        + [_number(entry[score], ".4f") for score in metrics.SCORES]
+        for name, entry in rows
+    ]
+    return _table(head, body, strong=len(summary["folds"]))
+
+
+def _throughput_table(throughput: Mapping[str, Any]) -> str:
+    body = [
+        [
+            fold.removeprefix("fold_"),
+            phase,
+            _number(speed["examples_per_s"], ".1f"),
+            _number(speed["input_wait"], ".2%"),
+            _number(speed["train_seconds"], ",.0f"),
+            _number(speed["compile_seconds"], ",.1f"),
+        ]
+        for fold, phases in throughput.items()
+        for phase, speed in phases.items()
+    ]
+    head = ["fold", "phase", "img/s", "waiting for input", "training s", "compiling s"]
+    return _table(head, body)
+
+
+def _valid_section(workdir: Workdir) -> str:
+    file = workdir.path / "valid_metrics.json"
+    command = f"python -m dftk.evaluate --workdir={html.escape(str(workdir.path))} --split=valid"
+    if not file.is_file():
+        return f"<p>Not scored yet: <code>{command}</code></p>"
+    result = json.loads(file.read_text())
+    rows = [(f"model of fold {entry['fold']}", entry) for entry in result["folds"]]
+    rows.append(("ensemble (mean probability)", result["ensemble"]))
+    head = ["", "n", *(_title(name) for name in metrics.SCORES)]
+    body = [
+        [name, f"{entry['n']:,}", *(_number(entry[score], ".4f") for score in metrics.SCORES)]
+        for name, entry in rows
+    ]
+    pictures = _picture(workdir.path / "plots" / "valid_roc.png", "ROC on valid") + _picture(
+        workdir.path / "plots" / "valid_confusion_matrix.png", "Confusion matrix on valid"
+    )
+    table = _table(head, body, strong=len(result["folds"]))
+    return f"{table}<div class='pair'>{pictures}</div>"
+
+
+def _table(head: Sequence[str], body: Sequence[Sequence[str]], strong: int | None = None) -> str:
+    """An HTML table; rows from `strong` on are set apart."""
+    lines = ["<table><thead><tr>", *(f"<th>{cell}</th>" for cell in head), "</tr></thead><tbody>"]
+    for position, row in enumerate(body):
+        mark = " class='sum'" if strong is not None and position >= strong else ""
+        lines.append(f"<tr{mark}>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>")
+    return f"<div class='scroll'>{''.join(lines)}</tbody></table></div>"
+
+
+def _picture(path: Path, text: str) -> str:
+    data = base64.b64encode(path.read_bytes()).decode()
+    return f"<img alt='{html.escape(text)}' src='data:image/png;base64,{data}'>"
+
+
+def _title(name: str) -> str:
+    return {"f1": "F1", "auc": "AUC"}.get(name, name)
+
+
+def _percent(name: str, value: float | None) -> str:
+    return _number(value, ".4f" if name == "auc" else ".2%")
+
+
+def _number(value: float | None, style: str) -> str:
+    """A dash for what is not defined, such as an AUC with one class."""
+    return "–" if value is None or math.isnan(value) else format(value, style)
+
+
+def text_table(summary: Mapping[str, Any]) -> str:
+    """The folds' scores as lines of text, for a terminal."""
+    rows = [(f"fold {entry['fold']}", entry) for entry in summary["folds"]]
+    for name in ("mean", "std", "pooled", "ensemble"):
+        if name in summary:
+            rows.append((name, summary[name]))
+    lines = [f"{'':10}" + "".join(f"{name:>11}" for name in metrics.SCORES)]
+    for name, entry in rows:
+        lines.append(f"{name:10}" + "".join(f"{entry[score]:11.4f}" for score in metrics.SCORES))
+    return "\n".join(lines)

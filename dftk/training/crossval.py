@@ -68,8 +68,8 @@ def train(config: Config, folds: Sequence[int], workdir: Workdir) -> dict[str, A
             with tf.summary.create_file_writer(str(events)).as_default():
                 result = trainer.run(fold)
             _write_fold(workdir, fold, trainer.detector.model, result)
-            report.write(workdir)
-    return report.write(workdir)
+            summary = report.write(workdir)
+    return summary if todo else report.write(workdir)
 
 
 def _load(shards: Sequence[catalog.Shard]) -> residency.Examples:

@@ -1,0 +1,36 @@
+"""Scores the saved folds of a workdir again, on the untouched `valid` split or on their folds.
+
+python -m dftk.evaluate --workdir=runs/sample --split=valid
+"""
+
+from collections.abc import Sequence
+
+from absl import flags
+
+from dftk import cli
+from dftk.config import UsageError
+
+_WORKDIR = flags.DEFINE_string("workdir", "runs/dftk", "Folder of the run, as dftk.train's.")
+_SPLIT = flags.DEFINE_enum(
+    "split",
+    "valid",
+    ["valid", "train"],
+    "valid: every fold's model and their ensemble on the images no fold has seen, added to the "
+    "report. train: every model on the fold it was not trained on, which gives metrics.json again.",
+)
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS keeps datasets, if not the run's.")
+
+
+def main(argv: Sequence[str]) -> None:
+    """Flags to one call."""
+    if len(argv) > 1:
+        raise UsageError(f"unexpected argument {argv[1]!r}; every option is a flag (--help)")
+
+    from dftk.evaluation import report, saved_folds
+    from dftk.evaluation.workdir import Workdir
+
+    print(report.text_table(saved_folds.evaluate(Workdir(_WORKDIR.value), _SPLIT.value, _DATA_DIR.value)))
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,161 @@
+"""Pictures of a run, each a matplotlib figure saved as PNG."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from sklearn.metrics import roc_curve
+
+matplotlib.use("Agg")  # files only; no screen is needed or wanted
+
+from matplotlib import pyplot as plt  # noqa: E402
+from matplotlib.axes import Axes  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
+
+INK, GRID, ACCENT, SECOND = "#22303c", "#d9e0e6", "#c2410c", "#0e7490"
+_STYLE = {
+    "font.size": 9,
+    "axes.edgecolor": GRID,
+    "axes.labelcolor": INK,
+    "axes.titlesize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+    "savefig.dpi": 150,
+    "savefig.bbox": "tight",
+}
+Curves = Mapping[str, tuple[np.ndarray, np.ndarray, float]]  # name: labels, probabilities, AUC
+
+
+def roc(path: Path, curves: Curves, bold: str) -> None:
+    """ROC curves over one another; the one named `bold` stands out.
+
+    Args:
+      path: PNG to write.
+      curves: by name, labels int [n], probabilities float [n], and the AUC for the legend.
+      bold: name of the curve to draw thick.
+    """
+    with plt.rc_context(_STYLE):
+        figure, axes = plt.subplots(figsize=(5, 4.6))
+        axes.plot([0, 1], [0, 1], color=GRID, linestyle="--", label="chance")
+        for name, (labels, probabilities, area) in curves.items():
+            fpr, tpr, _ = roc_curve(labels, probabilities)
+            style = {"color": ACCENT, "linewidth": 2.4, "zorder": 3} if name == bold else {}
+            axes.plot(fpr, tpr, label=f"{name}  AUC {area:.4f}", **{"linewidth": 1, **style})
+        axes.set(
+            xlabel="false positive rate (real called fake)",
+            ylabel="true positive rate (fake called fake)",
+            xlim=(-0.01, 1),
+            ylim=(0, 1.01),
+            aspect="equal",
+        )
+        axes.legend(loc="lower right")
+        _save(figure, path)
+
+
+def confusion_matrices(path: Path, matrices: Mapping[str, Sequence[Sequence[int]]]) -> None:
+    """One 2x2 matrix per name: rows are the truth, shares are of the row."""
+    with plt.rc_context({**_STYLE, "axes.grid": False}):
+        columns = min(3, len(matrices))
+        rows = -(-len(matrices) // columns)
+        figure, grid = plt.subplots(
+            rows, columns, figsize=(2.7 * columns, 2.6 * rows), squeeze=False, layout="constrained"
+        )
+        for axes in grid.flat[len(matrices) :]:
+            axes.set_axis_off()
+        for axes, (name, matrix) in zip(grid.flat, matrices.items()):
+            _confusion_matrix(axes, name, np.array(matrix))
+        _save(figure, path)
+
+
+def _confusion_matrix(axes: Axes, name: str, matrix: np.ndarray) -> None:
+    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(matrix):
+        colour = "white" if share[row, column] > 0.5 else INK
+        text = f"{count:,}\n{share[row, column]:.1%}"
+        axes.text(column, row, text, ha="center", va="center", color=colour)
+    axes.set_xticks([0, 1], ["real", "fake"])
+    axes.set_yticks([0, 1], ["real", "fake"], rotation=90, va="center")
+    axes.set(title=name, xlabel="predicted", ylabel="true")
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+
+
+def history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Loss and accuracy by epoch, a column per fold; a dotted line where phase 2 begins."""
+    folds = sorted({row["fold"] for row in rows})
+    with plt.rc_context(_STYLE):
+        figure, grid = plt.subplots(
+            2,
+            len(folds),
+            figsize=(max(5.0, 2.3 * len(folds)), 4.4),
+            squeeze=False,
+            sharex=True,
+            sharey="row",
+            layout="constrained",
+        )
+        for column, fold in enumerate(folds):
+            of_fold = [row for row in rows if row["fold"] == fold]
+            grid[0, column].set_title(f"fold {fold}")
+            for axes, name in zip(grid[:, column], ("loss", "accuracy")):
+                _history(axes, of_fold, name)
+        for axes, name in zip(grid[:, 0], ("loss", "accuracy")):
+            axes.set_ylabel(name)
+        for axes in grid[1]:
+            axes.set_xlabel("epoch")
+        handles, labels = grid[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper right", ncols=2)
+        _save(figure, path)
+
+
+def _history(axes: Axes, rows: Sequence[Mapping[str, Any]], name: str) -> None:
+    epochs = np.arange(1, len(rows) + 1)
+    marker = "o" if len(rows) < 16 else None
+    for prefix, label, colour in (("", "training", SECOND), ("val_", "held-out fold", ACCENT)):
+        values = [row[prefix + name] for row in rows]
+        axes.plot(epochs, values, color=colour, label=label, marker=marker, markersize=3)
+    phases = [row["phase"] for row in rows]
+    for epoch in (i for i in range(1, len(phases)) if phases[i] != phases[i - 1]):
+        axes.axvline(epoch + 0.5, color=INK, linestyle=":", linewidth=1)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+
+
+def verdict(path: Path, image: np.ndarray, title: str, probability: float, threshold: float) -> None:
+    """An image with its probability of fake as a bar and its verdict in words.
+
+    Args:
+      path: PNG to write.
+      image: uint8 [h, w, 3].
+      title: above the image, the file's name.
+      probability: of fake.
+      threshold: fake from here on.
+    """
+    fake = probability >= threshold
+    with plt.rc_context({**_STYLE, "axes.grid": False}):
+        figure, (top, bar) = plt.subplots(
+            2, 1, figsize=(4, 4.9), height_ratios=(12, 1), layout="constrained"
+        )
+        top.imshow(image)
+        top.set_axis_off()
+        colour = ACCENT if fake else SECOND
+        top.set_title(f"{'FAKE' if fake else 'REAL'}   p(fake) = {probability:.3f}", color=colour,
+                      fontsize=14, fontweight="bold")  # fmt: skip
+        bar.barh([0], [probability], color=colour)
+        bar.axvline(threshold, color=INK, linestyle=":", linewidth=1)
+        bar.set(xlim=(0, 1), yticks=[], xlabel=title)
+        _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+    plt.close(figure)

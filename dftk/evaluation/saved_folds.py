@@ -1,0 +1,96 @@
+"""Scores the saved models of a workdir again: on their held-out folds, or on `valid`."""
+
+from typing import Any
+
+import numpy as np
+
+from dftk.config import UserError
+from dftk.data import catalog, residency
+from dftk.evaluation import metrics, plots, report
+from dftk.evaluation.scoring import Ensemble
+from dftk.evaluation.workdir import Workdir, write_csv, write_json
+
+
+def evaluate(workdir: Workdir, split: str, data_dir: str | None) -> dict[str, Any]:
+    """Scores a run's models on one split of the dataset they were trained on.
+
+    Args:
+      workdir: of a run with at least one finished fold.
+      split: "valid" (each model, and all as an ensemble; written to the workdir and its report)
+        or "train" (each model on the fold it did not see; nothing is written).
+      data_dir: TFDS's directory of datasets, if not the run's.
+
+    Returns:
+      metrics, "folds" and "ensemble" for valid, as metrics.json for train.
+
+    Raises:
+      UserError: no finished fold, or the dataset is not there or no longer the same.
+    """
+    record = workdir.config()
+    config = record["config"]
+    dataset = catalog.open_dataset(
+        config["dataset"], data_dir or config["data_dir"], config["folds"]
+    )
+    if dataset.fingerprint() != record["inputs"]["dataset_sha256"]:
+        raise UserError(
+            f"{dataset.name} is not the data that {workdir.path} was trained on; point --data_dir "
+            "at that build"
+        )
+    if not (folds := workdir.finished_folds()):
+        raise UserError(f"{workdir.path}: no finished fold in this workdir yet")
+    if split == "train":
+        return _held_out(workdir, folds, dataset, config["max_examples"])
+    if not dataset.valid:
+        raise UserError(f"{dataset.name} was built without a valid split: its tree had none")
+    examples = residency.load(dataset.valid)
+    rows = np.arange(len(examples.labels))
+    members = Ensemble([workdir.model_path(fold) for fold in folds]).score(examples, rows)
+    return _write_valid(workdir, folds, examples, members)
+
+
+def _held_out(
+    workdir: Workdir, folds: list[int], dataset: catalog.Catalog, max_examples: int | None
+) -> dict[str, Any]:
+    examples = residency.load(residency.limit(dataset.train, max_examples))
+    predictions = []
+    for fold in folds:
+        rows = examples.rows([fold])
+        (probabilities,) = Ensemble([workdir.model_path(fold)]).score(examples, rows)
+        predictions += [
+            {"fold": fold, "label": label, "probability": float(probability)}
+            for label, probability in zip(examples.labels[rows], probabilities)
+        ]
+    return metrics.summarize(predictions)
+
+
+def _write_valid(
+    workdir: Workdir, folds: list[int], examples: residency.Examples, members: np.ndarray
+) -> dict[str, Any]:
+    labels, mean = examples.labels, members.mean(axis=0)
+    result = {
+        "folds": [
+            {"fold": fold, **metrics.binary_metrics(labels, member)}
+            for fold, member in zip(folds, members)
+        ],
+        "ensemble": metrics.binary_metrics(labels, mean),
+    }
+    columns = ["filename", "label", "probability", *(f"fold_{fold}" for fold in folds)]
+    rows = [
+        dict(zip(columns, (name, label, *map(float, values))))
+        for name, label, *values in zip(examples.filenames, labels, mean, *members)
+    ]
+    write_csv(workdir.path / "valid_predictions.csv", columns, rows)
+    write_json(workdir.path / "valid_metrics.json", result)
+    folder = workdir.path / "plots"
+    curves = {
+        f"fold {entry['fold']}": (labels, member, entry["auc"])
+        for entry, member in zip(result["folds"], members)
+    }
+    curves["ensemble"] = (labels, mean, result["ensemble"]["auc"])
+    plots.roc(folder / "valid_roc.png", curves, bold="ensemble")
+    plots.confusion_matrices(
+        folder / "valid_confusion_matrix.png",
+        {"ensemble, valid": result["ensemble"]["confusion_matrix"]},
+    )
+    report.write_html(workdir)
+    return result

@@ -1,0 +1,188 @@
+"""Saved models on examples and on image files; results keep the name of what they belong to."""
+
+import concurrent.futures
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from dftk.config import UserError
+from dftk.data import pipeline
+from dftk.data.residency import Examples
+from dftk.evaluation import plots
+from dftk.evaluation.workdir import Workdir
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
+_BATCH = 32
+
+
+class Ensemble:
+    """One or more saved models; their probability is the mean of the members'.
+
+    Args:
+      paths: `.keras` files.
+
+    Raises:
+      UserError: a file that is not there or not a detector saved by dftk.
+    """
+
+    def __init__(self, paths: Sequence[Path]):
+        self.members = [load_model(path) for path in paths]
+        # One function each: their weights differ, and any image size shares one trace.
+        spec = tf.TensorSpec([None, None, None, 3], tf.uint8)
+        self._forward = [tf.function(model, input_signature=[spec]) for model in self.members]
+
+    def __call__(self, images: tf.Tensor) -> np.ndarray:
+        """uint8 [b, h, w, 3] to each member's probability of fake, float32 [members, b]."""
+        return np.stack([forward(images).numpy()[:, 0] for forward in self._forward])
+
+    def score(self, examples: Examples, rows: np.ndarray) -> np.ndarray:
+        """Each member's probabilities for the given rows, float32 [members, len(rows)]."""
+        result = np.full([len(self.members), len(examples.labels)], np.nan, np.float32)
+        dataset = pipeline.batches(examples.images, examples.labels, rows, batch_size=_BATCH)
+        for batch in dataset:
+            result[:, batch["index"].numpy()] = self(batch["image"])
+        return result[:, rows]
+
+
+def load_model(path: Path) -> keras.Model:
+    """Loads a saved detector, refusing code inside the file.
+
+    Raises:
+      UserError: no such file, or not a detector.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such model; dftk.train writes fold_<f>/model.keras")
+    try:
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except (ValueError, OSError, TypeError, KeyError) as error:
+        raise UserError(f"{path}: not a model that Keras can load ({error})".splitlines()[0]) from error
+    if [tuple(t.shape) for t in (*model.inputs, *model.outputs)] != [
+        (None, None, None, 3),
+        (None, 1),
+    ]:
+        raise UserError(f"{path}: not a detector (uint8 images in, one probability out)")
+    return model
+
+
+def model_paths(model: Path) -> list[Path]:
+    """The file itself, or the models of all finished folds of a workdir.
+
+    Raises:
+      UserError: neither a file nor a workdir with a finished fold.
+    """
+    if not model.is_dir():
+        return [model]
+    workdir = Workdir(model)
+    workdir.config()  # complains if this is no workdir
+    if not (folds := workdir.finished_folds()):
+        raise UserError(f"{model}: no finished fold in this workdir yet")
+    return [workdir.model_path(fold) for fold in folds]
+
+
+@dataclasses.dataclass(frozen=True)
+class FileScore:
+    """What came of one file: a probability, or an error in words."""
+
+    path: Path
+    probability: float = float("nan")
+    error: str = ""
+
+
+def find_images(paths: Iterable[Path]) -> Iterator[FileScore | Path]:
+    """Files as given; directories walked in sorted order for image files.
+
+    Yields:
+      a path to score, or a FileScore with the error of one that cannot be.
+    """
+    for path in paths:
+        if path.is_dir():
+            found = [
+                file
+                for file in sorted(path.rglob("*"))
+                if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()
+            ]
+            yield from found or [FileScore(path, error=f"no {', '.join(IMAGE_SUFFIXES)} file in it")]
+        else:
+            yield path
+
+
+def score_files(ensemble: Ensemble, found: Iterable[FileScore | Path]) -> Iterator[FileScore]:
+    """Scores files in order, decoding ahead in threads, in memory for a few batches.
+
+    A file that cannot be read or decoded yields its error and stops nothing.
+    """
+    with concurrent.futures.ThreadPoolExecutor() as threads:
+        for chunk in _chunks(found, 4 * _BATCH):
+            yield from _score_chunk(ensemble, list(threads.map(_decode, chunk)))
+
+
+def _chunks(items: Iterable, size: int) -> Iterator[list]:
+    chunk = []
+    for item in items:
+        chunk.append(item)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def decode_image(data: bytes) -> tf.Tensor:
+    """uint8 [h, w, 3]; a JPEG exactly as in training; EXIF orientation ignored, as there.
+
+    Raises:
+      tf.errors.InvalidArgumentError: not a JPEG, PNG, GIF or BMP image.
+    """
+    if data.startswith(b"\xff\xd8"):
+        return pipeline.decode_jpeg(data)
+    return tf.io.decode_image(data, channels=3, expand_animations=False)
+
+
+def _decode(item: FileScore | Path) -> FileScore | tuple[Path, tf.Tensor]:
+    if isinstance(item, FileScore):
+        return item
+    try:
+        data = item.read_bytes()
+        return item, decode_image(data)
+    except OSError as error:
+        return FileScore(item, error=error.strerror or str(error))
+    except tf.errors.InvalidArgumentError:
+        what = "empty file" if not data else "not a readable JPEG, PNG, GIF or BMP image"
+        return FileScore(item, error=what)
+
+
+def _score_chunk(
+    ensemble: Ensemble, decoded: Sequence[FileScore | tuple[Path, tf.Tensor]]
+) -> list[FileScore]:
+    """Batches images of one size together; returns the scores in the order they came."""
+    scores: list[FileScore | None] = [s if isinstance(s, FileScore) else None for s in decoded]
+    by_size: dict[tuple, list[int]] = {}
+    for position, item in enumerate(decoded):
+        if not isinstance(item, FileScore):
+            by_size.setdefault(tuple(item[1].shape), []).append(position)
+    for positions in by_size.values():
+        for batch in _chunks(positions, _BATCH):
+            probabilities = ensemble(tf.stack([decoded[p][1] for p in batch])).mean(axis=0)
+            for position, probability in zip(batch, probabilities):
+                scores[position] = FileScore(decoded[position][0], float(probability))
+    return scores
+
+
+def draw_verdict(score: FileScore, folder: Path, threshold: float) -> None:
+    """Writes the scored image with its verdict to `folder`, named after its path.
+
+    Raises:
+      UserError: the folder cannot be written.
+    """
+    name = "__".join(part for part in score.path.parts if part not in ("/", "..", "."))
+    image = decode_image(score.path.read_bytes())
+    try:
+        plots.verdict(
+            folder / f"{name}.png", image.numpy(), score.path.name, score.probability, threshold
+        )
+    except OSError as error:
+        raise UserError(f"--plot={folder}: cannot write there ({error.strerror})") from None

@@ -1,0 +1,45 @@
+"""Fixtures of real parts: a drawn tree, the dataset TFDS builds of it, and ../shared if present."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared"
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory):
+    """A TFDS directory with the sample in it, 5 folds."""
+    from dftk.data import sample
+
+    path = tmp_path_factory.mktemp("tensorflow_datasets")
+    sample.build(str(path), 5)
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def dataset(data_dir):
+    """The sample's catalog."""
+    from dftk.data import catalog
+
+    return catalog.open_dataset("sample", data_dir, 5)
+
+
+@pytest.fixture(scope="session")
+def examples(dataset):
+    """The sample's `train`, decoded."""
+    from dftk.data import residency
+
+    return residency.load(dataset.train)
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """The folder with real data and weights beside the project; skips where it is not."""
+    if not SHARED.is_dir():
+        pytest.skip(f"needs real data in {SHARED}")
+    return SHARED

@@ -1,0 +1,51 @@
+from pathlib import Path
+
+import pytest
+
+from dftk.config import UsageError, UserError
+from dftk.data import catalog
+
+
+def test_fold_is_a_range_of_shards(dataset):
+    assert dataset.folds == 5
+    assert [shard.fold for shard in dataset.train] == [f for f in range(5) for _ in range(4)]
+    assert {shard.fold for shard in dataset.valid} == {-1}
+    assert sum(shard.length for shard in dataset.train) == 400
+    assert sum(shard.length for shard in dataset.valid) == 100
+
+
+def test_opens_a_directory(dataset, data_dir):
+    directory = Path(dataset.train[0].path).parent
+    assert catalog.open_dataset(str(directory), None, 5) == dataset
+
+
+def test_fingerprint_sees_another_size(dataset):
+    import dataclasses
+
+    shorter = dataclasses.replace(dataset.train[0], length=1)
+    other = dataclasses.replace(dataset, train=(shorter, *dataset.train[1:]))
+    assert other.fingerprint() != dataset.fingerprint()
+    assert len(dataset.fingerprint()) == 64
+
+
+@pytest.mark.parametrize("name", ["rvf10k", "rvf10k/kfold5", "rvf10k/nowhere", "/no/such/folder"])
+def test_missing_dataset_says_how_to_build_it(name, tmp_path):
+    with pytest.raises(UserError, match=f"--dataset={name}: .*tfds build tfds_rvf10k --manual_dir"):
+        catalog.open_dataset(name, str(tmp_path), 5)
+
+
+def test_other_number_of_folds_says_how_to_build_it(dataset):
+    directory = str(Path(dataset.train[0].path).parent)
+    with pytest.raises(UsageError, match=r"--folds=10: .* has 5; .*\"k\": 10"):
+        catalog.open_dataset(directory, None, 10)
+
+
+def test_missing_shard_is_named(dataset, tmp_path):
+    import shutil
+
+    copy = tmp_path / "dftk_sample" / "kfold5" / "1.0.0"
+    shutil.copytree(Path(dataset.train[0].path).parent, copy)
+    lost = copy / Path(dataset.train[3].path).name
+    lost.unlink()
+    with pytest.raises(UserError, match=f"{lost}: missing"):
+        catalog.open_dataset(str(copy), None, 5)

@@ -1,0 +1,92 @@
+import dataclasses
+
+import pytest
+
+from dftk.config import Config, UsageError, parse_folds, resolve
+
+# The contract with users: a change here is a change for everyone's scripts.
+FLAGS = {
+    "dataset": "rvf10k",
+    "data_dir": None,
+    "folds": 5,
+    "max_examples": None,
+    "recipe": "default",
+    "model": "xception",
+    "weights": "imagenet",
+    "image_size": 224,
+    "scaling": "symmetric",
+    "dropout": 0.3,
+    "l2": 1e-4,
+    "augment": True,
+    "batch_size": 32,
+    "frozen_epochs": 20,
+    "frozen_lr": 1e-3,
+    "frozen_stop": 10,
+    "frozen_plateau": 4,
+    "finetune_epochs": 30,
+    "finetune_lr": 1e-5,
+    "finetune_stop": 15,
+    "finetune_plateau": 7,
+    "finetune_base": True,
+    "lr_factor": 0.5,
+    "min_lr": 1e-7,
+    "base_batchnorm": "inference",
+    "batchnorm_momentum": 0.99,
+    "seed": 42,
+    "mixed_precision": False,
+}
+
+
+def test_defaults_are_the_promised_schedule():
+    assert dataclasses.asdict(resolve({})) == FLAGS
+
+
+def test_every_field_has_a_help_text():
+    assert all(len(field.metadata["help"]) > 5 for field in dataclasses.fields(Config))
+
+
+def test_seed_recipe_changes_only_the_notebooks_faults():
+    seed = dataclasses.asdict(resolve({"recipe": "seed"}))
+    differ = {name for name, value in seed.items() if value != FLAGS[name]}
+    assert differ == {"recipe", "scaling", "finetune_base"}
+    assert seed["scaling"] == "unit"
+    assert seed["finetune_base"] is False
+
+
+def test_a_flag_wins_over_recipe_and_sample():
+    config = resolve({"dataset": "sample", "recipe": "seed", "scaling": "symmetric", "batch_size": 8})
+    assert (config.scaling, config.batch_size, config.weights) == ("symmetric", 8, "none")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"batch_size": 0}, "--batch_size=0: must be at least 1"),
+        ({"frozen_lr": float("nan")}, "--frozen_lr=nan"),
+        ({"dropout": 1.0}, "--dropout=1.0: must be below 1"),
+        ({"image_size": 16}, "--image_size=16: must be at least 32"),
+        ({"scaling": "caffe"}, "--scaling=caffe: choose from"),
+        ({"frozen_epochs": 0, "finetune_epochs": 0}, "nothing to train"),
+        ({"recipe": "best"}, "--recipe=best: choose from"),
+    ],
+)
+def test_impossible_values_are_named(given, message):
+    with pytest.raises(UsageError, match=message):
+        resolve(given)
+
+
+def test_config_is_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        resolve({}).seed = 1
+
+
+def test_folds_are_read():
+    assert parse_folds("all", 5) == (0, 1, 2, 3, 4)
+    assert parse_folds("3", 5) == (3,)
+    assert parse_folds("2,0,2", 5) == (0, 2)
+
+
+@pytest.mark.parametrize("text", ["5", "-1", "0,9", "one", ""])
+def test_folds_that_do_not_exist_are_refused(text):
+    with pytest.raises(UsageError, match="--fold="):
+        parse_folds(text, 5)
