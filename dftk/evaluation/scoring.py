@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import dataclasses
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -33,7 +34,10 @@ class Ensemble:
         self.members = [load_model(path) for path in paths]
         # One function each: their weights differ, and any image size shares one trace.
         spec = tf.TensorSpec([None, None, None, 3], tf.uint8)
-        self._forward = [tf.function(model, input_signature=[spec]) for model in self.members]
+        self._forward = [
+            tf.function(functools.partial(model, training=False), input_signature=[spec])
+            for model in self.members
+        ]
 
     def __call__(self, images: tf.Tensor) -> np.ndarray:
         """uint8 [b, h, w, 3] to each member's probability of fake, float32 [members, b]."""

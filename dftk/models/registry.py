@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -42,7 +43,7 @@ class Detector:
     def reset_dropout(self, key: Sequence[int]) -> None:
         """Sets the state of every dropout layer from integers such as (seed, fold, epoch)."""
         for position, layer in enumerate(self.head.layers):
-            if isinstance(layer, keras.layers.Dropout):
+            if isinstance(layer, keras.layers.Dropout) and layer.rate:  # else it draws nothing
                 state = np.random.SeedSequence([*key, position]).generate_state(2)
                 layer.seed_generator.state.assign(state)
 
@@ -85,7 +86,8 @@ def load_base(backbone: ModuleType, model: str, weights: str) -> keras.Model:
     other = "give a file with --weights=PATH, or train from scratch with --weights=none"
     if weights == "imagenet":
         try:
-            return backbone.base("imagenet")
+            with contextlib.redirect_stdout(sys.stderr):  # the download's progress
+                return backbone.base("imagenet")
         except Exception as error:  # a failed download is a plain Exception in Keras
             raise UserError(f"--weights=imagenet: {_first_line(error)}; {other}") from error
     base = backbone.base(None)

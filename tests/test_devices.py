@@ -1,0 +1,99 @@
+import json
+import subprocess
+import sys
+import textwrap
+
+import pytest
+import tensorflow as tf
+
+from dftk.config import resolve
+from dftk.training import devices
+
+SCRIPT = """
+import json, sys
+import numpy as np
+import tensorflow as tf
+
+count, rows, batch_size, data_dir = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
+from dftk.config import UserError, resolve
+from dftk.data import catalog, pipeline, residency
+from dftk.models import registry
+from dftk.training import devices as devices_lib, loop
+
+config = resolve({"dataset": "sample", "image_size": 32, "batch_size": batch_size, "dropout": 0.0,
+                  "base_batchnorm": "inference", "augment": True})
+try:
+    devices = devices_lib.choose(config)
+except UserError as error:
+    print(error)
+    sys.exit(error.exit_status)
+examples = residency.load(catalog.open_dataset("sample", data_dir, 5).train)
+with devices.strategy.scope():
+    detector = registry.build(config, devices.policy, devices.replicas > 1)
+losses = []
+for phase in ("frozen", "finetune"):
+    trainable = loop.Trainable(detector, devices, config, phase == "finetune")
+    trainable.optimizer.learning_rate = 1e-4
+    for epoch in range(2):
+        dataset = pipeline.batches(examples.images, examples.labels, np.arange(rows),
+                                   batch_size=batch_size, parts=devices.replicas, shuffle=(0, epoch))
+        iterator = loop.distribute(devices, dataset)
+        steps = len(pipeline.plan(rows, batch_size, 1)[0])
+        totals = trainable.run(iterator, tf.constant(steps)).numpy()
+        assert totals[2] == rows, totals
+        losses.append(float(totals[0] / rows))
+    assert trainable.traces == 1
+scores = loop.Scorer(detector, devices).logits(examples, np.arange(3, 44), batch_size=16)
+print(json.dumps({"replicas": devices.replicas, "losses": losses, "scores": scores.tolist(),
+                  "description": devices.description}))
+"""
+
+
+def run(count, rows, batch_size, data_dir):
+    arguments = [str(value) for value in (count, rows, batch_size, data_dir)]
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(SCRIPT), *arguments], capture_output=True, text=True
+    )
+
+
+@pytest.mark.slow
+def test_two_replicas_train_and_score_as_one(data_dir):
+    """An odd number of examples: uneven parts, exact weights, synchronised BatchNorm."""
+    one, two = (run(count, 37, 10, data_dir) for count in (1, 2))
+    assert one.returncode == 0, one.stderr[-3000:]
+    assert two.returncode == 0, two.stderr[-3000:]
+    one, two = json.loads(one.stdout), json.loads(two.stdout)
+    assert (one["replicas"], two["replicas"]) == (1, 2)
+    assert two["description"].startswith("2 x CPU")
+    assert two["losses"] == pytest.approx(one["losses"], rel=1e-4)
+    assert two["scores"] == pytest.approx(one["scores"], abs=2e-3)
+
+
+def test_a_batch_below_the_replica_count_is_refused(data_dir):
+    answer = run(4, 8, 3, data_dir)
+    assert answer.returncode == 2
+    assert answer.stdout.startswith("--batch_size=3: less than one example for each of the 4 replicas")
+
+
+def test_one_device_needs_no_mirror():
+    chosen = devices.choose(resolve({}))
+    if not tf.config.list_logical_devices("GPU"):
+        assert chosen.replicas == 1
+        assert chosen.description == "1 x CPU, float32"
+
+
+def test_mixed_precision_follows_the_device_and_says_so():
+    policy, reason = devices.choose_precision(True)
+    assert policy in reason.replace("mixed ", "mixed_") or policy == "float32"
+    with open("/proc/cpuinfo") as file:
+        bfloat16 = "bf16" in file.read()
+    if not tf.config.list_physical_devices("GPU"):
+        assert policy == ("mixed_bfloat16" if bfloat16 else "float32")
+    assert devices.choose_precision(False) == ("float32", "float32")
+
+
+def test_float16_gradients_are_scaled():
+    assert type(devices.optimizer(1e-3, "mixed_float16")).__name__ == "LossScaleOptimizer"
+    assert type(devices.optimizer(1e-3, "mixed_bfloat16")).__name__ == "Adam"

@@ -1,0 +1,167 @@
+"""The compiled phases on the real network, 32 pixels, two folds."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from dftk.config import resolve
+from dftk.data import pipeline
+from dftk.models import registry
+from dftk.training import devices as devices_lib
+from dftk.training import loop
+
+GIVEN = {"dataset": "sample", "image_size": 32, "batch_size": 16, "augment": True, "seed": 5}
+
+
+class Rig:
+    """A detector with both phases, and one short epoch of either."""
+
+    def __init__(self, examples, **given):
+        self.config = resolve({**GIVEN, **given})
+        self.examples = examples
+        self.devices = devices_lib.choose(self.config)
+        with self.devices.strategy.scope():
+            self.detector = registry.build(self.config, self.devices.policy, False)
+        self.phases = {
+            name: loop.Trainable(self.detector, self.devices, self.config, name == "finetune")
+            for name in ("frozen", "finetune")
+        }
+        self.initial = loop.Snapshot(
+            self.detector.model.variables
+            + [v for phase in self.phases.values() for v in phase.optimizer.variables]
+        )
+
+    def train(self, phase, rows=48, epoch=0, rate=1e-3, calls=(1, 2)):
+        trainable = self.phases[phase]
+        trainable.optimizer.learning_rate = rate
+        self.detector.reset_dropout((5, 0, epoch))
+        dataset = pipeline.batches(
+            self.examples.images, self.examples.labels, np.arange(rows), batch_size=16,
+            shuffle=(5, epoch),
+        )  # fmt: skip
+        iterator = loop.distribute(self.devices, dataset)
+        return sum(trainable.run(iterator, tf.constant(steps)).numpy() for steps in calls)
+
+    def weights(self, part):
+        return [v.numpy() for v in part]
+
+
+@pytest.fixture(scope="module")
+def rig(examples):
+    return Rig(examples)
+
+
+@pytest.fixture(autouse=True)
+def from_the_start(request):
+    if "rig" in request.fixturenames:
+        request.getfixturevalue("rig").initial.restore()
+
+
+def moved(before, after):
+    return [bool((a != b).any()) for a, b in zip(before, after, strict=True)]
+
+
+def test_frozen_phase_trains_the_head_only(rig):
+    base, head = rig.weights(rig.detector.base.variables), rig.weights(
+        rig.detector.head.trainable_variables
+    )
+    loss, right, count, waited = rig.train("frozen")
+    assert count == 48
+    assert 0 < loss / count < 3
+    assert 0 <= right <= 48
+    assert 0 <= waited < 60
+    assert len(rig.phases["frozen"].variables) == 10
+    assert all(moved(head, rig.weights(rig.detector.head.trainable_variables)))
+    assert not any(moved(base, rig.weights(rig.detector.base.variables))), "weights and statistics"
+
+
+def test_finetuning_moves_every_weight_of_the_base(rig):
+    """The notebook's second phase moved 0 of 154: `trainable = True` never reached its base."""
+    variables = rig.detector.base.trainable_variables
+    before = rig.weights(variables)
+    rig.train("finetune")
+    assert len(rig.phases["finetune"].variables) == 164
+    assert len(before) == 154
+    assert all(moved(before, rig.weights(variables)))
+
+
+def test_finetuning_updates_batchnorm_statistics_as_configured(rig, examples):
+    def statistics_moved(rig):
+        statistics = [v for v in rig.detector.base.variables if "moving" in v.path]
+        before = rig.weights(statistics)
+        assert len(before) == 80
+        rig.train("finetune", rows=16, calls=(1,))
+        return moved(before, rig.weights(statistics))
+
+    assert rig.config.base_batchnorm == "update"
+    assert all(statistics_moved(rig))
+    assert not any(statistics_moved(Rig(examples, base_batchnorm="inference")))
+
+
+def test_each_phase_is_traced_once_whatever_the_fold_epoch_or_batch(rig):
+    for phase in ("frozen", "finetune"):
+        for rows in (48, 47, 33, 80):
+            rig.train(phase, rows=rows, epoch=rows, calls=(1,))
+        rig.initial.restore()
+        rig.train(phase)
+        assert rig.phases[phase].traces == 1
+
+
+def test_a_restored_start_is_bit_identical(rig):
+    results = []
+    for _ in range(2):
+        rig.initial.restore()
+        rig.train("frozen")
+        rig.train("finetune")
+        results.append(rig.weights(rig.detector.model.variables))
+    assert not any(moved(*results))
+
+
+def test_a_freshly_built_model_gives_the_same_bits_as_a_restored_one(rig, examples):
+    rig.train("frozen")
+    rig.initial.restore()
+    rig.train("frozen")
+    fresh = Rig(examples)
+    fresh.train("frozen")
+    assert not any(
+        moved(rig.weights(rig.detector.model.variables), fresh.weights(fresh.detector.model.variables))
+    )
+
+
+def test_the_frozen_step_is_kerass_own(rig, examples):
+    """Loss and weights after two steps equal keras's train_on_batch on the same features."""
+    plain = Rig(examples, dropout=0.0, augment=False)
+    head = keras.models.clone_model(plain.detector.head)
+    head.set_weights(plain.detector.head.get_weights())
+    head.compile(keras.optimizers.Adam(1e-3), keras.losses.BinaryCrossentropy(from_logits=True))
+    losses = []
+    batches = pipeline.batches(
+        examples.images, examples.labels, np.arange(32), batch_size=16, shuffle=(5, 0)
+    )
+    for batch in batches:
+        unit = plain.detector.unit_image(batch["image"])
+        features = plain.detector.features(unit, training=False)
+        losses.append(head.train_on_batch(features, batch["label"][:, None]))
+    total = plain.train("frozen", rows=32, calls=(2,))
+    assert total[2] == 32
+    for ours, theirs in zip(plain.detector.head.get_weights(), head.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=2e-6)
+    assert losses  # the reference really trained
+    assert any(moved(rig.detector.head.get_weights(), head.get_weights()))
+
+
+def test_scores_are_placed_by_index(rig, examples):
+    scorer = loop.Scorer(rig.detector, rig.devices)
+    rows = np.random.default_rng(0).permutation(400)[:37]
+    shuffled = scorer.logits(examples, rows, batch_size=16)
+    ordered = scorer.logits(examples, np.sort(rows), batch_size=8)
+    np.testing.assert_allclose(shuffled[np.argsort(rows)], ordered, atol=1e-5)
+    probability = rig.detector.model(tf.gather(examples.images, rows[:5]))[:, 0]
+    np.testing.assert_allclose(probability, tf.sigmoid(shuffled[:5]), atol=1e-6)
+
+
+def test_binary_cross_entropy_is_kerass_and_does_not_overflow():
+    labels, logits = np.array([0, 1, 1, 0]), np.array([-3.0, 0.2, -900.0, 800.0], np.float32)
+    reference = keras.losses.BinaryCrossentropy(from_logits=True)(labels, logits)
+    np.testing.assert_allclose(loop.binary_cross_entropy(labels, logits), reference, rtol=1e-6)
