@@ -74,7 +74,9 @@ class Config:
     batch_size: int = option(32, "Global batch size, over all replicas.", low=1)
     frozen_epochs: int = option(20, "Epochs of phase 1, the base frozen.", low=0)
     frozen_lr: float = option(1e-3, "Learning rate of phase 1.", low=0.0)
-    frozen_stop: int = option(10, "Phase 1: epochs without a better val_loss before it ends.", low=1)
+    frozen_stop: int = option(
+        10, "Phase 1: epochs without a better val_loss before it ends.", low=1
+    )
     frozen_plateau: int = option(
         4, "Phase 1: epochs without a better val_loss before the rate is halved.", low=1
     )

@@ -29,7 +29,11 @@ def main(argv: Sequence[str]) -> None:
     from dftk.evaluation import report, saved_folds
     from dftk.evaluation.workdir import Workdir
 
-    print(report.text_table(saved_folds.evaluate(Workdir(_WORKDIR.value), _SPLIT.value, _DATA_DIR.value)))
+    print(
+        report.text_table(
+            saved_folds.evaluate(Workdir(_WORKDIR.value), _SPLIT.value, _DATA_DIR.value)
+        )
+    )
 
 
 if __name__ == "__main__":

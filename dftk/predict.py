@@ -33,7 +33,7 @@ def main(argv: Sequence[str]) -> int:
 
     from dftk.evaluation import scoring
 
-    ensemble = scoring.Ensemble(scoring.model_paths(Path(_MODEL.value)))
+    ensemble = scoring.load_ensemble(scoring.model_paths(Path(_MODEL.value)))
     scores = scoring.score_files(ensemble, scoring.find_images(map(Path, argv[1:])))
     failed = 0
 

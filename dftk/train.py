@@ -11,11 +11,14 @@ from absl import flags
 from dftk import cli
 from dftk.config import UsageError, parse_folds, resolve
 
-_FOLD = flags.DEFINE_string("fold", "all", "The fold to hold out: all, or indices such as 0 or 0,2.")
+_FOLD = flags.DEFINE_string(
+    "fold", "all", "The fold to hold out: all, or indices such as 0 or 0,2."
+)
 _WORKDIR = flags.DEFINE_string(
     "workdir", "runs/dftk", "Folder of the run: config, models, metrics, predictions, report."
 )
 cli.define_config_flags()
+flags.adopt_module_key_flags(cli)  # --help shows them, not only --helpfull
 
 
 def main(argv: Sequence[str]) -> None:

@@ -43,3 +43,30 @@ def shared():
     if not SHARED.is_dir():
         pytest.skip(f"needs real data in {SHARED}")
     return SHARED
+
+
+def quick_config(data_dir):
+    """Both phases of the sample at 32 pixels, one epoch each, on 200 images."""
+    from dftk.config import resolve
+
+    return resolve(
+        {
+            "dataset": "sample",
+            "data_dir": data_dir,
+            "image_size": 32,
+            "max_examples": 200,
+            "frozen_epochs": 1,
+            "finetune_epochs": 1,
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def trained(data_dir, tmp_path_factory):
+    """The workdir of a run with folds 0 and 3, trained in this process."""
+    from dftk.evaluation.workdir import Workdir
+    from dftk.training import crossval
+
+    workdir = Workdir(tmp_path_factory.mktemp("runs") / "trained")
+    crossval.train(quick_config(data_dir), [0, 3], workdir)
+    return workdir

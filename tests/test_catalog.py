@@ -14,7 +14,7 @@ def test_fold_is_a_range_of_shards(dataset):
     assert sum(shard.length for shard in dataset.valid) == 100
 
 
-def test_opens_a_directory(dataset, data_dir):
+def test_opens_a_directory(dataset):
     directory = Path(dataset.train[0].path).parent
     assert catalog.open_dataset(str(directory), None, 5) == dataset
 

@@ -54,7 +54,9 @@ def test_seed_recipe_changes_only_the_notebooks_faults():
 
 
 def test_a_flag_wins_over_recipe_and_sample():
-    config = resolve({"dataset": "sample", "recipe": "seed", "scaling": "symmetric", "batch_size": 8})
+    config = resolve(
+        {"dataset": "sample", "recipe": "seed", "scaling": "symmetric", "batch_size": 8}
+    )
     assert (config.scaling, config.batch_size, config.weights) == ("symmetric", 8, "none")
 
 

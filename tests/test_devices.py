@@ -14,7 +14,8 @@ import json, sys
 import numpy as np
 import tensorflow as tf
 
-count, rows, batch_size, data_dir = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+count, rows, batch_size = map(int, sys.argv[1:4])
+data_dir = sys.argv[4]
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
 from dftk.config import UserError, resolve
@@ -38,10 +39,11 @@ for phase in ("frozen", "finetune"):
     trainable.optimizer.learning_rate = 1e-4
     for epoch in range(2):
         dataset = pipeline.batches(examples.images, examples.labels, np.arange(rows),
-                                   batch_size=batch_size, parts=devices.replicas, shuffle=(0, epoch))
+                                   batch_size=batch_size, parts=devices.replicas,
+                                   shuffle=(0, epoch))
         iterator = loop.distribute(devices, dataset)
         steps = len(pipeline.plan(rows, batch_size, 1)[0])
-        totals = trainable.run(iterator, tf.constant(steps)).numpy()
+        totals = trainable.run(iterator, tf.constant(steps), tf.zeros([4])).numpy()
         assert totals[2] == rows, totals
         losses.append(float(totals[0] / rows))
     assert trainable.traces == 1
@@ -74,7 +76,9 @@ def test_two_replicas_train_and_score_as_one(data_dir):
 def test_a_batch_below_the_replica_count_is_refused(data_dir):
     answer = run(4, 8, 3, data_dir)
     assert answer.returncode == 2
-    assert answer.stdout.startswith("--batch_size=3: less than one example for each of the 4 replicas")
+    assert answer.stdout.startswith(
+        "--batch_size=3: less than one example for each of the 4 replicas"
+    )
 
 
 def test_one_device_needs_no_mirror():

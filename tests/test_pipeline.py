@@ -18,11 +18,14 @@ def collect(examples, rows, **options):
 
 
 @pytest.mark.parametrize(
-    ("rows", "batch_size", "parts"), [(320, 32, 1), (7, 32, 2), (101, 10, 4), (65, 32, 2), (1, 1, 1)]
+    ("rows", "batch_size", "parts"),
+    [(320, 32, 1), (7, 32, 2), (101, 10, 4), (65, 32, 2), (1, 1, 1)],
 )
 def test_plan_visits_every_row_once_in_even_parts(rows, batch_size, parts):
     starts, stops, shares = pipeline.plan(rows, batch_size, parts)
-    assert np.concatenate([np.arange(a, b) for a, b in zip(starts, stops)]).tolist() == list(range(rows))
+    assert np.concatenate([np.arange(a, b) for a, b in zip(starts, stops)]).tolist() == list(
+        range(rows)
+    )
     sizes = (stops - starts).reshape(-1, parts)
     assert sizes.sum(axis=1).max() <= batch_size
     assert np.ptp(sizes.sum(axis=1)) <= 1, "no runt batch"
@@ -32,7 +35,9 @@ def test_plan_visits_every_row_once_in_even_parts(rows, batch_size, parts):
 
 
 def test_images_leave_the_host_as_uint8(examples):
-    batch = next(iter(pipeline.batches(examples.images, examples.labels, np.arange(8), batch_size=8)))
+    batch = next(
+        iter(pipeline.batches(examples.images, examples.labels, np.arange(8), batch_size=8))
+    )
     assert batch["image"].dtype == tf.uint8
     assert batch["image"].shape == (8, 64, 64, 3)
     others = sum(value.numpy().nbytes for name, value in batch.items() if name != "image")
@@ -41,7 +46,9 @@ def test_images_leave_the_host_as_uint8(examples):
 
 def test_pixels_label_and_name_stay_together(examples):
     rows = examples.rows([1, 2])
-    dataset = pipeline.batches(examples.images, examples.labels, rows, batch_size=32, shuffle=(1, 0))
+    dataset = pipeline.batches(
+        examples.images, examples.labels, rows, batch_size=32, shuffle=(1, 0)
+    )
     for batch in dataset.as_numpy_iterator():
         for position, row in enumerate(batch["index"]):
             np.testing.assert_array_equal(batch["image"][position], examples.images[row])

@@ -104,7 +104,9 @@ def test_a_saved_detector_loads_with_keras_alone(detector, tmp_path):
 
 
 def test_missing_weights_are_named_with_a_remedy(tmp_path):
-    with pytest.raises(UserError, match=r"--weights=.*nowhere.h5: no such file; give .*--weights=none"):
+    with pytest.raises(
+        UserError, match=r"--weights=.*nowhere.h5: no such file; give .*--weights=none"
+    ):
         build(weights=str(tmp_path / "nowhere.h5"))
 
 

@@ -109,7 +109,7 @@ def test_bytes_that_are_no_jpeg_name_the_image(copy):
             features["image"].bytes_list.value[0] = features["image"].bytes_list.value[0][:200]
 
     rewrite(copy().train[4], spoil)
-    with pytest.raises(UserError, match=rf"\S+.jpg: not a readable JPEG") as error:
+    with pytest.raises(UserError, match=r"\S+.jpg: not a readable JPEG") as error:
         residency.load(copy().train)
     assert names[0] in str(error.value)
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import cross_val_predict
 from sklearn.metrics import roc_auc_score
-from sklearn.preprocessing import StandardScaler
+from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from dftk.data import sample
 
@@ -16,7 +16,9 @@ from dftk.data import sample
 def pictures():
     """1,200 JPEGs, every second one fake: enough that chance stays within 0.5 +- 0.05."""
     label = np.arange(1200) % 2
-    return label, [sample.draw_jpeg(np.random.default_rng([7, i]), fake=bool(f)) for i, f in enumerate(label)]
+    return label, [
+        sample.draw_jpeg(np.random.default_rng([7, i]), fake=bool(f)) for i, f in enumerate(label)
+    ]
 
 
 def pixels(jpegs):
@@ -55,12 +57,15 @@ def test_drawing_is_repeatable(tmp_path):
         sample.draw_tree(tmp_path / name, seed=3)
     files = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*.jpg"))
     assert len(files) == 500
-    assert all((tmp_path / "a" / f).read_bytes() == (tmp_path / "b" / f).read_bytes() for f in files)
+    assert all(
+        (tmp_path / "a" / f).read_bytes() == (tmp_path / "b" / f).read_bytes() for f in files
+    )
 
 
 def test_the_sample_is_stored_as_the_real_data_is(dataset):
-    import tensorflow_datasets as tfds
     from pathlib import Path
+
+    import tensorflow_datasets as tfds
 
     info = tfds.builder_from_directory(Path(dataset.train[0].path).parent).info
     assert set(info.features) == {"image", "label", "fold", "filename"}
@@ -68,7 +73,7 @@ def test_the_sample_is_stored_as_the_real_data_is(dataset):
     assert info.metadata["valid_size"] == [50, 50]
 
 
-def test_built_once_and_nothing_on_stdout(data_dir, tmp_path, capsys):
+def test_built_once_and_nothing_on_stdout(tmp_path, capsys):
     sample.build(str(tmp_path), 2)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.tfrecord*")}
     sample.build(str(tmp_path), 2)

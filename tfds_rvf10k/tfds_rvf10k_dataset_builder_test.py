@@ -59,7 +59,7 @@ class Rvf10kTest(tfds.testing.DatasetBuilderTestCase):
     """TFDS's checks: registration, info, tags, citations, build, read, no overlap of splits."""
 
     DATASET_CLASS = builder_lib.Builder
-    SPLITS = {"train": 2 * PER_CLASS, "valid": 8}  # noqa: RUF012
+    SPLITS = {"train": 2 * PER_CLASS, "valid": 8}
     _tree = tempfile.TemporaryDirectory()  # drawn below: no picture is committed
     EXAMPLE_DIR = _tree.name
 

@@ -57,7 +57,9 @@ def open_dataset(dataset: str, data_dir: str | None, folds: int) -> Catalog:
     builder = _builder(dataset, data_dir, folds)
     metadata = builder.info.metadata or {}
     if not {"k", "shards_per_fold"} <= set(metadata):
-        raise UserError(f"{builder.data_path}: not built by tfds_rvf10k (its metadata has no folds)")
+        raise UserError(
+            f"{builder.data_path}: not built by tfds_rvf10k (its metadata has no folds)"
+        )
     if metadata["k"] != folds:
         raise UsageError(
             f"--folds={folds}: {builder.info.full_name} has {metadata['k']}; build another with "
@@ -65,7 +67,9 @@ def open_dataset(dataset: str, data_dir: str | None, folds: int) -> Catalog:
         )
     splits = {
         name: tuple(
-            Shard(str(path), length, shard // metadata["shards_per_fold"] if name == "train" else -1)
+            Shard(
+                str(path), length, shard // metadata["shards_per_fold"] if name == "train" else -1
+            )
             for shard, (path, length) in enumerate(zip(info.filepaths, info.shard_lengths))
         )
         for name, info in builder.info.splits.items()

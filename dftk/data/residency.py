@@ -1,7 +1,6 @@
 """Where pixels live between epochs: decoded once into host memory, shared by all folds."""
 
 import dataclasses
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -41,7 +40,9 @@ def limit(shards: Sequence[Shard], max_examples: int | None) -> tuple[Shard, ...
     if max_examples is None or max_examples >= total:
         return tuple(shards)
     if max_examples < len(shards):
-        raise UserError(f"--max_examples={max_examples}: less than one for each of {len(shards)} shards")
+        raise UserError(
+            f"--max_examples={max_examples}: less than one for each of {len(shards)} shards"
+        )
     lengths = np.diff([max_examples * i // len(shards) for i in range(len(shards) + 1)])
     return tuple(
         dataclasses.replace(shard, length=min(shard.length, int(length)))
@@ -132,15 +133,15 @@ def _check_memory(needed: int, images: int) -> None:
     available = available_memory()
     if needed > 0.8 * available:  # the rest is for the model and the batches in flight
         raise UserError(
-            f"{images} decoded images take {needed / 1e9:.1f} GB, {available / 1e9:.1f} GB of memory "
-            f"are free here; set --max_examples={int(images * 0.8 * available / needed)} or less"
+            f"{images} decoded images take {needed / 1e9:.1f} GB, {available / 1e9:.1f} GB of "
+            f"memory are free here; set --max_examples={int(images * 0.8 * available / needed)} or less"
         )
 
 
 def available_memory() -> int:
     """Bytes this process may still take: the kernel's estimate, or the cgroup's rest if smaller."""
-    meminfo = Path("/proc/meminfo").read_text()
-    limits = [int(re.search(r"MemAvailable:\s+(\d+)", meminfo).group(1)) * 1024]
+    meminfo = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    limits = [int(meminfo["MemAvailable"].split()[0]) * 1024]
     cgroup = Path("/sys/fs/cgroup")
     for top, used in (
         ("memory.max", "memory.current"),

@@ -123,7 +123,9 @@ def resample(image: np.ndarray, lattice: float) -> np.ndarray:
         spread = np.zeros((*half.shape[:axis], 2 * half.shape[axis], *half.shape[axis + 1 :]))
         spread[(slice(None),) * axis + (slice(0, None, 2),)] = half
         side = (1 - lattice) / 2
-        half = (1 + lattice) * spread + side * (np.roll(spread, 1, axis) + np.roll(spread, -1, axis))
+        half = (1 + lattice) * spread + side * (
+            np.roll(spread, 1, axis) + np.roll(spread, -1, axis)
+        )
     return half
 
 

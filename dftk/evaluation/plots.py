@@ -10,12 +10,12 @@ from sklearn.metrics import roc_curve
 
 matplotlib.use("Agg")  # files only; no screen is needed or wanted
 
-from matplotlib import pyplot as plt  # noqa: E402
-from matplotlib.axes import Axes  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 INK, GRID, ACCENT, SECOND = "#22303c", "#d9e0e6", "#c2410c", "#0e7490"
-_STYLE = {
+_STYLE: dict[str, Any] = {
     "font.size": 9,
     "axes.edgecolor": GRID,
     "axes.labelcolor": INK,
@@ -129,7 +129,9 @@ def _history(axes: Axes, rows: Sequence[Mapping[str, Any]], name: str) -> None:
     axes.xaxis.get_major_locator().set_params(integer=True)
 
 
-def verdict(path: Path, image: np.ndarray, title: str, probability: float, threshold: float) -> None:
+def verdict(
+    path: Path, image: np.ndarray, title: str, probability: float, threshold: float
+) -> None:
     """An image with its probability of fake as a bar and its verdict in words.
 
     Args:

@@ -7,7 +7,7 @@ import numpy as np
 from dftk.config import UserError
 from dftk.data import catalog, residency
 from dftk.evaluation import metrics, plots, report
-from dftk.evaluation.scoring import Ensemble
+from dftk.evaluation.scoring import load_ensemble
 from dftk.evaluation.workdir import Workdir, write_csv, write_json
 
 
@@ -44,7 +44,7 @@ def evaluate(workdir: Workdir, split: str, data_dir: str | None) -> dict[str, An
         raise UserError(f"{dataset.name} was built without a valid split: its tree had none")
     examples = residency.load(dataset.valid)
     rows = np.arange(len(examples.labels))
-    members = Ensemble([workdir.model_path(fold) for fold in folds]).score(examples, rows)
+    members = load_ensemble([workdir.model_path(fold) for fold in folds]).score(examples, rows)
     return _write_valid(workdir, folds, examples, members)
 
 
@@ -55,7 +55,7 @@ def _held_out(
     predictions = []
     for fold in folds:
         rows = examples.rows([fold])
-        (probabilities,) = Ensemble([workdir.model_path(fold)]).score(examples, rows)
+        (probabilities,) = load_ensemble([workdir.model_path(fold)]).score(examples, rows)
         predictions += [
             {"fold": fold, "label": label, "probability": float(probability)}
             for label, probability in zip(examples.labels[rows], probabilities)
@@ -67,7 +67,7 @@ def _write_valid(
     workdir: Workdir, folds: list[int], examples: residency.Examples, members: np.ndarray
 ) -> dict[str, Any]:
     labels, mean = examples.labels, members.mean(axis=0)
-    result = {
+    result: dict[str, Any] = {
         "folds": [
             {"fold": fold, **metrics.binary_metrics(labels, member)}
             for fold, member in zip(folds, members)

@@ -21,17 +21,10 @@ _BATCH = 32
 
 
 class Ensemble:
-    """One or more saved models; their probability is the mean of the members'.
+    """One or more detectors as they are saved; their probability is the mean of the members'."""
 
-    Args:
-      paths: `.keras` files.
-
-    Raises:
-      UserError: a file that is not there or not a detector saved by dftk.
-    """
-
-    def __init__(self, paths: Sequence[Path]):
-        self.members = [load_model(path) for path in paths]
+    def __init__(self, models: Sequence[keras.Model]):
+        self.members = list(models)
         # One function each: their weights differ, and any image size shares one trace.
         spec = tf.TensorSpec([None, None, None, 3], tf.uint8)
         self._forward = [
@@ -52,6 +45,11 @@ class Ensemble:
         return result[:, rows]
 
 
+def load_ensemble(paths: Sequence[Path]) -> Ensemble:
+    """Loads `.keras` files; raises as `load_model`."""
+    return Ensemble([load_model(path) for path in paths])
+
+
 def load_model(path: Path) -> keras.Model:
     """Loads a saved detector, refusing code inside the file.
 
@@ -63,7 +61,9 @@ def load_model(path: Path) -> keras.Model:
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except (ValueError, OSError, TypeError, KeyError) as error:
-        raise UserError(f"{path}: not a model that Keras can load ({error})".splitlines()[0]) from error
+        raise UserError(
+            f"{path}: not a model that Keras can load ({error})".splitlines()[0]
+        ) from error
     if [tuple(t.shape) for t in (*model.inputs, *model.outputs)] != [
         (None, None, None, 3),
         (None, 1),
@@ -104,12 +104,14 @@ def find_images(paths: Iterable[Path]) -> Iterator[FileScore | Path]:
     """
     for path in paths:
         if path.is_dir():
-            found = [
+            found: list[FileScore | Path] = [
                 file
                 for file in sorted(path.rglob("*"))
                 if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()
             ]
-            yield from found or [FileScore(path, error=f"no {', '.join(IMAGE_SUFFIXES)} file in it")]
+            yield from found or [
+                FileScore(path, error=f"no {', '.join(IMAGE_SUFFIXES)} file in it")
+            ]
         else:
             yield path
 
@@ -163,17 +165,19 @@ def _score_chunk(
     ensemble: Ensemble, decoded: Sequence[FileScore | tuple[Path, tf.Tensor]]
 ) -> list[FileScore]:
     """Batches images of one size together; returns the scores in the order they came."""
-    scores: list[FileScore | None] = [s if isinstance(s, FileScore) else None for s in decoded]
+    scores: dict[int, FileScore] = {}
     by_size: dict[tuple, list[int]] = {}
     for position, item in enumerate(decoded):
-        if not isinstance(item, FileScore):
+        if isinstance(item, FileScore):
+            scores[position] = item
+        else:
             by_size.setdefault(tuple(item[1].shape), []).append(position)
     for positions in by_size.values():
         for batch in _chunks(positions, _BATCH):
             probabilities = ensemble(tf.stack([decoded[p][1] for p in batch])).mean(axis=0)
             for position, probability in zip(batch, probabilities):
                 scores[position] = FileScore(decoded[position][0], float(probability))
-    return scores
+    return [scores[position] for position in range(len(decoded))]
 
 
 def draw_verdict(score: FileScore, folder: Path, threshold: float) -> None:

@@ -59,7 +59,9 @@ class Workdir:
     def finished_folds(self) -> list[int]:
         """Indices of the folds that are finished, in order."""
         names = [path.name.removeprefix("fold_") for path in self.path.glob("fold_*")]
-        return [fold for fold in sorted(int(n) for n in names if n.isdigit()) if self.is_finished(fold)]
+        return [
+            fold for fold in sorted(int(n) for n in names if n.isdigit()) if self.is_finished(fold)
+        ]
 
     def open(self, record: Mapping[str, Any]) -> None:
         """Makes the folder, or continues the run in it.
@@ -78,7 +80,9 @@ class Workdir:
                 self._refuse_other_run(json.loads(file.read_text()), record)
             write_json(file, record)
         except OSError as error:
-            raise UserError(f"--workdir={self.path}: cannot write there ({error.strerror})") from None
+            raise UserError(
+                f"--workdir={self.path}: cannot write there ({error.strerror})"
+            ) from None
         except ValueError:
             raise UserError(f"{file}: not JSON; remove it or choose another --workdir") from None
 
@@ -120,7 +124,9 @@ class Workdir:
         }
 
     def _join(self, name: str) -> list[dict[str, Any]]:
-        return [row for fold in self.finished_folds() for row in read_csv(self.fold_dir(fold) / name)]
+        return [
+            row for fold in self.finished_folds() for row in read_csv(self.fold_dir(fold) / name)
+        ]
 
 
 def read_csv(path: Path) -> list[dict[str, Any]]:

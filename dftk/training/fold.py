@@ -12,6 +12,7 @@ from dftk.config import Config, UserError
 from dftk.data import pipeline
 from dftk.data.residency import Examples
 from dftk.evaluation import metrics
+from dftk.evaluation.scoring import Ensemble
 from dftk.models import registry
 from dftk.training import loop, schedule
 from dftk.training.devices import Devices
@@ -79,6 +80,7 @@ class FoldTrainer:
         with devices.strategy.scope():
             self.detector = registry.build(config, devices.policy, devices.replicas > 1)
         self._scorer = loop.Scorer(self.detector, devices)
+        self._saved = Ensemble([self.detector.model])
         self.phases = {
             phase: loop.Trainable(self.detector, devices, config, phase.train_base)
             for phase in schedule.phases(config)
@@ -113,16 +115,17 @@ class FoldTrainer:
             stop = schedule.EarlyStop(phase.stop)
             total = Throughput()
             for epoch in range(phase.epochs):
-                row = {"fold": fold, "phase": phase.name, "epoch": epoch + 1}
+                row: dict[str, Any] = {"fold": fold, "phase": phase.name, "epoch": epoch + 1}
                 row["learning_rate"] = trainable.optimizer.learning_rate = rate.rate
                 progress = Progress(
                     f"fold {fold}  {phase.name} {epoch + 1}/{phase.epochs}", len(train_rows)
                 )
-                measured = self._train_epoch(trainable, train_rows, fold, len(history), progress, row)
+                measured = self._train_epoch(
+                    trainable, train_rows, fold, len(history), progress, row
+                )
                 total += measured
                 self._validate(held_out, row)
                 progress.close(_in_words(row))
-                _check_finite(row)
                 _summarize(len(history), row)
                 history.append(row)
                 if row["val_loss"] < best:
@@ -165,20 +168,21 @@ class FoldTrainer:
             shuffle=(config.seed, epoch),
         )
         iterator = loop.distribute(self._devices, dataset)
-        speed, loss, right, seen = Throughput(), 0.0, 0.0, 0.0
+        speed, totals = Throughput(), np.zeros(4, np.float32)
         left, steps = math.ceil(len(rows) / config.batch_size), 1
         while left:
-            called, traces = time.perf_counter(), trainable.traces
-            totals = trainable.run(iterator, tf.constant(steps)).numpy().tolist()
+            called, traces, before = time.perf_counter(), trainable.traces, totals
+            totals = trainable.run(iterator, tf.constant(steps), tf.constant(totals)).numpy()
             seconds = time.perf_counter() - called
-            loss, right, seen = loss + totals[0], right + totals[1], seen + totals[2]
             left -= steps
             if trainable.traces > traces:
                 speed += Throughput(compile_seconds=seconds)
             else:
-                speed += Throughput(totals[2], seconds, totals[3])
+                _, _, examples, waited = (totals - before).tolist()
+                speed += Throughput(examples, seconds, waited)
                 steps = max(1, round(steps * _CALL_SECONDS / seconds))
             steps = min(left, steps)
+            loss, right, seen, _ = totals.tolist()
             progress.update(int(seen), speed.examples_per_s, f"loss {loss / seen:.4f}")
         result |= {
             "loss": loss / seen + float(loop.l2_penalty(self.detector)),
@@ -187,6 +191,7 @@ class FoldTrainer:
             "input_wait": speed.input_wait,
             "seconds": speed.seconds + speed.compile_seconds,
         }
+        _check_finite(result, "loss")
         return speed
 
     def _validate(self, rows: np.ndarray, result: dict[str, Any]) -> None:
@@ -196,16 +201,15 @@ class FoldTrainer:
         """
         labels = self._examples.labels[rows]
         logits = self._scorer.logits(self._examples, rows, self._config.batch_size)
-        penalty = float(loop.l2_penalty(self.detector))
-        result |= {
-            "val_loss": loop.binary_cross_entropy(labels, logits) + penalty,
-            "val_accuracy": float(np.mean((logits >= 0) == labels)),
-            "val_auc": metrics.auc(labels, logits),
-        }
+        cross_entropy = loop.binary_cross_entropy(labels, logits)
+        result["val_loss"] = cross_entropy + float(loop.l2_penalty(self.detector))
+        _check_finite(result, "val_loss")
+        result["val_accuracy"] = float(np.mean((logits >= 0) == labels))
+        result["val_auc"] = metrics.auc(labels, logits)
 
     def _predict(self, fold: int, rows: np.ndarray) -> list[dict[str, Any]]:
-        logits = self._scorer.logits(self._examples, rows, self._config.batch_size)
-        probabilities = tf.sigmoid(logits).numpy()  # float32, as the saved model's
+        """Predictions of the model as it is saved, by the code that later scores the file."""
+        (probabilities,) = self._saved.score(self._examples, rows)
         return [
             {
                 "filename": self._examples.filenames[row],
@@ -226,11 +230,11 @@ def _in_words(row: dict[str, Any]) -> str:
     )
 
 
-def _check_finite(row: dict[str, Any]) -> None:
-    if not math.isfinite(row["loss"] + row["val_loss"]):
+def _check_finite(row: dict[str, Any], name: str) -> None:
+    if not math.isfinite(row[name]):
         raise UserError(
-            f"fold {row['fold']}, {row['phase']} epoch {row['epoch']}: loss {row['loss']}, "
-            f"val_loss {row['val_loss']}; lower the learning rate ({row['learning_rate']})"
+            f"fold {row['fold']}, {row['phase']} epoch {row['epoch']}: {name} is {row[name]}; "
+            f"lower the learning rate ({row['learning_rate']})"
         )
 
 
