@@ -7,7 +7,7 @@ import hashlib
 import io
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -20,7 +20,7 @@ SPLITS = ("train", "valid")
 _SUFFIXES = (".jpg", ".jpeg")
 
 # A directory on any filesystem, or a directory inside a zip archive: the same methods.
-Tree = epath.Path | zipfile.Path
+Tree: TypeAlias = "epath.Path | zipfile.Path"
 
 
 @dataclasses.dataclass(eq=False)
@@ -220,7 +220,8 @@ def cut(indices: np.ndarray, parts: int) -> list[np.ndarray]:
 
 def report_missing(root: Tree, split: str, images: Sequence[SourceImage]) -> int:
     """Logs which files the split's CSV names and the tree lacks; returns how many."""
-    for table in (root / f"{split}.csv", root.parent / f"{split}.csv"):
+    parent: Any = root.parent  # zipfile.Path types it as less than it is
+    for table in (root / f"{split}.csv", parent / f"{split}.csv"):
         if table.exists():
             break
     else:

@@ -134,7 +134,8 @@ def _check_memory(needed: int, images: int) -> None:
     if needed > 0.8 * available:  # the rest is for the model and the batches in flight
         raise UserError(
             f"{images} decoded images take {needed / 1e9:.1f} GB, {available / 1e9:.1f} GB of "
-            f"memory are free here; set --max_examples={int(images * 0.8 * available / needed)} or less"
+            f"memory are free here; set --max_examples={int(images * 0.8 * available / needed)} "
+            "or less"
         )
 
 

@@ -6,13 +6,10 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-from sklearn.metrics import roc_curve
-
-matplotlib.use("Agg")  # files only; no screen is needed or wanted
-
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from sklearn.metrics import roc_curve
 
 INK, GRID, ACCENT, SECOND = "#22303c", "#d9e0e6", "#c2410c", "#0e7490"
 _STYLE: dict[str, Any] = {
@@ -43,8 +40,9 @@ def roc(path: Path, curves: Curves, bold: str) -> None:
       curves: by name, labels int [n], probabilities float [n], and the AUC for the legend.
       bold: name of the curve to draw thick.
     """
-    with plt.rc_context(_STYLE):
-        figure, axes = plt.subplots(figsize=(5, 4.6))
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(5, 4.6))
+        axes = figure.subplots()
         axes.plot([0, 1], [0, 1], color=GRID, linestyle="--", label="chance")
         for name, (labels, probabilities, area) in curves.items():
             fpr, tpr, _ = roc_curve(labels, probabilities)
@@ -63,12 +61,11 @@ def roc(path: Path, curves: Curves, bold: str) -> None:
 
 def confusion_matrices(path: Path, matrices: Mapping[str, Sequence[Sequence[int]]]) -> None:
     """One 2x2 matrix per name: rows are the truth, shares are of the row."""
-    with plt.rc_context({**_STYLE, "axes.grid": False}):
+    with matplotlib.rc_context({**_STYLE, "axes.grid": False}):
         columns = min(3, len(matrices))
         rows = -(-len(matrices) // columns)
-        figure, grid = plt.subplots(
-            rows, columns, figsize=(2.7 * columns, 2.6 * rows), squeeze=False, layout="constrained"
-        )
+        figure = Figure(figsize=(2.7 * columns, 2.6 * rows), layout="constrained")
+        grid = figure.subplots(rows, columns, squeeze=False)
         for axes in grid.flat[len(matrices) :]:
             axes.set_axis_off()
         for axes, (name, matrix) in zip(grid.flat, matrices.items()):
@@ -93,16 +90,9 @@ def _confusion_matrix(axes: Axes, name: str, matrix: np.ndarray) -> None:
 def history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Loss and accuracy by epoch, a column per fold; a dotted line where phase 2 begins."""
     folds = sorted({row["fold"] for row in rows})
-    with plt.rc_context(_STYLE):
-        figure, grid = plt.subplots(
-            2,
-            len(folds),
-            figsize=(max(5.0, 2.3 * len(folds)), 4.4),
-            squeeze=False,
-            sharex=True,
-            sharey="row",
-            layout="constrained",
-        )
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(max(5.0, 2.3 * len(folds)), 4.4), layout="constrained")
+        grid = figure.subplots(2, len(folds), squeeze=False, sharex=True, sharey="row")
         for column, fold in enumerate(folds):
             of_fold = [row for row in rows if row["fold"] == fold]
             grid[0, column].set_title(f"fold {fold}")
@@ -126,7 +116,7 @@ def _history(axes: Axes, rows: Sequence[Mapping[str, Any]], name: str) -> None:
     phases = [row["phase"] for row in rows]
     for epoch in (i for i in range(1, len(phases)) if phases[i] != phases[i - 1]):
         axes.axvline(epoch + 0.5, color=INK, linestyle=":", linewidth=1)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def verdict(
@@ -142,10 +132,9 @@ def verdict(
       threshold: fake from here on.
     """
     fake = probability >= threshold
-    with plt.rc_context({**_STYLE, "axes.grid": False}):
-        figure, (top, bar) = plt.subplots(
-            2, 1, figsize=(4, 4.9), height_ratios=(12, 1), layout="constrained"
-        )
+    with matplotlib.rc_context({**_STYLE, "axes.grid": False}):
+        figure = Figure(figsize=(4, 4.9), layout="constrained")
+        top, bar = figure.subplots(2, 1, height_ratios=(12, 1))
         top.imshow(image)
         top.set_axis_off()
         colour = ACCENT if fake else SECOND
@@ -158,6 +147,6 @@ def verdict(
 
 
 def _save(figure: Figure, path: Path) -> None:
+    # Figures are made without pyplot: no screen, no global backend, nothing left open.
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
-    plt.close(figure)
