@@ -54,6 +54,9 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             return error.exit_status
+        except KeyboardInterrupt:
+            print("interrupted; what is finished is kept", file=sys.stderr)
+            return 130
 
     def parse(argv: Sequence[str]) -> list[str]:
         try:

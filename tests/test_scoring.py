@@ -1,5 +1,6 @@
 import io
 import shutil
+import zipfile
 
 import keras
 import numpy as np
@@ -95,8 +96,12 @@ def test_a_file_that_is_no_detector_is_named(tmp_path, trained):
     with pytest.raises(UserError, match=r"nowhere.keras: no such model"):
         scoring.load_model(tmp_path / "nowhere.keras")
     (tmp_path / "text.keras").write_text("hello")
-    with pytest.raises(UserError, match=r"text.keras: not a model that Keras can load"):
+    with pytest.raises(UserError, match=r"text.keras: not a .keras file"):
         scoring.load_model(tmp_path / "text.keras")
+    with zipfile.ZipFile(tmp_path / "zip.keras", "w") as archive:
+        archive.writestr("config.json", "{}")
+    with pytest.raises(UserError, match=r"zip.keras: not a model that Keras can load"):
+        scoring.load_model(tmp_path / "zip.keras")
     keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)]).save(tmp_path / "other.keras")
     with pytest.raises(UserError, match=r"other.keras: not a detector"):
         scoring.load_model(tmp_path / "other.keras")

@@ -24,10 +24,20 @@ def test_open_writes_config_and_continues_the_same_run(tmp_path):
 def test_another_run_is_refused_and_the_field_named(tmp_path, part, name, value):
     workdir = Workdir(tmp_path)
     workdir.open(RECORD)
+    workdir.fold_dir(0).mkdir()
+    (workdir.fold_dir(0) / "predictions.csv").write_text("filename,fold,label,probability\n")
     other = {**RECORD, part: {**RECORD[part], name: value}}
     with pytest.raises(UserError, match=f"holds a run with {name}=.*, this one has {name}={value}"):
         workdir.open(other)
     assert workdir.config() == RECORD
+
+
+def test_settings_may_change_as_long_as_no_fold_is_finished(tmp_path):
+    workdir = Workdir(tmp_path)
+    workdir.open(RECORD)
+    other = {**RECORD, "config": {"seed": 2}}
+    workdir.open(other)
+    assert workdir.config() == other
 
 
 def test_the_same_weights_at_another_path_are_the_same_run(tmp_path):
@@ -44,6 +54,8 @@ def test_a_path_that_cannot_be_written_is_named(tmp_path):
 
 def test_a_broken_config_is_named(tmp_path):
     (tmp_path / "config.json").write_text("{")
+    (tmp_path / "fold_0").mkdir()
+    (tmp_path / "fold_0" / "predictions.csv").write_text("filename,fold,label,probability\n")
     with pytest.raises(UserError, match=r"config.json: not JSON"):
         Workdir(tmp_path).open(RECORD)
 

@@ -46,7 +46,9 @@ def roc(path: Path, curves: Curves, bold: str) -> None:
         axes.plot([0, 1], [0, 1], color=GRID, linestyle="--", label="chance")
         for name, (labels, probabilities, area) in curves.items():
             fpr, tpr, _ = roc_curve(labels, probabilities)
-            style = {"color": ACCENT, "linewidth": 2.4, "zorder": 3} if name == bold else {}
+            style: dict[str, Any] = (
+                {"color": ACCENT, "linewidth": 2.4, "zorder": 3} if name == bold else {}
+            )
             axes.plot(fpr, tpr, label=f"{name}  AUC {area:.4f}", **{"linewidth": 1, **style})
         axes.set(
             xlabel="false positive rate (real called fake)",

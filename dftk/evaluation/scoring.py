@@ -3,6 +3,7 @@
 import concurrent.futures
 import dataclasses
 import functools
+import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -58,6 +59,9 @@ def load_model(path: Path) -> keras.Model:
     """
     if not path.is_file():
         raise UserError(f"{path}: no such model; dftk.train writes fold_<f>/model.keras")
+    if not zipfile.is_zipfile(path):
+        # Keras would open HDF5 too, where safe_mode is not heeded.
+        raise UserError(f"{path}: not a .keras file")
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except (ValueError, OSError, TypeError, KeyError) as error:

@@ -76,7 +76,7 @@ class Workdir:
         file = self.path / "config.json"
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            if file.is_file():
+            if self.finished_folds():  # else there is nothing to mix up, nothing to lose
                 self._refuse_other_run(json.loads(file.read_text()), record)
             write_json(file, record)
         except OSError as error:

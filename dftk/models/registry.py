@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import hashlib
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ import tensorflow as tf
 from dftk.config import Config, UserError
 from dftk.models import preprocess, xception
 
+_OTHERWISE = "give a file with --weights=PATH, or train from scratch with --weights=none"
 BACKBONES: dict[str, ModuleType] = {"xception": xception}
 
 
@@ -83,18 +85,16 @@ def load_base(backbone: ModuleType, model: str, weights: str) -> keras.Model:
     Raises:
       UserError: no such file, not weights of this base, or no download.
     """
-    other = "give a file with --weights=PATH, or train from scratch with --weights=none"
     if weights == "imagenet":
         try:
             with contextlib.redirect_stdout(sys.stderr):  # the download's progress
                 return backbone.base("imagenet")
         except Exception as error:  # a failed download is a plain Exception in Keras
-            raise UserError(f"--weights=imagenet: {_first_line(error)}; {other}") from error
+            raise UserError(f"--weights=imagenet: {_first_line(error)}; {_OTHERWISE}") from error
     base = backbone.base(None)
     if weights == "none":
         return base
-    if not Path(weights).is_file():
-        raise UserError(f"--weights={weights}: no such file; {other}")
+    weights_sha256(weights)  # complains if the file is not there
     try:
         base.load_weights(weights)
     except (ValueError, OSError, KeyError) as error:
@@ -102,6 +102,19 @@ def load_base(backbone: ModuleType, model: str, weights: str) -> keras.Model:
             f"--weights={weights}: not weights of {model} without its top ({_first_line(error)})"
         ) from error
     return base
+
+
+def weights_sha256(weights: str) -> str | None:
+    """Hash of the weights file; None for "imagenet" and "none".
+
+    Raises:
+      UserError: no such file.
+    """
+    if weights in ("imagenet", "none"):
+        return None
+    if not Path(weights).is_file():
+        raise UserError(f"--weights={weights}: no such file; {_OTHERWISE}")
+    return hashlib.sha256(Path(weights).read_bytes()).hexdigest()
 
 
 def _first_line(error: Exception) -> str:

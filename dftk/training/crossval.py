@@ -1,11 +1,9 @@
 """A whole run: dataset and model opened once, every fold trained, the report written."""
 
 import dataclasses
-import hashlib
 import shutil
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
@@ -22,6 +20,7 @@ from dftk.evaluation.workdir import (
     write_csv,
     write_json,
 )
+from dftk.models import registry
 from dftk.training import devices as devices_lib
 from dftk.training.fold import FoldResult, FoldTrainer
 from dftk.training.progress import Progress, say
@@ -46,7 +45,7 @@ def train(config: Config, folds: Sequence[int], workdir: Workdir) -> dict[str, A
     inputs = {
         "dataset": dataset.name,
         "dataset_sha256": dataset.fingerprint(),
-        "weights_sha256": _sha256(Path(config.weights)),
+        "weights_sha256": registry.weights_sha256(config.weights),
     }
     workdir.open(
         {
@@ -94,8 +93,3 @@ def _write_fold(workdir: Workdir, fold: int, model: Any, result: FoldResult) -> 
     write_csv(folder / "history.csv", HISTORY_COLUMNS, result.history)
     write_json(folder / "throughput.json", result.throughput)
     write_csv(folder / "predictions.csv", PREDICTION_COLUMNS, result.predictions)
-
-
-def _sha256(path: Path) -> str | None:
-    """Of a file's content; None for `imagenet` and `none`."""
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None

@@ -183,7 +183,8 @@ class FoldTrainer:
                 steps = max(1, round(steps * _CALL_SECONDS / seconds))
             steps = min(left, steps)
             loss, right, seen, _ = totals.tolist()
-            progress.update(int(seen), speed.examples_per_s, f"loss {loss / seen:.4f}")
+            text = f"{speed.input_wait:.1%} waiting  loss {loss / seen:.4f}"
+            progress.update(int(seen), speed.examples_per_s, text)
         result |= {
             "loss": loss / seen + float(loop.l2_penalty(self.detector)),
             "accuracy": right / seen,
