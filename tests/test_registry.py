@@ -123,6 +123,18 @@ def test_weights_of_another_network_are_refused(shared):
         build(weights=path)
 
 
+def test_weights_that_lack_a_layer_are_refused(detector, tmp_path):
+    """Keras warns and leaves the layer as it is: random."""
+    import h5py
+
+    path = tmp_path / "partial.weights.h5"
+    detector.base.save_weights(path)
+    with h5py.File(path, "r+") as file:
+        del file["layers/separable_conv2d_5"]
+    with pytest.raises(UserError, match="not weights of xception without its top"):
+        build(weights=str(path))
+
+
 def test_imagenet_without_a_network_says_what_to_do(tmp_path):
     """In a process of its own: Keras's cache must be empty, and the download must fail."""
     code = (

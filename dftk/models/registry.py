@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import hashlib
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -96,8 +97,11 @@ def load_base(backbone: ModuleType, model: str, weights: str) -> keras.Model:
         return base
     weights_sha256(weights)  # complains if the file is not there
     try:
-        base.load_weights(weights)
-    except (ValueError, OSError, KeyError) as error:
+        with warnings.catch_warnings():
+            # Keras only warns of layers that the file lacks, and leaves them random.
+            warnings.simplefilter("error", UserWarning)
+            base.load_weights(weights)
+    except (ValueError, OSError, KeyError, UserWarning) as error:
         raise UserError(
             f"--weights={weights}: not weights of {model} without its top ({_first_line(error)})"
         ) from error
