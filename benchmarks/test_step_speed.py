@@ -49,10 +49,8 @@ def test_step_on_real_input_against_synthetic(benchmark, rig, phase):
         iterator = loop.distribute(devices, source)
         return trainable.run(iterator, tf.constant(STEPS), tf.zeros([4])).numpy()
 
-    ratio = compare(
-        benchmark, lambda: steps(dataset), lambda: steps(synthetic), STEPS * BATCH, rounds=5
-    )
+    ratio = compare(benchmark, lambda: steps(dataset), lambda: steps(synthetic), STEPS * BATCH)
     waited = steps(dataset)[3] / benchmark.stats.stats.median
     benchmark.extra_info["input_wait"] = float(waited)
     assert trainable.traces == 1
-    assert ratio > 0.8, "real input slows the step down"
+    assert ratio.high > 0.9, "real input slows the step down"

@@ -1,5 +1,7 @@
 """The compiled phases on the real network, 32 pixels, two folds."""
 
+import time
+
 import keras
 import numpy as np
 import pytest
@@ -171,3 +173,18 @@ def test_binary_cross_entropy_is_kerass_and_does_not_overflow():
     labels, logits = np.array([0, 1, 1, 0]), np.array([-3.0, 0.2, -900.0, 800.0], np.float32)
     reference = keras.losses.BinaryCrossentropy(from_logits=True)(labels, logits)
     np.testing.assert_allclose(loop.binary_cross_entropy(labels, logits), reference, rtol=1e-6)
+
+
+def test_waiting_for_input_is_measured(rig, examples, monkeypatch):
+    real = pipeline.batches
+
+    def slow(*arguments, **options):
+        def wait(batch):
+            tf.py_function(lambda: time.sleep(0.5), [], [])
+            return batch
+
+        return real(*arguments, **options).map(wait)
+
+    assert rig.train("frozen")[3] < 0.4
+    monkeypatch.setattr(pipeline, "batches", slow)
+    assert rig.train("frozen")[3] > 0.8, "three batches of half a second, steps of far less"

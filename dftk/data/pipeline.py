@@ -90,7 +90,7 @@ def plan(rows: int, batch_size: int, parts: int) -> list[np.ndarray]:
 
 
 def batches(
-    images: tf.Variable,
+    images: tf.Tensor,
     labels: np.ndarray,
     rows: np.ndarray,
     *,

@@ -84,6 +84,7 @@ def _saturation_and_hue(planes: tf.Tensor, factor: tf.Tensor, shift: tf.Tensor) 
     # k = (n + sextant) mod 6 and n is 5, 3, 1 for red, green, blue.
     channels = []
     for n in (5.0, 3.0, 1.0):
-        k = tf.math.floormod(n + sextant, 6.0)
+        k = n + sextant
+        k -= 6.0 * tf.floor(k / 6.0)  # floormod, which XLA compiles to something 3.5 times slower
         channels.append(value - chroma * tf.clip_by_value(tf.minimum(k, 4.0 - k), 0.0, 1.0))
     return tf.stack(channels)
