@@ -175,7 +175,7 @@ def test_binary_cross_entropy_is_kerass_and_does_not_overflow():
     np.testing.assert_allclose(loop.binary_cross_entropy(labels, logits), reference, rtol=1e-6)
 
 
-def test_waiting_for_input_is_measured(rig, examples, monkeypatch):
+def test_waiting_for_input_is_measured(rig, monkeypatch):
     real = pipeline.batches
 
     def slow(*arguments, **options):

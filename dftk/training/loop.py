@@ -69,13 +69,26 @@ class Trainable:
         """
         self.traces += 1
         for _ in tf.range(steps):
-            asked = tf.timestamp()
-            batch = next(iterator)
-            waited = tf.cast(tf.timestamp() - asked, tf.float32)
+            batch, waited = self._next(iterator, totals)
             parts = self._devices.strategy.run(self._step, (batch,))
             sums = self._devices.strategy.reduce("SUM", parts, axis=None)
             totals += tf.concat([sums, [waited]], 0)
         return totals
+
+    def _next(self, iterator: Iterator[Batch], before: tf.Tensor) -> tuple[Batch, tf.Tensor]:
+        """The next batch, and the seconds from the end of the step before until it was there.
+
+        On a GPU a step ends for the host once it is queued: there this is an upper bound.
+        """
+        # TensorFlow orders none of this by itself: without the dependencies the clock is read
+        # twice at once.
+        with tf.control_dependencies([before]):
+            asked = tf.timestamp()
+        with tf.control_dependencies([asked]):
+            batch = next(iterator)
+        arrived = self._devices.strategy.experimental_local_results(batch["share"])
+        with tf.control_dependencies(arrived):
+            return batch, tf.cast(tf.timestamp() - asked, tf.float32)
 
     def _step(self, batch: Batch) -> tf.Tensor:
         """One replica's part of one step; float32 [3] as the first three of `_run`."""
