@@ -43,7 +43,7 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
 
     A UserError becomes one line on stderr.
     """
-    # TensorFlow's own start-up notes would bury the program's lines; warnings stay.
+    # Fewer of TensorFlow's start-up notes; what it says before it reads this stays.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
 
     def guarded(argv: Sequence[str]) -> int | None:

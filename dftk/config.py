@@ -30,14 +30,30 @@ def option(default: Any, text: str, *, low: float | None = None, choices: tuple 
     return dataclasses.field(default=default, metadata=metadata)
 
 
+# From scratch on 320 pictures of 64 pixels: small batches for more steps, the rate of training
+# from random weights, and BatchNorm statistics that settle within a hundred steps.
+SAMPLE: dict[str, Any] = {
+    "weights": "none",
+    "image_size": 64,
+    "batch_size": 16,
+    "frozen_epochs": 1,
+    "finetune_epochs": 4,
+    "finetune_lr": 1e-3,
+    "base_batchnorm": "update",
+    "batchnorm_momentum": 0.8,
+    "augment": False,
+}
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
     """All that decides what a training run computes. Fields are documented by their help text."""
 
     dataset: str = option(
         "rvf10k",
-        "rvf10k, rvf10k/CONFIG, sample (drawn pictures, no download), or the directory of a "
-        "dataset that `tfds build` wrote.",
+        "rvf10k, rvf10k/CONFIG, the directory of a dataset that `tfds build` wrote, or sample: "
+        "drawn pictures, no download, with defaults of its own: "
+        + " ".join(f"{name}={value}" for name, value in SAMPLE.items()),
     )
     data_dir: str | None = option(
         None, "Where TFDS keeps datasets; ~/tensorflow_datasets if not given."
@@ -107,8 +123,13 @@ class Config:
             value, limits = getattr(self, field.name), field.metadata
             if limits["choices"] and value not in limits["choices"]:
                 raise UsageError(f"--{field.name}={value}: choose from {list(limits['choices'])}")
-            if limits["low"] is not None and value is not None and not value >= limits["low"]:
-                raise UsageError(f"--{field.name}={value}: must be at least {limits['low']}")
+            if limits["low"] is not None and value is not None:
+                if not value >= limits["low"]:
+                    raise UsageError(f"--{field.name}={value}: must be at least {limits['low']}")
+                if value == float("inf"):
+                    raise UsageError(f"--{field.name}={value}: must be finite")
+        if self.seed >= 2**32:  # what Keras takes
+            raise UsageError(f"--seed={self.seed}: must be below 2**32")
         if not self.dropout < 1:
             raise UsageError(f"--dropout={self.dropout}: must be below 1")
         if not self.lr_factor < 1 or not self.batchnorm_momentum < 1:
@@ -120,20 +141,6 @@ class Config:
 RECIPES: dict[str, dict[str, Any]] = {
     "default": {},
     "seed": {"scaling": "unit", "finetune_base": False},
-}
-
-# From scratch on 320 pictures of 64 pixels: small batches for more steps, the rate of training
-# from random weights, and BatchNorm statistics that settle within a hundred steps.
-SAMPLE: dict[str, Any] = {
-    "weights": "none",
-    "image_size": 64,
-    "batch_size": 16,
-    "frozen_epochs": 1,
-    "finetune_epochs": 4,
-    "finetune_lr": 1e-3,
-    "base_batchnorm": "update",
-    "batchnorm_momentum": 0.8,
-    "augment": False,
 }
 
 

@@ -66,6 +66,8 @@ def test_a_flag_wins_over_recipe_and_sample():
         ({"batch_size": 0}, "--batch_size=0: must be at least 1"),
         ({"frozen_lr": float("nan")}, "--frozen_lr=nan"),
         ({"dropout": 1.0}, "--dropout=1.0: must be below 1"),
+        ({"l2": float("inf")}, "--l2=inf: must be finite"),
+        ({"seed": 2**32}, r"--seed=4294967296: must be below 2\*\*32"),
         ({"image_size": 16}, "--image_size=16: must be at least 32"),
         ({"scaling": "caffe"}, "--scaling=caffe: choose from"),
         ({"frozen_epochs": 0, "finetune_epochs": 0}, "nothing to train"),

@@ -80,7 +80,7 @@ def test_config_records_versions_device_and_inputs(trained):
     assert record["config"]["image_size"] == 32
     assert record["versions"]["tensorflow"] == tf.__version__
     assert record["inputs"]["dataset"] == "dftk_sample/kfold5/1.0.0"
-    assert len(record["inputs"]["dataset_sha256"]) == 64
+    assert len(record["inputs"]["dataset_fingerprint"]) == 64
     assert "float32" in record["device"]
     assert "git_revision" in record
 

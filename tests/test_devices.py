@@ -23,8 +23,8 @@ from dftk.data import catalog, pipeline, residency
 from dftk.models import registry
 from dftk.training import devices as devices_lib, loop
 
-config = resolve({"dataset": "sample", "image_size": 32, "batch_size": batch_size, "dropout": 0.0,
-                  "base_batchnorm": "inference", "augment": True})
+config = resolve({"dataset": "sample", "image_size": 32, "batch_size": batch_size,
+                  "dropout": float(sys.argv[5]), "base_batchnorm": sys.argv[6], "augment": True})
 try:
     devices = devices_lib.choose(config)
 except UserError as error:
@@ -42,19 +42,28 @@ for phase in ("frozen", "finetune"):
                                    batch_size=batch_size, parts=devices.replicas,
                                    shuffle=(0, epoch))
         iterator = loop.distribute(devices, dataset)
-        steps = len(pipeline.plan(rows, batch_size, 1)[0])
+        steps = pipeline.steps_per_epoch(rows, batch_size, devices.replicas)
         totals = trainable.run(iterator, tf.constant(steps), tf.zeros([4])).numpy()
         assert totals[2] == rows, totals
         losses.append(float(totals[0] / rows))
     assert trainable.traces == 1
+batchnorm = [v for v in detector.base.variables if "moving_mean" in v.path][:4]
+per_replica = [[x.numpy().tolist() for x in devices.strategy.experimental_local_results(v.value)]
+               for v in batchnorm]
+def mask():
+    return [layer(tf.ones([1, 64]), training=True) for layer in registry.dropouts(detector.head)]
+masks = [devices.strategy.experimental_local_results(m) for m in devices.strategy.run(mask)]
+masks = masks[0] if masks else ()
 scores = loop.Scorer(detector, devices).logits(examples, np.arange(3, 44), batch_size=16)
 print(json.dumps({"replicas": devices.replicas, "losses": losses, "scores": scores.tolist(),
+                  "per_replica": per_replica, "masks": [m.numpy().tolist() for m in masks],
                   "description": devices.description}))
 """
 
 
-def run(count, rows, batch_size, data_dir):
-    arguments = [str(value) for value in (count, rows, batch_size, data_dir)]
+def run(count, rows, batch_size, data_dir, dropout=0.0, base_batchnorm="inference"):
+    values = (count, rows, batch_size, data_dir, dropout, base_batchnorm)
+    arguments = [str(value) for value in values]
     return subprocess.run(
         [sys.executable, "-c", textwrap.dedent(SCRIPT), *arguments], capture_output=True, text=True
     )
@@ -71,6 +80,19 @@ def test_two_replicas_train_and_score_as_one(data_dir):
     assert two["description"].startswith("2 x CPU")
     assert two["losses"] == pytest.approx(one["losses"], rel=1e-4)
     assert two["scores"] == pytest.approx(one["scores"], abs=2e-3)
+
+
+@pytest.mark.slow
+def test_two_replicas_share_statistics_and_not_dropout_masks(data_dir):
+    """Else the saved statistics are one replica's, and all replicas drop the same units."""
+    answer = run(2, 9, 2, data_dir, dropout=0.3, base_batchnorm="update")
+    assert answer.returncode == 0, answer.stderr[-3000:]
+    result = json.loads(answer.stdout)
+    for first, second in result["per_replica"]:
+        assert first == second
+        assert any(first), "statistics moved"
+    first, second = result["masks"]
+    assert first != second
 
 
 def test_a_batch_below_the_replica_count_is_refused(data_dir):

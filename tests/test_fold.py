@@ -5,6 +5,7 @@ import pytest
 from conftest import quick_config
 
 from dftk.config import UserError
+from dftk.data import pipeline
 from dftk.training import devices, fold
 
 
@@ -13,7 +14,7 @@ def trainer(data_dir, examples):
     import dataclasses
 
     config = dataclasses.replace(quick_config(data_dir), finetune_epochs=0, frozen_epochs=4,
-                                 frozen_stop=2, frozen_lr=3e-3)  # fmt: skip
+                                 frozen_stop=2, frozen_plateau=1, frozen_lr=3e-3)  # fmt: skip
     return fold.FoldTrainer(config, devices.choose(config), examples)
 
 
@@ -28,18 +29,43 @@ def test_a_fold_trained_twice_is_bit_identical_and_traced_once(trainer):
     assert [trainable.traces for trainable in trainer.phases.values()] == [1]
 
 
-def test_a_fold_never_trains_on_what_it_predicts(trainer):
+def test_a_fold_never_trains_on_what_it_predicts(trainer, examples, monkeypatch):
+    trained_on = []
+    real = pipeline.batches
+
+    def recorded(images, labels, rows, **options):
+        if "shuffle" in options:
+            trained_on.append(set(rows.tolist()))
+        return real(images, labels, rows, **options)
+
+    monkeypatch.setattr(pipeline, "batches", recorded)
     result = trainer.run(4)
-    names = {row["filename"] for row in result.predictions}
-    examples = trainer._examples
-    assert names == set(examples.filenames[examples.folds == 4])
-    assert len(names) == 80
+    held_out = set(np.flatnonzero(examples.folds == 4).tolist())
+    assert {row["filename"] for row in result.predictions} == set(
+        examples.filenames[sorted(held_out)]
+    )
+    assert trained_on
+    for rows in trained_on:
+        assert not rows & held_out
+        assert rows | held_out == set(range(400))
 
 
-def test_patience_ends_a_phase_early(trainer):
-    losses = [row["val_loss"] for row in trainer.run(0).history]
-    best = int(np.argmin(losses))
-    assert len(losses) == min(4, best + 3)
+def test_patience_halves_the_rate_ends_the_phase_and_brings_the_best_weights_back(
+    trainer, monkeypatch
+):
+    val_losses = iter([0.5, 0.7, 0.6, 0.9])
+    kernels = []
+
+    def scripted(_, row):
+        row |= {"val_loss": next(val_losses), "val_accuracy": 0.5, "val_auc": 0.5}
+        kernels.append(trainer.detector.head.get_weights()[0])
+
+    monkeypatch.setattr(trainer, "_validate", scripted)
+    history = trainer.run(0).history
+    assert [row["val_loss"] for row in history] == [0.5, 0.7, 0.6]
+    assert [row["learning_rate"] for row in history] == [3e-3, 3e-3, 1.5e-3]
+    np.testing.assert_array_equal(trainer.detector.head.get_weights()[0], kernels[0])
+    assert not np.array_equal(kernels[0], kernels[2])
 
 
 def test_throughput_leaves_compilation_out():

@@ -32,6 +32,7 @@ def room(parts):
 def imported(path):
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -46,7 +47,9 @@ def test_imports_point_down(path):
     here = room(path.relative_to(ROOT / "dftk").with_suffix("").parts)
     for parts in names:
         there = room(parts[1:]) if len(parts) > 1 else "__init__"
-        if there in LEVELS and there != here:
+        if there.startswith("__") and there.endswith("__"):
+            continue  # an attribute of the package
+        if there != here:
             assert LEVELS[there] < LEVELS[here], f"{here} imports {there}"
 
 
@@ -78,5 +81,5 @@ def test_every_module_has_its_test():
 
 
 def test_files_stay_readable():
-    long = {path.name for path in SOURCES if len(path.read_text().splitlines()) > 290}
+    long = {path.name for path in SOURCES if len(path.read_text().splitlines()) > 250}
     assert long == set()

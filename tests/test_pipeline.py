@@ -19,7 +19,7 @@ def collect(examples, rows, **options):
 
 @pytest.mark.parametrize(
     ("rows", "batch_size", "parts"),
-    [(320, 32, 1), (7, 32, 2), (101, 10, 4), (65, 32, 2), (1, 1, 1)],
+    [(320, 32, 1), (7, 32, 2), (101, 10, 4), (65, 32, 2), (9, 8, 8), (1, 1, 1)],
 )
 def test_plan_visits_every_row_once_in_even_parts(rows, batch_size, parts):
     starts, stops, shares = pipeline.plan(rows, batch_size, parts)
@@ -27,7 +27,8 @@ def test_plan_visits_every_row_once_in_even_parts(rows, batch_size, parts):
         range(rows)
     )
     sizes = (stops - starts).reshape(-1, parts)
-    assert sizes.sum(axis=1).max() <= batch_size
+    assert sizes.min() > 0, "no idle replica"
+    assert sizes.sum(axis=1).max() <= max(batch_size, 2 * parts)
     assert np.ptp(sizes.sum(axis=1)) <= 1, "no runt batch"
     assert np.ptp(sizes, axis=1).max() <= 1, "even parts"
     # The weights of a global batch's examples add up to one, whatever its size.

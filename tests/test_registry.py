@@ -75,6 +75,7 @@ def test_a_mixed_policy_stays_inside_the_base():
     assert keras.config.dtype_policy().name == "float32"
     assert detector.base.layers[-1].compute_dtype == "bfloat16"
     assert {layer.compute_dtype for layer in detector.head.layers} == {"float32"}
+    assert detector.scale.compute_dtype == "float32"
     assert detector.model(PIXELS).dtype == tf.float32
 
 

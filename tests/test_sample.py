@@ -9,6 +9,7 @@ from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from dftk.config import UserError
 from dftk.data import sample
 
 
@@ -80,3 +81,8 @@ def test_built_once_and_nothing_on_stdout(tmp_path, capsys):
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.tfrecord*")}
     assert len(before) == 12
     assert capsys.readouterr().out == ""
+
+
+def test_a_data_dir_that_cannot_be_written_is_named():
+    with pytest.raises(UserError, match="--data_dir=/dev/null/x: cannot build the sample there"):
+        sample.build("/dev/null/x", 2)

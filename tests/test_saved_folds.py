@@ -41,7 +41,7 @@ def test_a_workdir_without_a_finished_fold_is_named(trained, tmp_path):
 
 def test_other_data_than_the_trained_on_is_refused(trained, tmp_path):
     record = trained.config()
-    record["inputs"]["dataset_sha256"] = "0" * 64
+    record["inputs"]["dataset_fingerprint"] = "0" * 64
     (tmp_path / "config.json").write_text(json.dumps(record))
     with pytest.raises(UserError, match="is not the data that .* was trained on"):
         saved_folds.evaluate(Workdir(tmp_path), "valid", None)

@@ -8,7 +8,10 @@ from dftk.config import UserError
 from dftk.evaluation import workdir as workdir_lib
 from dftk.evaluation.workdir import Workdir
 
-RECORD = {"config": {"seed": 1, "weights": "a.h5"}, "inputs": {"dataset": "x"}}
+RECORD = {
+    "config": {"seed": 1, "weights": "a.h5"},
+    "inputs": {"dataset": "x", "weights": "imagenet"},
+}
 
 
 def test_open_writes_config_and_continues_the_same_run(tmp_path):
@@ -19,7 +22,8 @@ def test_open_writes_config_and_continues_the_same_run(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("part", "name", "value"), [("config", "seed", 2), ("inputs", "dataset", "y")]
+    ("part", "name", "value"),
+    [("config", "seed", 2), ("inputs", "dataset", "y"), ("inputs", "weights", "none")],
 )
 def test_another_run_is_refused_and_the_field_named(tmp_path, part, name, value):
     workdir = Workdir(tmp_path)

@@ -71,17 +71,23 @@ def decoded(shards: Sequence[Shard]) -> tf.data.Dataset:
     return dataset.prefetch(tf.data.AUTOTUNE)
 
 
+def steps_per_epoch(rows: int, batch_size: int, parts: int) -> int:
+    """Number of global batches: as few as batch_size allows, but none smaller than `parts`."""
+    return max(1, min(math.ceil(rows / batch_size), rows // parts))
+
+
 def plan(rows: int, batch_size: int, parts: int) -> list[np.ndarray]:
     """Cuts `rows` positions into batches, and each batch into one part per replica.
 
     Batches differ by one example at most, and so do the parts: an epoch has no runt at its end,
-    and no replica is left without an example.
+    and no replica is left without an example (unless there are fewer rows than replicas). For that
+    a batch may exceed a batch_size that is below twice the number of replicas.
 
     Returns:
       three arrays, one entry per part in the order of consumption: start int64, stop int64, and
       share float32, one over the size of the global batch.
     """
-    batches = np.array_split(np.arange(rows), math.ceil(rows / batch_size))
+    batches = np.array_split(np.arange(rows), steps_per_epoch(rows, batch_size, parts))
     cuts = [(batch.size, part) for batch in batches for part in np.array_split(batch, parts)]
     starts = np.cumsum([0] + [part.size for _, part in cuts[:-1]])
     stops = starts + [part.size for _, part in cuts]

@@ -12,6 +12,7 @@ from dftk.data import pipeline
 from dftk.data.catalog import Shard
 
 _CHUNK = 64  # images copied at a time
+_CGROUPS = Path("/sys/fs/cgroup")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,10 +97,9 @@ def _allocate(count: int, height: int, width: int) -> np.ndarray:
 
 
 def _first_shape(shards: Sequence[Shard]) -> tuple[int, int, int]:
-    """Of the first image, from its JPEG header."""
     try:
         record = next(iter(pipeline.records(shards[:1]).take(1)))
-        return tuple(tf.io.extract_jpeg_shape(pipeline.parse(record)["image"]).numpy())
+        return tuple(pipeline.decode_jpeg(pipeline.parse(record)["image"]).shape)
     except (StopIteration, tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
         raise UserError(_diagnose(shards[:1], None) or str(error)) from error
 
@@ -150,14 +150,25 @@ def _check_memory(needed: int, images: int) -> None:
 
 
 def available_memory() -> int:
-    """Bytes this process may still take: the kernel's estimate, or the cgroup's rest if smaller."""
+    """Bytes this process may still take: the kernel's estimate, or its cgroups' rest if smaller."""
     meminfo = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
     limits = [int(meminfo["MemAvailable"].split()[0]) * 1024]
-    cgroup = Path("/sys/fs/cgroup")
-    for top, used in (
-        ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-    ):
-        if (cgroup / top).is_file() and (value := (cgroup / top).read_text().strip()) != "max":
-            limits.append(int(value) - int((cgroup / used).read_text()))
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers in ("", "memory"):  # version 2, or the memory tree of version 1
+            top = _CGROUPS / controllers
+            for folder in {top, top / path.lstrip("/")}:
+                limits += _cgroup_rest(folder)
     return min(limits)
+
+
+def _cgroup_rest(folder: Path) -> list[int]:
+    """What a cgroup's limit leaves, page cache that the kernel would give back not counted."""
+    for limit, used, cache in (
+        ("memory.max", "memory.current", "inactive_file"),
+        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    ):
+        if (folder / limit).is_file() and (text := (folder / limit).read_text().strip()) != "max":
+            stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+            return [int(text) - int((folder / used).read_text()) + int(stat.get(cache, 0))]
+    return []

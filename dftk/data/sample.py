@@ -18,6 +18,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 import tfds_rvf10k
+from dftk.config import UserError
 from tfds_rvf10k.tfds_rvf10k_dataset_builder import CLASS_NAMES
 
 IMAGE_SIZE = 64  # pixels, both sides
@@ -135,14 +136,23 @@ def build(data_dir: str | None, k: int) -> tfds.core.DatasetBuilder:
     Args:
       data_dir: where TFDS keeps datasets; None is its default, `~/tensorflow_datasets`.
       k: number of folds.
+
+    Raises:
+      UserError: data_dir cannot be written.
     """
-    config = tfds_rvf10k.FoldConfig(name=f"kfold{k}", k=k)
-    builder = SampleBuilder(data_dir=data_dir, config=config)
-    if not builder.data_path.exists():
-        # TFDS prints its progress on stdout, where only results belong.
-        with tempfile.TemporaryDirectory() as tree, contextlib.redirect_stdout(sys.stderr):
-            draw_tree(Path(tree))
-            builder.download_and_prepare(
-                download_config=tfds.download.DownloadConfig(manual_dir=tree)
-            )
+    folds = tfds_rvf10k.FoldConfig(name=f"kfold{k}", k=k)
+    builder = SampleBuilder(data_dir=data_dir, config=folds)
+    if builder.data_path.exists():
+        return builder
+    # TFDS prints its progress on stdout, where only results belong.
+    with tempfile.TemporaryDirectory() as tree, contextlib.redirect_stdout(sys.stderr):
+        draw_tree(Path(tree))
+        manual = tfds.download.DownloadConfig(manual_dir=tree)
+        try:
+            builder.download_and_prepare(download_config=manual)
+        except (OSError, tf.errors.OpError) as error:
+            raise UserError(
+                f"--data_dir={data_dir or tfds.core.constants.DATA_DIR}: cannot build the sample "
+                f"there ({str(error).splitlines()[0]})"
+            ) from error
     return builder

@@ -137,6 +137,8 @@ def _valid_section(workdir: Workdir) -> str:
     if not file.is_file():
         return f"<p>Not scored yet: <code>{command}</code></p>"
     result = json.loads(file.read_text())
+    if [entry["fold"] for entry in result["folds"]] != workdir.finished_folds():
+        return f"<p>Scored before the last fold was trained; once more: <code>{command}</code></p>"
     rows = [(f"model of fold {entry['fold']}", entry) for entry in result["folds"]]
     rows.append(("ensemble (mean probability)", result["ensemble"]))
     head = ["", "n", *(_title(name) for name in metrics.SCORES)]

@@ -31,13 +31,12 @@ def evaluate(workdir: Workdir, split: str, data_dir: str | None) -> dict[str, An
     dataset = catalog.open_dataset(
         config["dataset"], data_dir or config["data_dir"], config["folds"]
     )
-    if dataset.fingerprint() != record["inputs"]["dataset_sha256"]:
+    if dataset.fingerprint() != record["inputs"]["dataset_fingerprint"]:
         raise UserError(
-            f"{dataset.name} is not the data that {workdir.path} was trained on; point --data_dir "
-            "at that build"
+            f"{dataset.name} is not the data that {workdir.path} was trained on: its "
+            "layout, counts or file sizes differ"
         )
-    if not (folds := workdir.finished_folds()):
-        raise UserError(f"{workdir.path}: no finished fold in this workdir yet")
+    folds = workdir.require_folds()
     if split == "train":
         return _held_out(workdir, folds, dataset, config["max_examples"])
     if not dataset.valid:

@@ -1,8 +1,10 @@
 """Saved models on examples and on image files; results keep the name of what they belong to."""
 
+import collections
 import concurrent.futures
 import dataclasses
 import functools
+import os
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -18,7 +20,8 @@ from dftk.evaluation import plots
 from dftk.evaluation.workdir import Workdir
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
-_BATCH = 32
+_BATCH = 32  # images of a forward pass at most,
+_PIXELS = 2**24  # and their pixels: 50 MB as uint8, 200 MB as float32
 
 
 class Ensemble:
@@ -86,9 +89,7 @@ def model_paths(model: Path) -> list[Path]:
         return [model]
     workdir = Workdir(model)
     workdir.config()  # complains if this is no workdir
-    if not (folds := workdir.finished_folds()):
-        raise UserError(f"{model}: no finished fold in this workdir yet")
-    return [workdir.model_path(fold) for fold in folds]
+    return [workdir.model_path(fold) for fold in workdir.require_folds()]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,6 +99,9 @@ class FileScore:
     path: Path
     probability: float = float("nan")
     error: str = ""
+
+
+Decoded = FileScore | tuple[Path, tf.Tensor]  # an error, or a file with its uint8 [h, w, 3]
 
 
 def find_images(paths: Iterable[Path]) -> Iterator[FileScore | Path]:
@@ -121,24 +125,32 @@ def find_images(paths: Iterable[Path]) -> Iterator[FileScore | Path]:
 
 
 def score_files(ensemble: Ensemble, found: Iterable[FileScore | Path]) -> Iterator[FileScore]:
-    """Scores files in order, decoding ahead in threads, in memory for a few batches.
+    """Scores files in order, decoding ahead in threads, in bounded memory.
 
     A file that cannot be read or decoded yields its error and stops nothing.
     """
-    with concurrent.futures.ThreadPoolExecutor() as threads:
-        for chunk in _chunks(found, 4 * _BATCH):
-            yield from _score_chunk(ensemble, list(threads.map(_decode, chunk)))
+    group: list[Decoded] = []
+    pixels = 0
+    for item in _decoded(found):
+        group.append(item)
+        pixels += 0 if isinstance(item, FileScore) else int(tf.size(item[1])) // 3
+        if len(group) == _BATCH or pixels >= _PIXELS:
+            yield from _score_group(ensemble, group)
+            group, pixels = [], 0
+    yield from _score_group(ensemble, group)
 
 
-def _chunks(items: Iterable, size: int) -> Iterator[list]:
-    chunk = []
-    for item in items:
-        chunk.append(item)
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
+def _decoded(found: Iterable[FileScore | Path]) -> Iterator[Decoded]:
+    """Decodes in order, a few files ahead."""
+    ahead = os.cpu_count() or 1
+    pending: collections.deque[concurrent.futures.Future[Decoded]] = collections.deque()
+    with concurrent.futures.ThreadPoolExecutor(ahead) as threads:
+        for item in found:
+            pending.append(threads.submit(_decode, item))
+            if len(pending) > ahead:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
 
 
 def decode_image(data: bytes) -> tf.Tensor:
@@ -152,7 +164,7 @@ def decode_image(data: bytes) -> tf.Tensor:
     return tf.io.decode_image(data, channels=3, expand_animations=False)
 
 
-def _decode(item: FileScore | Path) -> FileScore | tuple[Path, tf.Tensor]:
+def _decode(item: FileScore | Path) -> Decoded:
     if isinstance(item, FileScore):
         return item
     try:
@@ -165,23 +177,20 @@ def _decode(item: FileScore | Path) -> FileScore | tuple[Path, tf.Tensor]:
         return FileScore(item, error=what)
 
 
-def _score_chunk(
-    ensemble: Ensemble, decoded: Sequence[FileScore | tuple[Path, tf.Tensor]]
-) -> list[FileScore]:
-    """Batches images of one size together; returns the scores in the order they came."""
+def _score_group(ensemble: Ensemble, group: Sequence[Decoded]) -> list[FileScore]:
+    """Scores images of one size together; returns the scores in the order they came."""
     scores: dict[int, FileScore] = {}
-    by_size: dict[tuple, list[int]] = {}
-    for position, item in enumerate(decoded):
+    by_size: dict[tuple[int, ...], list[tuple[int, Path, tf.Tensor]]] = {}
+    for position, item in enumerate(group):
         if isinstance(item, FileScore):
             scores[position] = item
         else:
-            by_size.setdefault(tuple(item[1].shape), []).append(position)
-    for positions in by_size.values():
-        for batch in _chunks(positions, _BATCH):
-            probabilities = ensemble(tf.stack([decoded[p][1] for p in batch])).mean(axis=0)
-            for position, probability in zip(batch, probabilities):
-                scores[position] = FileScore(decoded[position][0], float(probability))
-    return [scores[position] for position in range(len(decoded))]
+            by_size.setdefault(tuple(item[1].shape), []).append((position, *item))
+    for same in by_size.values():
+        probabilities = ensemble(tf.stack([image for _, _, image in same])).mean(axis=0)
+        for (position, path, _), probability in zip(same, probabilities):
+            scores[position] = FileScore(path, float(probability))
+    return [scores[position] for position in range(len(group))]
 
 
 def draw_verdict(score: FileScore, folder: Path, threshold: float) -> None:

@@ -31,8 +31,8 @@ HISTORY_COLUMNS = (
 PREDICTION_COLUMNS = ("filename", "fold", "label", "probability")
 
 
-# Where inputs lie may change from one start of a run to the next; their hashes may not.
-_PATHS = ("data_dir", "weights")
+# Where inputs lie may change from one start of a run to the next; what they are may not.
+_PATHS = ("dataset", "data_dir", "weights")
 
 
 class Workdir:
@@ -63,6 +63,16 @@ class Workdir:
             fold for fold in sorted(int(n) for n in names if n.isdigit()) if self.is_finished(fold)
         ]
 
+    def require_folds(self) -> list[int]:
+        """The finished folds.
+
+        Raises:
+          UserError: there is none.
+        """
+        if not (folds := self.finished_folds()):
+            raise UserError(f"{self.path}: no finished fold in this workdir yet")
+        return folds
+
     def open(self, record: Mapping[str, Any]) -> None:
         """Makes the folder, or continues the run in it.
 
@@ -77,19 +87,17 @@ class Workdir:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             if self.finished_folds():  # else there is nothing to mix up, nothing to lose
-                self._refuse_other_run(json.loads(file.read_text()), record)
+                self._refuse_other_run(self.config(), record)
             write_json(file, record)
         except OSError as error:
             raise UserError(
                 f"--workdir={self.path}: cannot write there ({error.strerror})"
             ) from None
-        except ValueError:
-            raise UserError(f"{file}: not JSON; remove it or choose another --workdir") from None
 
     def _refuse_other_run(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         for part in ("inputs", "config"):
             for name, value in now[part].items():
-                if name in _PATHS:
+                if part == "config" and name in _PATHS:
                     continue
                 if (former := before.get(part, {}).get(name)) != value:
                     raise UserError(
@@ -103,10 +111,13 @@ class Workdir:
         Raises:
           UserError: no run in this folder.
         """
+        file = self.path / "config.json"
         try:
-            return json.loads((self.path / "config.json").read_text())
-        except (OSError, ValueError):
+            return json.loads(file.read_text())
+        except OSError:
             raise UserError(f"{self.path}: no config.json of a run in it; see dftk.train") from None
+        except ValueError:
+            raise UserError(f"{file}: not JSON; remove it or choose another --workdir") from None
 
     def history(self) -> list[dict[str, Any]]:
         """Rows of all finished folds' history.csv, numbers as numbers."""
@@ -218,10 +229,14 @@ def environment(device: str) -> dict[str, Any]:
 
 def git_revision() -> str | None:
     """The checkout's revision, with "+changes" if it differs; None outside a checkout."""
-    here = Path(__file__).parent
-    command = ["git", "-C", str(here), "describe", "--always", "--dirty=+changes", "--abbrev=40"]
+
+    def git(*words: str) -> subprocess.CompletedProcess[str]:
+        command = ["git", "-C", str(Path(__file__).parent), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+        if git("ls-files", "--error-unmatch", __file__).returncode:
+            return None  # installed somewhere inside another project's checkout
+        return git("describe", "--always", "--dirty=+changes", "--abbrev=40").stdout.strip() or None
     except FileNotFoundError:  # no git on this machine
         return None
-    return answer.stdout.strip() or None

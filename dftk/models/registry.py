@@ -45,10 +45,9 @@ class Detector:
 
     def reset_dropout(self, key: Sequence[int]) -> None:
         """Sets the state of every dropout layer from integers such as (seed, fold, epoch)."""
-        for position, layer in enumerate(self.head.layers):
-            if isinstance(layer, keras.layers.Dropout) and layer.rate:  # else it draws nothing
-                state = np.random.SeedSequence([*key, position]).generate_state(2)
-                layer.seed_generator.state.assign(state)
+        for position, layer in enumerate(dropouts(self.head)):
+            state = np.random.SeedSequence([*key, position]).generate_state(2)
+            layer.seed_generator.state.assign(state)
 
 
 def build(config: Config, policy: str, synchronized: bool) -> Detector:
@@ -57,7 +56,8 @@ def build(config: Config, policy: str, synchronized: bool) -> Detector:
     Args:
       config: model, weights, image_size, scaling, dropout, l2, batchnorm_momentum, seed.
       policy: Keras dtype policy of the base; the head is float32 always.
-      synchronized: see `xception.head`.
+      synchronized: BatchNorm statistics over all replicas. Without it every replica keeps moving
+        statistics of its own, and only the first one's would be saved.
 
     Raises:
       UserError: weights that are not there or do not fit.
@@ -69,15 +69,40 @@ def build(config: Config, policy: str, synchronized: bool) -> Detector:
         for layer in base.layers:
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.momentum = config.batchnorm_momentum
+                layer.synchronized = synchronized
         head = backbone.head(config.dropout, config.l2, config.seed, synchronized)
+        for layer in dropouts(head):
+            _differ_by_replica(layer.seed_generator)
         unit_image = preprocess.unit_image(config.image_size)
         symmetric = config.scaling == "symmetric"
-        scale = keras.layers.Rescaling(2.0, -1.0) if symmetric else keras.layers.Rescaling(1.0)
+        factors = (2.0, -1.0) if symmetric else (1.0, 0.0)
+        # In float32: rounding to bfloat16 before the shift would cost mid-grey three bits.
+        scale = keras.layers.Rescaling(*factors, dtype="float32")
         image = keras.Input((None, None, 3), dtype="uint8", name="image")
         logit = head(base(scale(unit_image(image))))
         probability = keras.layers.Activation("sigmoid", dtype="float32", name="probability")(logit)
     model = keras.Model(image, probability, name=f"{config.model}_detector")
     return Detector(model, unit_image, scale, base, head)
+
+
+def dropouts(head: keras.Model) -> list[keras.layers.Dropout]:
+    """The layers that draw: Keras gives a rate of 0 no generator."""
+    return [
+        layer for layer in head.layers if isinstance(layer, keras.layers.Dropout) and layer.rate
+    ]
+
+
+def _differ_by_replica(generator: keras.random.SeedGenerator) -> None:
+    """Shifts each replica's seeds: the mirrored state would give all of them the same mask."""
+    draw = generator.next
+
+    def draw_for_replica(ordered: bool = True) -> tf.Tensor:
+        context = tf.distribute.get_replica_context()
+        replica = context.replica_id_in_sync_group if context else 0
+        seed = draw(ordered)
+        return seed + tf.cast(tf.stack([0, replica]), seed.dtype)
+
+    generator.next = draw_for_replica
 
 
 def load_base(backbone: ModuleType, model: str, weights: str) -> keras.Model:
@@ -95,7 +120,7 @@ def load_base(backbone: ModuleType, model: str, weights: str) -> keras.Model:
     base = backbone.base(None)
     if weights == "none":
         return base
-    weights_sha256(weights)  # complains if the file is not there
+    weights_identity(weights)  # complains if the file is not there
     try:
         with warnings.catch_warnings():
             # Keras only warns of layers that the file lacks, and leaves them random.
@@ -108,21 +133,21 @@ def load_base(backbone: ModuleType, model: str, weights: str) -> keras.Model:
     return base
 
 
-def weights_sha256(weights: str) -> str | None:
-    """Hash of the weights file; None for "imagenet" and "none".
+def weights_identity(weights: str) -> str:
+    """What tells two runs' weights apart: "imagenet", "none", or the file's SHA-256.
 
     Raises:
       UserError: no such file.
     """
     if weights in ("imagenet", "none"):
-        return None
+        return weights
     if not Path(weights).is_file():
         raise UserError(f"--weights={weights}: no such file; {_OTHERWISE}")
     return hashlib.sha256(Path(weights).read_bytes()).hexdigest()
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:200]
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 @contextlib.contextmanager

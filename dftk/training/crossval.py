@@ -44,8 +44,8 @@ def train(config: Config, folds: Sequence[int], workdir: Workdir) -> dict[str, A
     dataset = catalog.open_dataset(config.dataset, config.data_dir, config.folds)
     inputs = {
         "dataset": dataset.name,
-        "dataset_sha256": dataset.fingerprint(),
-        "weights_sha256": registry.weights_sha256(config.weights),
+        "dataset_fingerprint": dataset.fingerprint(),
+        "weights": registry.weights_identity(config.weights),
     }
     workdir.open(
         {

@@ -141,7 +141,7 @@ class Scorer:
         result = np.zeros(len(examples.labels), np.float32)
         seen = np.zeros(len(examples.labels), np.int64)
         iterator = distribute(self._devices, dataset)
-        for _ in range(len(pipeline.plan(len(rows), batch_size, 1)[0])):
+        for _ in range(pipeline.steps_per_epoch(len(rows), batch_size, replicas)):
             index, logits = self.run(iterator)
             local = self._devices.strategy.experimental_local_results
             for positions, values in zip(local(index), local(logits)):

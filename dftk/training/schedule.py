@@ -56,7 +56,7 @@ class PlateauRate:
             self._best, self._wait = val_loss, 0
         else:
             self._wait += 1
-            if self._wait >= self._patience:
+            if self._wait >= self._patience and self.rate > self._floor:
                 self.rate, self._wait = max(self.rate * self._factor, self._floor), 0
         return self.rate
 
