@@ -55,7 +55,10 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
             print(f"error: {error}", file=sys.stderr)
             return error.exit_status
         except KeyboardInterrupt:
-            print("interrupted; what is finished is kept", file=sys.stderr)
+            print(
+                "interrupted; finished folds are kept, the same command does the others",
+                file=sys.stderr,
+            )
             return 130
 
     def parse(argv: Sequence[str]) -> list[str]:

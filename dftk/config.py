@@ -64,8 +64,9 @@ class Config:
     )
     recipe: str = option(
         "default",
-        "seed: the notebook's choices, faults included (images in [0, 1], a second phase that "
-        "never unfreezes the base); for its unstratified folds see tfds_rvf10k/README.md.",
+        "seed: the choices of the Kaggle notebook that this replaces, faults included (images in "
+        "[0, 1], a second phase that never unfreezes the base); for its unstratified folds see "
+        "tfds_rvf10k/README.md.",
         choices=("default", "seed"),
     )
 

@@ -3,6 +3,7 @@
 python -m dftk.evaluate --workdir=runs/sample --split=valid
 """
 
+import sys
 from collections.abc import Sequence
 
 from absl import flags
@@ -29,11 +30,13 @@ def main(argv: Sequence[str]) -> None:
     from dftk.evaluation import report, saved_folds
     from dftk.evaluation.workdir import Workdir
 
-    print(
-        report.text_table(
-            saved_folds.evaluate(Workdir(_WORKDIR.value), _SPLIT.value, _DATA_DIR.value)
-        )
-    )
+    workdir = Workdir(_WORKDIR.value)
+    result = saved_folds.evaluate(workdir, _SPLIT.value, _DATA_DIR.value)
+    print(report.text_table(result))
+    if shortfall := result.get("shortfall"):
+        print(f"note: {shortfall}", file=sys.stderr)
+    if _SPLIT.value == "valid":
+        print(f"report: {workdir.path / 'report.html'}")
 
 
 if __name__ == "__main__":

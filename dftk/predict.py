@@ -21,7 +21,9 @@ _FORMAT = flags.DEFINE_enum("format", "csv", ["csv", "json"], "Of what goes to s
 _THRESHOLD = flags.DEFINE_float(
     "threshold", THRESHOLD, "Fake when the probability is at least this.", 0.0, 1.0
 )
-_PLOT = flags.DEFINE_string("plot", None, "Folder for a picture of each image with its verdict.")
+_PLOT = flags.DEFINE_string(
+    "plot", None, "Folder for a picture of each image with its verdict, named after its path."
+)
 
 
 def main(argv: Sequence[str]) -> int:

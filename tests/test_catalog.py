@@ -36,7 +36,7 @@ def test_missing_dataset_says_how_to_build_it(name, tmp_path):
 
 def test_other_number_of_folds_says_how_to_build_it(dataset):
     directory = str(Path(dataset.train[0].path).parent)
-    with pytest.raises(UsageError, match=r"--folds=10: .* has 5; .*\"k\": 10"):
+    with pytest.raises(UsageError, match=r"--folds=10: .* has 5; .*\"k\": 10.*kfold10"):
         catalog.open_dataset(directory, None, 10)
 
 

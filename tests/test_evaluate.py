@@ -5,7 +5,7 @@ def test_the_door_prints_the_table(trained):
     answer = door("evaluate", f"--workdir={trained.path}", "--split=train")
     assert answer.returncode == 0, answer.stderr
     lines = answer.stdout.splitlines()
-    assert lines[0].split() == ["accuracy", "precision", "recall", "f1", "auc"]
+    assert lines[0].split() == ["n", "accuracy", "precision", "recall", "f1", "auc"]
     assert [line.split()[0] for line in lines[1:]] == ["fold", "fold", "mean", "std", "pooled"]
 
 

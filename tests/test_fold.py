@@ -6,7 +6,13 @@ from conftest import quick_config
 
 from dftk.config import UserError
 from dftk.data import pipeline
+from dftk.models import registry
 from dftk.training import devices, fold
+
+
+def make(config, examples):
+    chosen = devices.choose(config)
+    return fold.FoldTrainer(config, chosen, registry.build(config, chosen.policy, False), examples)
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +21,7 @@ def trainer(data_dir, examples):
 
     config = dataclasses.replace(quick_config(data_dir), finetune_epochs=0, frozen_epochs=4,
                                  frozen_stop=2, frozen_plateau=1, frozen_lr=3e-3)  # fmt: skip
-    return fold.FoldTrainer(config, devices.choose(config), examples)
+    return make(config, examples)
 
 
 def test_a_fold_trained_twice_is_bit_identical_and_traced_once(trainer):
@@ -81,7 +87,7 @@ def test_a_loss_that_is_no_number_stops_with_the_epoch_and_the_rate(data_dir, ex
     import dataclasses
 
     config = dataclasses.replace(quick_config(data_dir), finetune_epochs=0, frozen_lr=1e30)
-    trainer = fold.FoldTrainer(config, devices.choose(config), examples)
+    trainer = make(config, examples)
     with pytest.raises(
         UserError, match=r"fold 0, frozen epoch 1: .*lower the learning rate \(1e\+30\)"
     ):

@@ -204,5 +204,6 @@ def test_mixed_precision_has_the_gradients_of_float32(examples, policy):
         moments.append(np.concatenate([np.ravel(m) for m in adam._momentums]))
     assert losses[1] == pytest.approx(losses[0], rel=0.02)
     assert np.linalg.norm(moments[0]) > 1e-6
+    # Random features are all but zero and round badly; a forgotten scale is off by thousands.
     difference = np.linalg.norm(moments[1] - moments[0]) / np.linalg.norm(moments[0])
-    assert difference < 0.1
+    assert difference < 0.4

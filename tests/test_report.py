@@ -43,5 +43,9 @@ def test_an_undefined_auc_is_a_dash_not_a_crash(copy):
 
 def test_text_table():
     scores = dict.fromkeys(("accuracy", "precision", "recall", "f1", "auc"), 0.25)
-    table = report.text_table({"folds": [{"fold": 3, **scores}], "mean": scores})
-    assert table.splitlines()[1].split() == ["fold", "3", *["0.2500"] * 5]
+    fold = {"fold": 3, "n": 80, **scores}
+    lines = report.text_table({"folds": [fold], "mean": scores}).splitlines()
+    assert lines[1].split() == ["fold", "3", "80", *["0.2500"] * 5]
+    assert len(lines) == 2, "one fold has no mean"
+    lines = report.text_table({"folds": [fold, fold], "mean": scores}).splitlines()
+    assert lines[3].split() == ["mean", *["0.2500"] * 5]

@@ -68,7 +68,9 @@ def test_limit_takes_from_every_shard_alike(dataset):
     assert {shard.length for shard in limited} == {5, 6}
     assert residency.limit(dataset.train, None) == dataset.train
     assert residency.limit(dataset.train, 10**9) == dataset.train
-    with pytest.raises(UserError, match="--max_examples=3: less than one for each of 20 shards"):
+    with pytest.raises(
+        UserError, match="--max_examples=3: must be at least 20, one for each shard"
+    ):
         residency.limit(dataset.train, 3)
 
 

@@ -68,10 +68,10 @@ class Builder(tfds.core.ShardBasedBuilder):
     BUILDER_CONFIGS = [
         FoldConfig(name="kfold5", description="5 stratified folds, seed 42, 4 shards a fold.")
     ]
-    MANUAL_DOWNLOAD_INSTRUCTIONS = """\
-    Download https://www.kaggle.com/datasets/sachchitkunichetty/rvf10k and pass its folder as
-    --manual_dir: the folder that holds rvf10k/, rvf10k/ itself, or the one with Kaggle's zip.
-    """
+    MANUAL_DOWNLOAD_INSTRUCTIONS = (
+        "Download https://www.kaggle.com/datasets/sachchitkunichetty/rvf10k and pass its folder as "
+        "--manual_dir: the folder that holds rvf10k/, rvf10k/ itself, or the one with Kaggle's zip."
+    )
 
     def _info(self) -> tfds.core.DatasetInfo:
         return self.dataset_info_from_configs(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import tensorflow_datasets as tfds
@@ -28,6 +29,14 @@ class Catalog:
     folds: int
     train: tuple[Shard, ...]
     valid: tuple[Shard, ...]
+    missing: Mapping[str, int]  # per split, files that its CSV names and the source tree lacked
+
+    def shortfall(self, split: str) -> str:
+        """In words, what the build's source tree lacked of a split; "" if nothing."""
+        if not (lacking := self.missing.get(split, 0)):
+            return ""
+        there = sum(shard.length for shard in self.split(split))
+        return f"{split} has {there} of the {there + lacking} images that its CSV names"
 
     def split(self, name: str) -> tuple[Shard, ...]:
         """The shards of `train` or `valid`."""
@@ -62,8 +71,9 @@ def open_dataset(dataset: str, data_dir: str | None, folds: int) -> Catalog:
         )
     if metadata["k"] != folds:
         raise UsageError(
-            f"--folds={folds}: {builder.info.full_name} has {metadata['k']}; build another with "
-            f"""`tfds build tfds_rvf10k --config='{{"name": "kfold{folds}", "k": {folds}}}'`"""
+            f"--folds={folds}: {builder.info.full_name} has {metadata['k']}; build "
+            f"""`--config='{{"name": "kfold{folds}", "k": {folds}}}'` with tfds build and give """
+            f"--dataset=rvf10k/kfold{folds}"
         )
     splits = {
         name: tuple(
@@ -77,7 +87,13 @@ def open_dataset(dataset: str, data_dir: str | None, folds: int) -> Catalog:
     for shard in splits["train"] + splits.get("valid", ()):
         if not Path(shard.path).is_file():
             raise UserError(f"{shard.path}: missing; build the dataset again with --overwrite")
-    return Catalog(builder.info.full_name, folds, splits["train"], splits.get("valid", ()))
+    return Catalog(
+        builder.info.full_name,
+        folds,
+        splits["train"],
+        splits.get("valid", ()),
+        metadata.get("missing", {}),
+    )
 
 
 def _builder(dataset: str, data_dir: str | None, folds: int) -> tfds.core.DatasetBuilder:
@@ -86,9 +102,10 @@ def _builder(dataset: str, data_dir: str | None, folds: int) -> tfds.core.Datase
     if (Path(dataset) / "dataset_info.json").is_file():
         return tfds.builder_from_directory(dataset)
     where = data_dir or tfds.core.constants.DATA_DIR
+    elsewhere = f" --data_dir={data_dir}" if data_dir else ""
     remedy = (
-        "build it with `tfds build tfds_rvf10k --manual_dir=DIR`, DIR being Kaggle's rvf10k "
-        "folder, or try --dataset=sample"
+        f"build it with `tfds build tfds_rvf10k --manual_dir=DIR{elsewhere}`, DIR being Kaggle's "
+        "rvf10k folder, or try --dataset=sample"
     )
     if dataset.split("/")[0] != "rvf10k":
         raise UserError(f"--dataset={dataset}: no dataset_info.json in it; {remedy}")

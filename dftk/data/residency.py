@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from dftk.config import UserError
+from dftk.config import UsageError, UserError
 from dftk.data import pipeline
 from dftk.data.catalog import Shard
 
@@ -35,14 +35,14 @@ def limit(shards: Sequence[Shard], max_examples: int | None) -> tuple[Shard, ...
     Records were shuffled when the fold was built, so the first ones of a shard are a fair draw.
 
     Raises:
-      UserError: fewer examples than shards.
+      UsageError: fewer examples than shards.
     """
     total = sum(shard.length for shard in shards)
     if max_examples is None or max_examples >= total:
         return tuple(shards)
     if max_examples < len(shards):
-        raise UserError(
-            f"--max_examples={max_examples}: less than one for each of {len(shards)} shards"
+        raise UsageError(
+            f"--max_examples={max_examples}: must be at least {len(shards)}, one for each shard"
         )
     lengths = np.diff([max_examples * i // len(shards) for i in range(len(shards) + 1)])
     return tuple(

@@ -50,10 +50,11 @@ def _draw(folder: Path, summary: dict, predictions: list[dict], history: list[di
         )
         for entry in summary["folds"]
     }
-    curves["pooled"] = (label, probability, summary["pooled"]["auc"])
-    plots.roc(folder / "roc.png", curves, bold="pooled")
     matrices = {f"fold {e['fold']}": e["confusion_matrix"] for e in summary["folds"]}
-    matrices["pooled"] = summary["pooled"]["confusion_matrix"]
+    if len(curves) > 1:
+        curves["pooled"] = (label, probability, summary["pooled"]["auc"])
+        matrices["pooled"] = summary["pooled"]["confusion_matrix"]
+    plots.roc(folder / "roc.png", curves, bold="pooled")
     plots.confusion_matrices(folder / "confusion_matrices.png", matrices)
     plots.history(folder / "history.png", history)
 
@@ -68,13 +69,14 @@ def write_html(workdir: Workdir) -> None:
     label = np.array([row["label"] for row in predictions])
     probability = np.array([row["probability"] for row in predictions])
     folds = [entry["fold"] for entry in summary["folds"]]
+    limit = f"--max_examples={config['max_examples']}, " if config["max_examples"] else ""
     page = string.Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
         dataset=html.escape(record["inputs"]["dataset"]),
         device=html.escape(record["device"]),
         subtitle=html.escape(
             f"{config['model']}, {config['image_size']} px, "
             f"{len(folds)} of {config['folds']} folds, {summary['pooled']['n']:,} predictions, "
-            f"weights {Path(config['weights']).name}, seed {config['seed']}"
+            f"{limit}weights {Path(config['weights']).name}, seed {config['seed']}"
         ),
         cards=_cards(summary),
         fold_table=_fold_table(summary),
@@ -92,19 +94,28 @@ def write_html(workdir: Workdir) -> None:
 
 def _cards(summary: Mapping[str, Any]) -> str:
     cards = []
+    count = len(summary["folds"])
     for name in metrics.SCORES:
         mean, std = summary["mean"][name], summary["std"][name]
         cards.append(
             f"<div class='card'><div class='name'>{_title(name)}</div>"
             f"<div class='value'>{_percent(name, summary['pooled'][name])}</div>"
-            f"<div class='spread'>folds {_percent(name, mean)} ± {_percent(name, std)}</div></div>"
+            f"<div class='spread'>{_spread(name, mean, std, count)}</div></div>"
         )
     return "\n".join(cards)
 
 
+def _spread(name: str, mean: float | None, std: float | None, folds: int) -> str:
+    if folds == 1:
+        return "one fold"
+    return f"folds {_percent(name, mean)} ± {_percent(name, std)}"
+
+
 def _fold_table(summary: Mapping[str, Any]) -> str:
     rows = [(str(entry["fold"]), entry) for entry in summary["folds"]]
-    rows += [("mean", summary["mean"]), ("± std", summary["std"]), ("pooled", summary["pooled"])]
+    if len(rows) > 1:
+        rows += [("mean", summary["mean"]), ("± std", summary["std"])]
+        rows += [("pooled", summary["pooled"])]
     head = ["fold", "n", *(_title(name) for name in metrics.SCORES)]
     body = [
         [name, f"{entry['n']:,}" if "n" in entry else ""]
@@ -140,7 +151,8 @@ def _valid_section(workdir: Workdir) -> str:
     if [entry["fold"] for entry in result["folds"]] != workdir.finished_folds():
         return f"<p>Scored before the last fold was trained; once more: <code>{command}</code></p>"
     rows = [(f"model of fold {entry['fold']}", entry) for entry in result["folds"]]
-    rows.append(("ensemble (mean probability)", result["ensemble"]))
+    if len(rows) > 1:
+        rows.append(("ensemble (mean probability)", result["ensemble"]))
     head = ["", "n", *(_title(name) for name in metrics.SCORES)]
     body = [
         [name, f"{entry['n']:,}", *(_number(entry[score], ".4f") for score in metrics.SCORES)]
@@ -150,7 +162,8 @@ def _valid_section(workdir: Workdir) -> str:
         workdir.path / "plots" / "valid_confusion_matrix.png", "Confusion matrix on valid"
     )
     table = _table(head, body, strong=len(result["folds"]))
-    return f"{table}<div class='pair'>{pictures}</div>"
+    note = f"<p class='soft'>{html.escape(result['shortfall'])}</p>" if result["shortfall"] else ""
+    return f"{table}{note}<div class='pair'>{pictures}</div>"
 
 
 def _table(head: Sequence[str], body: Sequence[Sequence[str]], strong: int | None = None) -> str:
@@ -183,10 +196,11 @@ def _number(value: float | None, style: str) -> str:
 def text_table(summary: Mapping[str, Any]) -> str:
     """The folds' scores as lines of text, for a terminal."""
     rows = [(f"fold {entry['fold']}", entry) for entry in summary["folds"]]
-    for name in ("mean", "std", "pooled", "ensemble"):
-        if name in summary:
-            rows.append((name, summary[name]))
-    lines = [f"{'':10}" + "".join(f"{name:>11}" for name in metrics.SCORES)]
+    if len(rows) > 1:
+        joint = ("mean", "std", "pooled", "ensemble")
+        rows += [(name, summary[name]) for name in joint if name in summary]
+    lines = [f"{'':10}{'n':>7}" + "".join(f"{name:>11}" for name in metrics.SCORES)]
     for name, entry in rows:
-        lines.append(f"{name:10}" + "".join(f"{entry[score]:11.4f}" for score in metrics.SCORES))
+        scores = "".join(f"{entry[score]:11.4f}" for score in metrics.SCORES)
+        lines.append(f"{name:10}{entry.get('n', ''):>7}{scores}")
     return "\n".join(lines)

@@ -44,7 +44,7 @@ def evaluate(workdir: Workdir, split: str, data_dir: str | None) -> dict[str, An
     examples = residency.load(dataset.valid)
     rows = np.arange(len(examples.labels))
     members = load_ensemble([workdir.model_path(fold) for fold in folds]).score(examples, rows)
-    return _write_valid(workdir, folds, examples, members)
+    return _write_valid(workdir, folds, examples, members, dataset.shortfall("valid"))
 
 
 def _held_out(
@@ -63,7 +63,11 @@ def _held_out(
 
 
 def _write_valid(
-    workdir: Workdir, folds: list[int], examples: residency.Examples, members: np.ndarray
+    workdir: Workdir,
+    folds: list[int],
+    examples: residency.Examples,
+    members: np.ndarray,
+    shortfall: str,
 ) -> dict[str, Any]:
     labels, mean = examples.labels, members.mean(axis=0)
     result: dict[str, Any] = {
@@ -72,6 +76,7 @@ def _write_valid(
             for fold, member in zip(folds, members)
         ],
         "ensemble": metrics.binary_metrics(labels, mean),
+        "shortfall": shortfall,
     }
     columns = ["filename", "label", "probability", *(f"fold_{fold}" for fold in folds)]
     rows = [
@@ -85,7 +90,8 @@ def _write_valid(
         f"fold {entry['fold']}": (labels, member, entry["auc"])
         for entry, member in zip(result["folds"], members)
     }
-    curves["ensemble"] = (labels, mean, result["ensemble"]["auc"])
+    if len(folds) > 1:
+        curves["ensemble"] = (labels, mean, result["ensemble"]["auc"])
     plots.roc(folder / "valid_roc.png", curves, bold="ensemble")
     plots.confusion_matrices(
         folder / "valid_confusion_matrix.png",

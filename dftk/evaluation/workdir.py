@@ -91,7 +91,7 @@ class Workdir:
             write_json(file, record)
         except OSError as error:
             raise UserError(
-                f"--workdir={self.path}: cannot write there ({error.strerror})"
+                f"--workdir={self.path}: cannot write there ({error.strerror}); choose another"
             ) from None
 
     def _refuse_other_run(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:

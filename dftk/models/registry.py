@@ -128,7 +128,7 @@ def load_base(backbone: ModuleType, model: str, weights: str) -> keras.Model:
             base.load_weights(weights)
     except (ValueError, OSError, KeyError, UserWarning) as error:
         raise UserError(
-            f"--weights={weights}: not weights of {model} without its top ({_first_line(error)})"
+            f"--weights={weights}: not weights of {model} without its top; {_OTHERWISE}"
         ) from error
     return base
 

@@ -54,13 +54,17 @@ def train(config: Config, folds: Sequence[int], workdir: Workdir) -> dict[str, A
             **environment(devices.description),
         }
     )
+    if shortfall := dataset.shortfall("train"):
+        say(f"note: {shortfall}")
     say(f"{dataset.name}, {devices.description}, workdir {workdir.path}")
     todo = [fold for fold in folds if not workdir.is_finished(fold)]
     if done := [fold for fold in folds if fold not in todo]:
         say(f"already trained in this workdir: fold {', '.join(map(str, done))}")
     if todo:
         shards = residency.limit(dataset.train, config.max_examples)
-        trainer = FoldTrainer(config, devices, _load(shards))
+        with devices.strategy.scope():  # before the pixels: a fault in the weights shows at once
+            detector = registry.build(config, devices.policy, devices.replicas > 1)
+        trainer = FoldTrainer(config, devices, detector, _load(shards))
         for fold in todo:
             events = workdir.path / "tensorboard" / f"fold_{fold}"
             shutil.rmtree(events, ignore_errors=True)  # of an attempt that did not finish

@@ -13,7 +13,7 @@ from dftk.data import pipeline
 from dftk.data.residency import Examples
 from dftk.evaluation import metrics
 from dftk.evaluation.scoring import Ensemble
-from dftk.models import registry
+from dftk.models.registry import Detector
 from dftk.training import loop, schedule
 from dftk.training.devices import Devices
 from dftk.training.progress import Progress
@@ -72,13 +72,13 @@ class FoldTrainer:
     Args:
       config: of the run.
       devices: as chosen for it.
+      detector: built inside the strategy's scope.
       examples: all folds of `train`, decoded.
     """
 
-    def __init__(self, config: Config, devices: Devices, examples: Examples):
+    def __init__(self, config: Config, devices: Devices, detector: Detector, examples: Examples):
         self._config, self._devices, self._examples = config, devices, examples
-        with devices.strategy.scope():
-            self.detector = registry.build(config, devices.policy, devices.replicas > 1)
+        self.detector = detector
         self._scorer = loop.Scorer(self.detector, devices)
         self._saved = Ensemble([self.detector.model])
         self.phases = {
