@@ -1,4 +1,5 @@
 import io
+import math
 
 from dftk.training import progress
 
@@ -36,3 +37,12 @@ def test_elsewhere_only_whole_lines(capsys):
     line.update(5, 1.0)
     line.close("10 images")
     assert capsys.readouterr().err == "decoding  10 images\n"
+
+
+def test_throughput_leaves_compilation_out():
+    speed = progress.Throughput(compile_seconds=9.0)
+    assert math.isnan(speed.examples_per_s)
+    speed += progress.Throughput(examples=100.0, seconds=2.0, waited=0.5)
+    assert speed.summary() == {
+        "examples_per_s": 50.0, "input_wait": 0.25, "train_seconds": 2.0, "compile_seconds": 9.0,
+    }  # fmt: skip

@@ -16,45 +16,9 @@ from dftk.evaluation.scoring import Ensemble
 from dftk.models.registry import Detector
 from dftk.training import loop, schedule
 from dftk.training.devices import Devices
-from dftk.training.progress import Progress
+from dftk.training.progress import Progress, Throughput
 
 _CALL_SECONDS = 1.0  # of training per call of the compiled loop: rare enough, and still live
-
-
-@dataclasses.dataclass
-class Throughput:
-    """Examples and seconds of calls that did not compile, and the seconds of those that did."""
-
-    examples: float = 0.0
-    seconds: float = 0.0
-    waited: float = 0.0
-    compile_seconds: float = 0.0
-
-    @property
-    def examples_per_s(self) -> float:
-        """NaN as long as every call compiled."""
-        return self.examples / self.seconds if self.seconds else float("nan")
-
-    @property
-    def input_wait(self) -> float:
-        """Share of the time in which a step waited for its batch."""
-        return self.waited / self.seconds if self.seconds else float("nan")
-
-    def __iadd__(self, other: "Throughput") -> "Throughput":
-        self.examples += other.examples
-        self.seconds += other.seconds
-        self.waited += other.waited
-        self.compile_seconds += other.compile_seconds
-        return self
-
-    def summary(self) -> dict[str, float]:
-        """For metrics.json."""
-        return {
-            "examples_per_s": self.examples_per_s,
-            "input_wait": self.input_wait,
-            "train_seconds": self.seconds,
-            "compile_seconds": self.compile_seconds,
-        }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +28,18 @@ class FoldResult:
     history: list[dict[str, Any]]
     predictions: list[dict[str, Any]]
     throughput: dict[str, dict[str, float]]  # by phase
+
+
+@dataclasses.dataclass
+class _FoldState:
+    """What the phases of one fold hand on."""
+
+    fold: int
+    train_rows: np.ndarray
+    held_out: np.ndarray
+    best_weights: loop.Snapshot  # of the epoch with the smallest val_loss, over both phases
+    best: float = math.inf
+    history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
 
 class FoldTrainer:
@@ -103,73 +79,72 @@ class FoldTrainer:
         """
         self._initial.restore()
         others = [index for index in range(self._config.folds) if index != fold]
-        train_rows, held_out = self._examples.rows(others), self._examples.rows([fold])
-        history: list[dict[str, Any]] = []
-        throughput = {}
-        best = float("inf")
-        best_weights = loop.Snapshot(self.detector.model.variables)
-        for phase, trainable in self.phases.items():
-            rate = schedule.PlateauRate(
-                phase.learning_rate, self._config.lr_factor, phase.plateau, self._config.min_lr
-            )
-            stop = schedule.EarlyStop(phase.stop)
-            total = Throughput()
-            for epoch in range(phase.epochs):
-                row: dict[str, Any] = {"fold": fold, "phase": phase.name, "epoch": epoch + 1}
-                row["learning_rate"] = trainable.optimizer.learning_rate = rate.rate
-                progress = Progress(
-                    f"fold {fold}  {phase.name} {epoch + 1}/{phase.epochs}", len(train_rows)
-                )
-                measured = self._train_epoch(
-                    trainable, train_rows, fold, len(history), progress, row
-                )
-                total += measured
-                self._validate(held_out, row)
-                progress.close(_in_words(row))
-                _summarize(len(history), row)
-                history.append(row)
-                if row["val_loss"] < best:
-                    best = row["val_loss"]
-                    best_weights = loop.Snapshot(self.detector.model.variables)
-                rate.update(row["val_loss"])
-                if stop.update(row["val_loss"]):
-                    break
-            best_weights.restore()
-            throughput[phase.name] = total.summary()
-        return FoldResult(history, self._predict(fold, held_out), throughput)
+        state = _FoldState(
+            fold,
+            train_rows=self._examples.rows(others),
+            held_out=self._examples.rows([fold]),
+            best_weights=loop.Snapshot(self.detector.model.variables),
+        )
+        throughput = {
+            phase.name: self._run_phase(state, phase, trainable).summary()
+            for phase, trainable in self.phases.items()
+        }
+        return FoldResult(state.history, self._predict(state), throughput)
+
+    def _run_phase(
+        self, state: _FoldState, phase: schedule.Phase, trainable: loop.Trainable
+    ) -> Throughput:
+        """Trains until the epochs or the patience end; leaves the fold's best weights so far."""
+        config = self._config
+        rate = schedule.PlateauRate(
+            phase.learning_rate, config.lr_factor, phase.plateau, config.min_lr
+        )
+        stop = schedule.EarlyStop(phase.stop)
+        throughput = Throughput()
+        for epoch in range(1, phase.epochs + 1):
+            trainable.optimizer.learning_rate = rate.rate
+            row: dict[str, Any] = {"fold": state.fold, "phase": phase.name, "epoch": epoch}
+            row["learning_rate"] = rate.rate
+            title = f"fold {state.fold}  {phase.name} {epoch}/{phase.epochs}"
+            progress = Progress(title, len(state.train_rows))
+            trained, speed = self._train_epoch(trainable, state, progress)
+            row |= trained | self._validate(state.held_out)
+            progress.close(_in_words(row))
+            _check_finite(row)
+            _summarize(len(state.history), row)
+            throughput += speed
+            state.history.append(row)
+            if row["val_loss"] < state.best:
+                state.best = row["val_loss"]
+                state.best_weights = loop.Snapshot(self.detector.model.variables)
+            rate.update(row["val_loss"])
+            if stop.update(row["val_loss"]):
+                break
+        state.best_weights.restore()
+        return throughput
 
     def _train_epoch(
-        self,
-        trainable: loop.Trainable,
-        rows: np.ndarray,
-        fold: int,
-        epoch: int,
-        progress: Progress,
-        result: dict[str, Any],
-    ) -> Throughput:
-        """Visits every row once and adds loss, accuracy and speed to `result`.
+        self, trainable: loop.Trainable, state: _FoldState, progress: Progress
+    ) -> tuple[dict[str, float], Throughput]:
+        """Visits every training row once; returns loss, accuracy and speed.
 
-        Args:
-          trainable: the phase's loop.
-          rows: int64, of the examples to train on.
-          fold: keys dropout, with the seed and the epoch.
-          epoch: counted over both phases; keys order and augmentation, with the seed.
-          progress: updated after each call.
-          result: the epoch's row of the history.
+        Order and augmentation are keyed by the seed and the epoch, dropout also by the fold; the
+        epoch is counted over both phases.
         """
-        config = self._config
-        self.detector.reset_dropout([config.seed, fold, epoch])
+        config, rows, epoch = self._config, state.train_rows, len(state.history)
+        replicas = self._devices.replicas
+        self.detector.reset_dropout([config.seed, state.fold, epoch])
         dataset = pipeline.batches(
             self._examples.images,
             self._examples.labels,
             rows,
             batch_size=config.batch_size,
-            parts=self._devices.replicas,
+            parts=replicas,
             shuffle=(config.seed, epoch),
         )
         iterator = loop.distribute(self._devices, dataset)
         speed, totals = Throughput(), np.zeros(4, np.float32)
-        left, steps = math.ceil(len(rows) / config.batch_size), 1
+        left, steps = pipeline.steps_per_epoch(len(rows), config.batch_size, replicas), 1
         while left:
             called, traces, before = time.perf_counter(), trainable.traces, totals
             totals = trainable.run(iterator, tf.constant(steps), tf.constant(totals)).numpy()
@@ -185,40 +160,39 @@ class FoldTrainer:
             loss, right, seen, _ = totals.tolist()
             text = f"{speed.input_wait:.1%} waiting  loss {loss / seen:.4f}"
             progress.update(int(seen), speed.examples_per_s, text)
-        result |= {
+        result = {
             "loss": loss / seen + float(loop.l2_penalty(self.detector)),
             "accuracy": right / seen,
             "examples_per_s": speed.examples_per_s,
             "input_wait": speed.input_wait,
             "seconds": speed.seconds + speed.compile_seconds,
         }
-        _check_finite(result, "loss")
-        return speed
+        return result, speed
 
-    def _validate(self, rows: np.ndarray, result: dict[str, Any]) -> None:
-        """Scores the held-out rows and adds val_loss, val_accuracy and val_auc to `result`.
-
-        val_loss includes the L2 penalty, as Keras's does.
-        """
+    def _validate(self, rows: np.ndarray) -> dict[str, float]:
+        """val_loss, with the L2 penalty as Keras's, val_accuracy and val_auc of the given rows."""
         labels = self._examples.labels[rows]
         logits = self._scorer.logits(self._examples, rows, self._config.batch_size)
-        cross_entropy = loop.binary_cross_entropy(labels, logits)
-        result["val_loss"] = cross_entropy + float(loop.l2_penalty(self.detector))
-        _check_finite(result, "val_loss")
-        result["val_accuracy"] = float(np.mean((logits >= 0) == labels))
-        result["val_auc"] = metrics.auc(labels, logits)
+        if not np.isfinite(logits).all():
+            return dict.fromkeys(("val_loss", "val_accuracy", "val_auc"), math.nan)
+        penalty = float(loop.l2_penalty(self.detector))
+        return {
+            "val_loss": loop.binary_cross_entropy(labels, logits) + penalty,
+            "val_accuracy": float(np.mean((logits >= 0) == labels)),
+            "val_auc": metrics.auc(labels, logits),
+        }
 
-    def _predict(self, fold: int, rows: np.ndarray) -> list[dict[str, Any]]:
+    def _predict(self, state: _FoldState) -> list[dict[str, Any]]:
         """Predictions of the model as it is saved, by the code that later scores the file."""
-        (probabilities,) = self._saved.score(self._examples, rows)
+        (probabilities,) = self._saved.score(self._examples, state.held_out)
         return [
             {
                 "filename": self._examples.filenames[row],
-                "fold": fold,
+                "fold": state.fold,
                 "label": int(self._examples.labels[row]),
                 "probability": float(probability),
             }
-            for row, probability in zip(rows, probabilities)
+            for row, probability in zip(state.held_out, probabilities)
         ]
 
 
@@ -231,11 +205,11 @@ def _in_words(row: dict[str, Any]) -> str:
     )
 
 
-def _check_finite(row: dict[str, Any], name: str) -> None:
-    if not math.isfinite(row[name]):
+def _check_finite(row: dict[str, Any]) -> None:
+    if not math.isfinite(row["loss"] + row["val_loss"]):
         raise UserError(
-            f"fold {row['fold']}, {row['phase']} epoch {row['epoch']}: {name} is {row[name]}; "
-            f"lower the learning rate ({row['learning_rate']})"
+            f"fold {row['fold']}, {row['phase']} epoch {row['epoch']}: loss {row['loss']}, "
+            f"val_loss {row['val_loss']}; lower the learning rate ({row['learning_rate']})"
         )
 
 

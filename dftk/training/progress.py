@@ -1,7 +1,44 @@
-"""Progress of long work: one live line on a terminal, plain lines elsewhere; always on stderr."""
+"""How far long work is, on stderr: a live line on a terminal, plain lines elsewhere; how fast."""
 
+import dataclasses
 import sys
 import time
+
+
+@dataclasses.dataclass
+class Throughput:
+    """Examples and seconds of calls that did not compile, and the seconds of those that did."""
+
+    examples: float = 0.0
+    seconds: float = 0.0
+    waited: float = 0.0
+    compile_seconds: float = 0.0
+
+    @property
+    def examples_per_s(self) -> float:
+        """NaN as long as every call compiled."""
+        return self.examples / self.seconds if self.seconds else float("nan")
+
+    @property
+    def input_wait(self) -> float:
+        """Share of the time in which a step waited for its batch."""
+        return self.waited / self.seconds if self.seconds else float("nan")
+
+    def __iadd__(self, other: "Throughput") -> "Throughput":
+        self.examples += other.examples
+        self.seconds += other.seconds
+        self.waited += other.waited
+        self.compile_seconds += other.compile_seconds
+        return self
+
+    def summary(self) -> dict[str, float]:
+        """For metrics.json."""
+        return {
+            "examples_per_s": self.examples_per_s,
+            "input_wait": self.input_wait,
+            "train_seconds": self.seconds,
+            "compile_seconds": self.compile_seconds,
+        }
 
 
 class Progress:
