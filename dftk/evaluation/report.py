@@ -116,13 +116,18 @@ def _fold_table(summary: Mapping[str, Any]) -> str:
     if len(rows) > 1:
         rows += [("mean", summary["mean"]), ("± std", summary["std"])]
         rows += [("pooled", summary["pooled"])]
-    head = ["fold", "n", *(_title(name) for name in metrics.SCORES)]
+    return _score_table("fold", rows, strong=len(summary["folds"]))
+
+
+def _score_table(first: str, rows: Sequence[tuple[str, Mapping[str, Any]]], strong: int) -> str:
+    """A row of scores for each named set of predictions; the first column is headed `first`."""
+    head = [first, "n", *(_title(name) for name in metrics.SCORES)]
     body = [
         [name, f"{entry['n']:,}" if "n" in entry else ""]
         + [_number(entry[score], ".4f") for score in metrics.SCORES]
         for name, entry in rows
     ]
-    return _table(head, body, strong=len(summary["folds"]))
+    return _table(head, body, strong)
 
 
 def _throughput_table(throughput: Mapping[str, Any]) -> str:
@@ -153,15 +158,10 @@ def _valid_section(workdir: Workdir) -> str:
     rows = [(f"model of fold {entry['fold']}", entry) for entry in result["folds"]]
     if len(rows) > 1:
         rows.append(("ensemble (mean probability)", result["ensemble"]))
-    head = ["", "n", *(_title(name) for name in metrics.SCORES)]
-    body = [
-        [name, f"{entry['n']:,}", *(_number(entry[score], ".4f") for score in metrics.SCORES)]
-        for name, entry in rows
-    ]
     pictures = _picture(workdir.path / "plots" / "valid_roc.png", "ROC on valid") + _picture(
         workdir.path / "plots" / "valid_confusion_matrix.png", "Confusion matrix on valid"
     )
-    table = _table(head, body, strong=len(result["folds"]))
+    table = _score_table("", rows, strong=len(result["folds"]))
     note = f"<p class='soft'>{html.escape(result['shortfall'])}</p>" if result["shortfall"] else ""
     return f"{table}{note}<div class='pair'>{pictures}</div>"
 

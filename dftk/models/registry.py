@@ -120,7 +120,7 @@ def load_base(backbone: ModuleType, model: str, weights: str) -> keras.Model:
     base = backbone.base(None)
     if weights == "none":
         return base
-    weights_identity(weights)  # complains if the file is not there
+    _require_file(weights)
     try:
         with warnings.catch_warnings():
             # Keras only warns of layers that the file lacks, and leaves them random.
@@ -141,9 +141,13 @@ def weights_identity(weights: str) -> str:
     """
     if weights in ("imagenet", "none"):
         return weights
+    _require_file(weights)
+    return hashlib.sha256(Path(weights).read_bytes()).hexdigest()
+
+
+def _require_file(weights: str) -> None:
     if not Path(weights).is_file():
         raise UserError(f"--weights={weights}: no such file; {_OTHERWISE}")
-    return hashlib.sha256(Path(weights).read_bytes()).hexdigest()
 
 
 def _first_line(error: Exception) -> str:
