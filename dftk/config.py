@@ -62,6 +62,20 @@ class Config:
     max_examples: int | None = option(
         None, "Use at most this many training images, spread evenly over the shards.", low=1
     )
+    stored_size: int | None = option(
+        None,
+        "Resize every image to this, once, when it is decoded: less to keep and to move, and "
+        "images of any size; rounded to whole levels, which the saved model does not do. Not "
+        "given: kept as they are, all of one size, and resized on the device.",
+        low=32,
+    )
+    cache: str = option(
+        "auto",
+        "Where pixels live between epochs: device memory, ram, a raw file on disk beside the "
+        "dataset, or none (decode every epoch); auto takes the first of these with room, device "
+        "only on a GPU. Batches are the same, bit by bit.",
+        choices=("auto", "none", "ram", "device", "disk"),
+    )
     recipe: str = option(
         "default",
         "seed: the choices of the Kaggle notebook that this replaces, faults included (images in "

@@ -1,6 +1,7 @@
 """Fixtures of real parts: a drawn tree, the dataset TFDS builds of it, and ../shared if present."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -29,12 +30,37 @@ def dataset(data_dir):
     return catalog.open_dataset("sample", data_dir, 5)
 
 
+@pytest.fixture
+def copy(dataset, tmp_path):
+    """A copy of the sample to damage; returns a function that opens it."""
+    from dftk.data import catalog
+
+    folder = tmp_path / "dftk_sample" / "kfold5" / "1.0.0"
+    source = Path(dataset.train[0].path).parent
+    shutil.copytree(source, folder, ignore=shutil.ignore_patterns("dftk_pixels"))
+    return lambda: catalog.open_dataset(str(folder), None, 5)
+
+
+def rewrite(shard, change):
+    """Writes a shard again with `change(index, features)` applied to each record."""
+    import tensorflow as tf
+
+    records = [
+        tf.train.Example.FromString(record)
+        for record in tf.data.TFRecordDataset(shard.path).as_numpy_iterator()
+    ]
+    with tf.io.TFRecordWriter(shard.path) as writer:
+        for index, example in enumerate(records):
+            change(index, example.features.feature)
+            writer.write(example.SerializeToString())
+
+
 @pytest.fixture(scope="session")
 def examples(dataset):
     """The sample's `train`, decoded."""
     from dftk.data import residency
 
-    return residency.load(dataset.train)
+    return residency.open_examples(dataset.train, "ram")
 
 
 @pytest.fixture(scope="session")
@@ -70,3 +96,25 @@ def trained(data_dir, tmp_path_factory):
     workdir = Workdir(tmp_path_factory.mktemp("runs") / "trained")
     crossval.train(quick_config(data_dir), [0, 3], workdir)
     return workdir
+
+
+@pytest.fixture
+def counted_decodes(monkeypatch):
+    """A function that tells how many JPEGs were decoded since the test began."""
+    import tensorflow as tf
+
+    from dftk.data import pipeline
+
+    calls = []
+    real = pipeline.decode_jpeg
+
+    def counted(contents, size=None):
+        if tf.executing_eagerly():
+            calls.append(1)
+        else:
+            with tf.control_dependencies([tf.py_function(lambda: calls.append(1), [], [])]):
+                contents = tf.identity(contents)
+        return real(contents, size)
+
+    monkeypatch.setattr(pipeline, "decode_jpeg", counted)
+    return lambda: len(calls)

@@ -10,6 +10,8 @@ FLAGS = {
     "data_dir": None,
     "folds": 5,
     "max_examples": None,
+    "stored_size": None,
+    "cache": "auto",
     "recipe": "default",
     "model": "xception",
     "weights": "imagenet",
@@ -71,6 +73,8 @@ def test_a_flag_wins_over_recipe_and_sample():
         ({"image_size": 16}, "--image_size=16: must be at least 32"),
         ({"scaling": "caffe"}, "--scaling=caffe: choose from"),
         ({"frozen_epochs": 0, "finetune_epochs": 0}, "nothing to train"),
+        ({"cache": "tape"}, "--cache=tape: choose from"),
+        ({"stored_size": 16}, "--stored_size=16: must be at least 32"),
         ({"recipe": "best"}, "--recipe=best: choose from"),
     ],
 )

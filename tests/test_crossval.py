@@ -12,7 +12,7 @@ from conftest import quick_config
 from PIL import Image
 
 from dftk.config import UserError
-from dftk.evaluation.workdir import read_csv
+from dftk.evaluation.workdir import Workdir, read_csv
 from dftk.training import crossval
 
 
@@ -52,7 +52,7 @@ def test_the_saved_model_gives_the_predictions_again(trained, examples):
         model = keras.saving.load_model(trained.model_path(fold), safe_mode=True)
         rows = read_csv(trained.fold_dir(fold) / "predictions.csv")
         index = [int(np.flatnonzero(examples.filenames == row["filename"])[0]) for row in rows]
-        probability = model(tf.gather(examples.images, index), training=False)[:, 0]
+        probability = model(examples.fetch(index), training=False)[:, 0]
         np.testing.assert_allclose(probability, [row["probability"] for row in rows], atol=1e-6)
 
 
@@ -83,6 +83,8 @@ def test_config_records_versions_device_and_inputs(trained):
     assert len(record["inputs"]["dataset_fingerprint"]) == 64
     assert "float32" in record["device"]
     assert "git_revision" in record
+    assert record["residency"]["kind"] in ("ram", "device")
+    assert "GB of pixels" in record["residency"]["reason"]
 
 
 def test_the_report_needs_no_other_file(trained):
@@ -98,7 +100,23 @@ def test_running_again_trains_nothing_and_adding_a_fold_trains_only_that(trained
     again = crossval.train(quick_config(data_dir), [0, 3], trained)
     assert "already trained in this workdir: fold 0, 3" in capsys.readouterr().err
     assert again["pooled"] == first["pooled"]
+    assert "residency" in trained.config(), "what the last training wrote stays"
     assert trained.model_path(0).stat().st_mtime_ns == before
+
+
+def test_pixels_may_live_elsewhere_when_a_run_goes_on(trained, data_dir):
+    crossval.train(dataclasses.replace(quick_config(data_dir), cache="none"), [0, 3], trained)
+    assert trained.config()["config"]["cache"] == "none"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cache", ["device", "disk", "none"])
+def test_every_residency_trains_the_same_model(trained, data_dir, tmp_path, cache):
+    workdir = Workdir(tmp_path)
+    crossval.train(dataclasses.replace(quick_config(data_dir), cache=cache), [0], workdir)
+    assert workdir.config()["residency"]["kind"] == cache
+    ours, theirs = (read_csv(w.fold_dir(0) / "predictions.csv") for w in (workdir, trained))
+    assert ours == theirs
 
 
 def test_other_settings_are_refused_before_anything_is_touched(trained, data_dir):

@@ -30,17 +30,17 @@ try:
 except UserError as error:
     print(error)
     sys.exit(error.exit_status)
-examples = residency.load(catalog.open_dataset("sample", data_dir, 5).train)
+examples = residency.open_examples(catalog.open_dataset("sample", data_dir, 5).train, sys.argv[7])
 with devices.strategy.scope():
     detector = registry.build(config, devices.policy, devices.replicas > 1)
+pixels = loop.Pixels(devices, examples)
 losses = []
 for phase in ("frozen", "finetune"):
-    trainable = loop.Trainable(detector, devices, config, phase == "finetune")
+    trainable = loop.Trainable(detector, devices, config, phase == "finetune", pixels)
     trainable.optimizer.learning_rate = 1e-4
     for epoch in range(2):
-        dataset = pipeline.batches(examples.images, examples.labels, np.arange(rows),
-                                   batch_size=batch_size, parts=devices.replicas,
-                                   shuffle=(0, epoch))
+        dataset = examples.batches(np.arange(rows), batch_size=batch_size,
+                                   parts=devices.replicas, shuffle=(0, epoch))
         iterator = loop.distribute(devices, dataset)
         steps = pipeline.steps_per_epoch(rows, batch_size, devices.replicas)
         totals = trainable.run(iterator, tf.constant(steps), tf.zeros([4])).numpy()
@@ -54,15 +54,15 @@ def mask():
     return [layer(tf.ones([1, 64]), training=True) for layer in registry.dropouts(detector.head)]
 masks = [devices.strategy.experimental_local_results(m) for m in devices.strategy.run(mask)]
 masks = masks[0] if masks else ()
-scores = loop.Scorer(detector, devices).logits(examples, np.arange(3, 44), batch_size=16)
+scores = loop.Scorer(detector, devices, pixels).logits(examples, np.arange(3, 44), batch_size=16)
 print(json.dumps({"replicas": devices.replicas, "losses": losses, "scores": scores.tolist(),
                   "per_replica": per_replica, "masks": [m.numpy().tolist() for m in masks],
                   "description": devices.description}))
 """
 
 
-def run(count, rows, batch_size, data_dir, dropout=0.0, base_batchnorm="inference"):
-    values = (count, rows, batch_size, data_dir, dropout, base_batchnorm)
+def run(count, rows, batch_size, data_dir, dropout=0.0, base_batchnorm="inference", cache="ram"):
+    values = (count, rows, batch_size, data_dir, dropout, base_batchnorm, cache)
     arguments = [str(value) for value in values]
     return subprocess.run(
         [sys.executable, "-c", textwrap.dedent(SCRIPT), *arguments], capture_output=True, text=True
@@ -71,8 +71,11 @@ def run(count, rows, batch_size, data_dir, dropout=0.0, base_batchnorm="inferenc
 
 @pytest.mark.slow
 def test_two_replicas_train_and_score_as_one(data_dir):
-    """An odd number of examples: uneven parts, exact weights, synchronised BatchNorm."""
-    one, two = (run(count, 37, 10, data_dir) for count in (1, 2))
+    """An odd number of examples: uneven parts, exact weights, synchronised BatchNorm.
+
+    One with the pixels in RAM, two with a copy on each device.
+    """
+    one, two = (run(n, 37, 10, data_dir, cache=c) for n, c in ((1, "ram"), (2, "device")))
     assert one.returncode == 0, one.stderr[-3000:]
     assert two.returncode == 0, two.stderr[-3000:]
     one, two = json.loads(one.stdout), json.loads(two.stdout)

@@ -10,7 +10,9 @@ from dftk.training import devices, fold
 
 def make(config, examples):
     chosen = devices.choose(config)
-    return fold.FoldTrainer(config, chosen, registry.build(config, chosen.policy, False), examples)
+    with chosen.strategy.scope():
+        detector = registry.build(config, chosen.policy, False)
+    return fold.FoldTrainer(config, chosen, detector, examples)
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +39,10 @@ def test_a_fold_never_trains_on_what_it_predicts(trainer, examples, monkeypatch)
     trained_on = []
     real = pipeline.batches
 
-    def recorded(images, labels, rows, **options):
-        if "shuffle" in options:
+    def recorded(fetch, labels, rows, **options):
+        if options["shuffle"]:
             trained_on.append(set(rows.tolist()))
-        return real(images, labels, rows, **options)
+        return real(fetch, labels, rows, **options)
 
     monkeypatch.setattr(pipeline, "batches", recorded)
     result = trainer.run(4)

@@ -18,6 +18,7 @@ LEVELS = {
     "data": 1,
     "models": 1,
     "config": 0,
+    "progress": 0,
     "__init__": 0,
 }
 DOORS = {"train", "evaluate", "predict", "compare", "export", "serve", "doctor"}

@@ -26,8 +26,11 @@ class Rig:
         self.devices = dataclasses.replace(devices_lib.choose(self.config), policy=policy)
         with self.devices.strategy.scope():
             self.detector = registry.build(self.config, self.devices.policy, False)
+        self.pixels = loop.Pixels(self.devices, examples)
         self.phases = {
-            name: loop.Trainable(self.detector, self.devices, self.config, name == "finetune")
+            name: loop.Trainable(
+                self.detector, self.devices, self.config, name == "finetune", self.pixels
+            )
             for name in ("frozen", "finetune")
         }
         self.initial = loop.Snapshot(
@@ -39,10 +42,7 @@ class Rig:
         trainable = self.phases[phase]
         trainable.optimizer.learning_rate = rate
         self.detector.reset_dropout((5, 0, epoch))
-        dataset = pipeline.batches(
-            self.examples.images, self.examples.labels, np.arange(rows), batch_size=16,
-            shuffle=(5, epoch),
-        )  # fmt: skip
+        dataset = self.examples.batches(np.arange(rows), batch_size=16, shuffle=(5, epoch))
         iterator = loop.distribute(self.devices, dataset)
         totals = tf.zeros([4])
         for steps in calls:
@@ -145,10 +145,7 @@ def test_the_frozen_step_is_kerass_own(rig, examples):
     head.set_weights(plain.detector.head.get_weights())
     head.compile(keras.optimizers.Adam(1e-3), keras.losses.BinaryCrossentropy(from_logits=True))
     losses = []
-    batches = pipeline.batches(
-        examples.images, examples.labels, np.arange(32), batch_size=16, shuffle=(5, 0)
-    )
-    for batch in batches:
+    for batch in examples.batches(np.arange(32), batch_size=16, shuffle=(5, 0)):
         unit = plain.detector.unit_image(batch["image"])
         features = plain.detector.features(unit, training=False)
         losses.append(head.train_on_batch(features, batch["label"][:, None]))
@@ -162,12 +159,12 @@ def test_the_frozen_step_is_kerass_own(rig, examples):
 
 
 def test_scores_are_placed_by_index(rig, examples):
-    scorer = loop.Scorer(rig.detector, rig.devices)
+    scorer = loop.Scorer(rig.detector, rig.devices, rig.pixels)
     rows = np.random.default_rng(0).permutation(400)[:37]
     shuffled = scorer.logits(examples, rows, batch_size=16)
     ordered = scorer.logits(examples, np.sort(rows), batch_size=8)
     np.testing.assert_allclose(shuffled[np.argsort(rows)], ordered, atol=1e-5)
-    probability = rig.detector.model(tf.gather(examples.images, rows[:5]))[:, 0]
+    probability = rig.detector.model(examples.fetch(tf.constant(rows[:5])))[:, 0]
     np.testing.assert_allclose(probability, tf.sigmoid(shuffled[:5]), atol=1e-6)
 
 

@@ -1,13 +1,17 @@
+import gc
+import time
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from dftk.data import pipeline
+from dftk.models import preprocess
 
 
 def collect(examples, rows, **options):
     """One epoch: index, draws, label and the batch sizes, in order."""
-    dataset = pipeline.batches(examples.images, examples.labels, rows, **options)
+    dataset = examples.batches(rows, **options)
     batches = list(dataset.as_numpy_iterator())
     joined = {
         name: np.concatenate([batch[name] for batch in batches])
@@ -36,9 +40,7 @@ def test_plan_visits_every_row_once_in_even_parts(rows, batch_size, parts):
 
 
 def test_images_leave_the_host_as_uint8(examples):
-    batch = next(
-        iter(pipeline.batches(examples.images, examples.labels, np.arange(8), batch_size=8))
-    )
+    batch = next(iter(examples.batches(np.arange(8), batch_size=8)))
     assert batch["image"].dtype == tf.uint8
     assert batch["image"].shape == (8, 64, 64, 3)
     others = sum(value.numpy().nbytes for name, value in batch.items() if name != "image")
@@ -47,12 +49,9 @@ def test_images_leave_the_host_as_uint8(examples):
 
 def test_pixels_label_and_name_stay_together(examples):
     rows = examples.rows([1, 2])
-    dataset = pipeline.batches(
-        examples.images, examples.labels, rows, batch_size=32, shuffle=(1, 0)
-    )
-    for batch in dataset.as_numpy_iterator():
+    for batch in examples.batches(rows, batch_size=32, shuffle=(1, 0)).as_numpy_iterator():
         for position, row in enumerate(batch["index"]):
-            np.testing.assert_array_equal(batch["image"][position], examples.images[row])
+            np.testing.assert_array_equal(batch["image"][position], examples.fetch([row])[0])
             assert batch["label"][position] == ("/fake/" in examples.filenames[row])
 
 
@@ -100,8 +99,41 @@ def test_without_shuffle_order_is_kept_and_nothing_is_drawn(examples):
     assert "draws" not in joined
 
 
-def test_records_come_shard_by_shard(dataset, examples):
-    for record, name in zip(pipeline.records(dataset.train), examples.filenames, strict=True):
-        assert tf.train.Example.FromString(record.numpy()).features.feature[
-            "filename"
-        ].bytes_list.value == [name.encode()]
+def test_every_chunk_tells_where_it_belongs(dataset, examples):
+    rows = []
+    for start, records in pipeline.chunks(dataset.train, 7):
+        names = pipeline.parse(records)["filename"].numpy()
+        assert len(names) <= 7
+        for row, name in enumerate(names, int(start)):
+            assert examples.filenames[row] == name.decode()
+            rows.append(row)
+    assert sorted(rows) == list(range(400))
+
+
+def test_a_resized_image_is_the_models_own_resize_rounded(dataset):
+    records = next(iter(pipeline.chunks(dataset.train, 1)))[1]
+    jpeg = pipeline.parse(records)["image"][0]
+    small = pipeline.decode_jpeg(jpeg, 40)
+    assert small.dtype == tf.uint8
+    assert small.shape == (40, 40, 3)
+    model = preprocess.unit_image(40)(pipeline.decode_jpeg(jpeg)[None])[0] * 255
+    assert np.abs(tf.cast(small, tf.float32) - model).max() <= 0.5001
+
+
+def test_pipelines_run_without_the_autotuner_in_the_threads_given(examples):
+    options = examples.batches(np.arange(8), batch_size=8).options()
+    assert options.autotune.enabled is False
+    assert options.threading.private_threadpool_size == 2
+    assert options.deterministic is True
+
+
+def test_the_end_of_an_epoch_waits_for_no_tuner(dataset):
+    """With the autotuner on, some of the iterators take up to half a second to go away."""
+    for _ in range(6):
+        iterator = iter(pipeline.decoded(dataset.train, (64, 64, 3)))
+        for _ in iterator:
+            pass
+        started = time.perf_counter()
+        del iterator
+        gc.collect(0)
+        assert time.perf_counter() - started < 0.2

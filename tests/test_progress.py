@@ -1,7 +1,7 @@
 import io
 import math
 
-from dftk.training import progress
+from dftk import progress
 
 
 class Terminal(io.StringIO):

@@ -1,16 +1,16 @@
-"""The whole tf.data order: TFRecords to uint8 images, and images to the batches of an epoch.
+"""The whole tf.data order: TFRecords to uint8 images, and rows to the batches of an epoch.
 
-The host moves uint8 pixels and a few bytes beside them. Resizing, scaling and augmentation are
-the device's work (dftk.models.preprocess).
+The host moves uint8 pixels and a few bytes beside them. Scaling and augmentation are the device's
+work (dftk.models.preprocess).
 """
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
 
+from dftk.data import limits
 from dftk.data.catalog import Shard
 
 _FEATURES = {
@@ -20,55 +20,110 @@ _FEATURES = {
     "filename": tf.io.FixedLenFeature([], tf.string),
 }
 DRAWS = 5  # random numbers of one augmentation: flip, brightness, contrast, saturation, hue
+# Records are read, parsed and decoded several at a time: one by one, tf.data's own work for each
+# costs a tenth of its decoding; more than 6 MB of pixels at once leave the processor's caches.
+_CHUNK, _CHUNK_BYTES = 32, 2**23
+_OPEN_FILES = 4  # read side by side, for disks that answer late
+
+Shape = tuple[int, int, int]
+Fetch = Callable[[tf.Tensor], tf.Tensor]  # rows int64 [b] to uint8 [b, h, w, 3]
 
 
-def records(shards: Sequence[Shard]) -> tf.data.Dataset:
-    """Reads `length` records of each shard, in order, the next files opened ahead.
+def options(parallel: int) -> tf.data.Options:
+    """Fixed parallelism instead of the autotuner.
+
+    Measured on RVF10K: as fast with less memory, and the autotuner makes the end of an iteration
+    wait up to half a second for its own thread; an epoch on an accelerator is not much longer.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    # Threads of the container's quota, where TensorFlow would start one for each core it sees.
+    options.threading.private_threadpool_size = parallel
+    # Elements are worked on side by side; splitting the work of one gains nothing.
+    options.threading.max_intra_op_parallelism = 1
+    options.deterministic = True
+    return options
+
+
+def chunks(shards: Sequence[Shard], size: int) -> tf.data.Dataset:
+    """Reads `length` records of each shard, up to `size` at a time, four files side by side.
+
+    Chunks come in any order: each tells where it belongs. So a slow file holds nothing up, and no
+    file is read ahead of need.
 
     Returns:
-      a dataset of scalar strings, serialised tf.train.Example protos.
+      a dataset of (start int64 [], records string [<= size]): serialised tf.train.Example protos,
+      and the row of the first, shards counted on.
     """
-    paths = tf.constant([shard.path for shard in shards])
-    lengths = tf.constant([shard.length for shard in shards], tf.int64)
-    return tf.data.Dataset.from_tensor_slices((paths, lengths)).interleave(
-        lambda path, length: tf.data.TFRecordDataset(path).take(length),
-        cycle_length=4,
-        # A block as long as the longest shard: files are read side by side, and their records
-        # come out file by file, so that a fold is a range of rows.
-        block_length=max(shard.length for shard in shards),
-        num_parallel_calls=tf.data.AUTOTUNE,
-        deterministic=True,
+    lengths = [shard.length for shard in shards]
+    starts = np.cumsum([0, *lengths[:-1]])
+
+    def read(path: tf.Tensor, start: tf.Tensor, length: tf.Tensor) -> tf.data.Dataset:
+        rows = tf.data.Dataset.range(start, start + length, size)
+        records = tf.data.TFRecordDataset(path).take(length).batch(size)
+        return tf.data.Dataset.zip((rows, records))
+
+    return tf.data.Dataset.from_tensor_slices(
+        (
+            [shard.path for shard in shards],
+            tf.constant(starts, tf.int64),
+            tf.constant(lengths, tf.int64),
+        )
+    ).interleave(
+        read, cycle_length=_OPEN_FILES, num_parallel_calls=_OPEN_FILES, deterministic=False
     )
 
 
-def decode_jpeg(contents: tf.Tensor) -> tf.Tensor:
+def parse(records: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Parses records, string [n]; their images are still JPEG bytes."""
+    return tf.io.parse_example(records, _FEATURES)
+
+
+def decode_jpeg(contents: tf.Tensor, size: int | None = None) -> tf.Tensor:
     """JPEG bytes to uint8 [h, w, 3], with the exact inverse DCT.
 
     TensorFlow's default is the fast one: up to 19 levels off on RVF10K, where other decoders agree
     to the bit. What a generator leaves behind is fainter than that.
+
+    Args:
+      contents: string [].
+      size: both sides of the result, bilinear as the model resizes, rounded to whole levels; None
+        keeps the image as it is.
     """
-    return tf.io.decode_jpeg(contents, channels=3, dct_method="INTEGER_ACCURATE")
+    image = tf.io.decode_jpeg(contents, channels=3, dct_method="INTEGER_ACCURATE")
+    if size is None:
+        return image
+    resized = tf.image.resize(image, [size, size])
+    return tf.cast(tf.round(resized), tf.uint8)
 
 
-def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Parses one record; its image is still JPEG bytes."""
-    return tf.io.parse_single_example(serialized, _FEATURES)
+def decode_batch(contents: tf.Tensor, shape: Shape, size: int | None) -> tf.Tensor:
+    """JPEG bytes, string [n], to uint8 [n, *shape]; fails where an image has another shape."""
+    return tf.map_fn(
+        lambda jpeg: decode_jpeg(jpeg, size),
+        contents,
+        fn_output_signature=tf.TensorSpec(shape, tf.uint8),
+        parallel_iterations=1,
+    )
 
 
-def decode(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Parses one record and decodes its image.
+def decoded(shards: Sequence[Shard], shape: Shape, size: int | None = None) -> tf.data.Dataset:
+    """Reads and decodes every record of the shards once, in chunks.
 
     Returns:
-      image uint8 [h, w, 3]; label and fold int64 []; filename string [].
+      a dataset of dicts: start int64 []; image uint8 [n, *shape]; label and fold int64 [n];
+      filename string [n].
     """
-    example = parse(serialized)
-    return {**example, "image": decode_jpeg(example["image"])}
 
+    def decode(start: tf.Tensor, records: tf.Tensor) -> dict[str, tf.Tensor]:
+        examples = parse(records)
+        image = decode_batch(examples["image"], shape, size)
+        return {**examples, "image": image, "start": start}
 
-def decoded(shards: Sequence[Shard]) -> tf.data.Dataset:
-    """Reads and decodes every record of the shards once, in order."""
-    dataset = records(shards).map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return dataset.prefetch(tf.data.AUTOTUNE)
+    parallel = limits.cores()
+    dataset = chunks(shards, max(1, min(_CHUNK, _CHUNK_BYTES // math.prod(shape))))
+    dataset = dataset.map(decode, num_parallel_calls=parallel, deterministic=False)
+    return dataset.prefetch(2).with_options(options(parallel))
 
 
 def steps_per_epoch(rows: int, batch_size: int, parts: int) -> int:
@@ -96,45 +151,48 @@ def plan(rows: int, batch_size: int, parts: int) -> list[np.ndarray]:
 
 
 def batches(
-    images: tf.Tensor,
+    fetch: Fetch | None,
     labels: np.ndarray,
     rows: np.ndarray,
     *,
     batch_size: int,
     parts: int = 1,
     shuffle: tuple[int, int] | None = None,
+    parallel: int = 2,
 ) -> tf.data.Dataset:
-    """The batches of one epoch, gathered from resident pixels.
+    """The batches of one epoch.
 
     Args:
-      images: uint8 [n, h, w, 3].
+      fetch: gives the pixels of rows; None where the step takes them from its device's memory.
       labels: int64 [n].
-      rows: int64, the rows of `images` that the epoch visits, each once.
+      rows: int64, the rows that the epoch visits, each once.
       batch_size: global batch size.
       parts: replicas; consecutive elements are the parts of one global batch.
       shuffle: (seed, epoch), the key of the order and of the augmentation's random numbers; None
         keeps the order and draws nothing.
+      parallel: elements made side by side; two more wait ready.
 
     Returns:
-      a dataset of dicts: image uint8 [b, h, w, 3]; label float32 [b]; index int64 [b], the row;
-      share float32 [], one over the global batch's size; with `shuffle` also draws float32
-      [b, DRAWS] in [0, 1), the same for a row whatever the order, batch or machine.
+      a dataset of dicts: label float32 [b]; index int64 [b], the row; share float32 [], one over
+      the global batch's size; with `fetch` also image uint8 [b, h, w, 3]; with `shuffle` also
+      draws float32 [b, DRAWS] in [0, 1), the same for a row whatever the order, batch or machine.
     """
-    extra: dict[str, Any] = {}
     order = rows
+    tables = {"label": tf.constant(labels, tf.float32)}
     if shuffle is not None:
         seed, epoch = shuffle
         order = np.random.default_rng([seed, epoch, 0]).permutation(rows)
-        table = np.random.default_rng([seed, epoch, 1]).random((len(labels), DRAWS), np.float32)
-        extra["draws"] = tf.constant(table)
-    order, targets = tf.constant(order, tf.int64), tf.constant(labels, tf.float32)
+        draws = np.random.default_rng([seed, epoch, 1]).random((len(labels), DRAWS), np.float32)
+        tables["draws"] = tf.constant(draws)
+    order = tf.constant(order, tf.int64)
 
     def gather(start: tf.Tensor, stop: tf.Tensor, share: tf.Tensor) -> dict[str, tf.Tensor]:
         index = order[start:stop]
-        batch = {"image": tf.gather(images, index), "label": tf.gather(targets, index)}
-        batch |= {name: tf.gather(table, index) for name, table in extra.items()}
+        batch = {name: tf.gather(table, index) for name, table in tables.items()}
+        if fetch is not None:
+            batch["image"] = fetch(index)
         return {**batch, "index": index, "share": share}
 
     dataset = tf.data.Dataset.from_tensor_slices(tuple(plan(len(rows), batch_size, parts)))
-    dataset = dataset.map(gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return dataset.prefetch(tf.data.AUTOTUNE)
+    dataset = dataset.map(gather, num_parallel_calls=parallel, deterministic=True)
+    return dataset.prefetch(2).with_options(options(parallel))

@@ -1,32 +1,85 @@
-"""Where pixels live between epochs: decoded once into host memory, shared by all folds."""
+"""Where pixels live between epochs: in host memory, on the device, in a raw file, or nowhere."""
 
+import contextlib
 import dataclasses
+import math
+import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from dftk.config import UsageError, UserError
-from dftk.data import pipeline
+from dftk.data import faults, limits, pipeline, raw_file, stores
 from dftk.data.catalog import Shard
 
-_CHUNK = 64  # images copied at a time
-_CGROUPS = Path("/sys/fs/cgroup")
+_RAM_SHARE = 0.7  # of the memory that is free; the rest is for the model and batches in flight
+_DEVICE_SHARE = 0.25  # of an accelerator's memory; activations and weights need the rest
+_FLIGHT_SHARE = 0.1  # of the memory that is free, for batches being made
+
+
+@dataclasses.dataclass(frozen=True)
+class Residency:
+    """What was chosen, and why; goes into config.json."""
+
+    kind: str  # none, ram, device or disk
+    reason: str
 
 
 @dataclasses.dataclass(frozen=True)
 class Examples:
-    """Decoded examples, in the order of their shards; row i of every array is one example."""
+    """The examples of a split, in the order of their shards; row i of every array is one example.
 
-    images: tf.Tensor  # uint8 [n, h, w, 3], on the host
+    Pixels are fetched by row; with the same (seed, epoch) every residency gives the same batches,
+    bit by bit.
+    """
+
+    shards: Sequence[Shard]
+    shape: pipeline.Shape  # of every image
     labels: np.ndarray  # int64 [n], 0 real, 1 fake
     folds: np.ndarray  # int64 [n], -1 in `valid`
     filenames: np.ndarray  # object [n] of str
+    fetch: pipeline.Fetch
+    packed: np.ndarray | None  # int64 [n, words], for the devices to copy and `unpack`; or None
+    max_parallel: int  # more batches made side by side gain nothing
+    resized: bool  # to `shape`, whatever size the files have
+
+    def explained(self) -> contextlib.AbstractContextManager[None]:
+        """Around what reads batches: a fault in the data becomes a UserError, see faults."""
+        return faults.explained(self.shards, None if self.resized else self.shape[:2])
 
     def rows(self, folds: Sequence[int]) -> np.ndarray:
         """The rows of the given folds, int64, in order."""
         return np.flatnonzero(np.isin(self.folds, folds))
+
+    def batches(
+        self,
+        rows: np.ndarray,
+        *,
+        batch_size: int,
+        parts: int = 1,
+        shuffle: tuple[int, int] | None = None,
+        images: bool | None = None,
+    ) -> tf.data.Dataset:
+        """The batches of one epoch, see dftk.data.pipeline.batches.
+
+        Args:
+          rows, batch_size, parts, shuffle: as there.
+          images: with pixels, or without; None leaves them out if they are `packed`.
+        """
+        if images is None:
+            images = self.packed is None
+        room = _FLIGHT_SHARE * limits.available_memory()
+        affordable = int(room / (math.ceil(batch_size / parts) * math.prod(self.shape)))
+        return pipeline.batches(
+            self.fetch if images else None,
+            self.labels,
+            rows,
+            batch_size=batch_size,
+            parts=parts,
+            shuffle=shuffle,
+            parallel=max(1, min(self.max_parallel, affordable)),
+        )
 
 
 def limit(shards: Sequence[Shard], max_examples: int | None) -> tuple[Shard, ...]:
@@ -51,124 +104,114 @@ def limit(shards: Sequence[Shard], max_examples: int | None) -> tuple[Shard, ...
     )
 
 
-def load(shards: Sequence[Shard], progress: Callable[[int], None] | None = None) -> Examples:
-    """Decodes the shards into memory, each JPEG once.
+def choose(
+    requested: str,
+    shards: Sequence[Shard],
+    *,
+    size: int | None = None,
+    device_memory: int | None = None,
+) -> Residency:
+    """Decides where pixels live, by what they take and what is free here.
+
+    Args:
+      requested: none, ram, device, disk, or auto: device memory if there is an accelerator and
+        room on it, else RAM, else disk, else none.
+      shards: as `Catalog.train`.
+      size: both sides of the stored images, if they are resized.
+      device_memory: bytes of the smallest accelerator; None without one.
+
+    Raises:
+      UserError: no room for what was requested, or a broken first record.
+    """
+    needed = sum(shard.length for shard in shards) * math.prod(_shape(shards, size))
+    folder = raw_file.folder(shards, size)
+    memory, disk = limits.available_memory(), limits.free_disk(folder.parents[1])
+    if not os.access(folder.parents[1], os.W_OK):
+        disk = 0
+    room = {
+        # Decoded in host memory, then copied.
+        "device": min(_DEVICE_SHARE * (device_memory or math.inf), _RAM_SHARE * memory),
+        "ram": _RAM_SHARE * memory,
+        "disk": math.inf if folder.exists() else disk,
+        "none": math.inf,
+    }
+    where = {
+        "device": f"of {(device_memory or memory) / 1e9:.1f} GB device memory",
+        "ram": f"with {memory / 1e9:.1f} GB of memory free",
+        "disk": f"in {folder}, "
+        + (f"{disk / 1e9:.0f} GB free" if not folder.exists() else "reused"),
+        "none": "decoded every epoch",
+    }
+    pixels = f"{needed / 1e9:.2f} GB of pixels"
+    if requested != "auto":
+        if needed > room[requested]:
+            raise UserError(
+                f"--cache={requested}: {pixels}, room for {room[requested] / 1e9:.2f} GB "
+                f"{where[requested]}; try --cache=auto, --stored_size or --max_examples"
+            )
+        return Residency(requested, f"{pixels} {where[requested]}, as requested")
+    order = ["device"] if device_memory else []
+    for kind in [*order, "ram", "disk", "none"]:
+        if needed <= room[kind]:
+            return Residency(kind, f"{pixels} {where[kind]}")
+    raise AssertionError("none has room for everything")
+
+
+def open_examples(
+    shards: Sequence[Shard],
+    kind: str,
+    *,
+    size: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Examples:
+    """Opens a split with its pixels in the given residency.
 
     Args:
       shards: as `Catalog.train` or `Catalog.valid`.
-      progress: called with the number of examples decoded so far.
+      kind: none, ram, device or disk.
+      size: resizes every image to this, once, when it is decoded; None keeps them as they are, and
+        they must be of one size.
+      progress: called with the number of examples read so far.
 
     Raises:
       UserError: a broken or cut shard, an image that cannot be decoded or whose size differs from
-        the first one's, or not enough memory.
+        the first one's.
     """
-    total = sum(shard.length for shard in shards)
-    height, width, _ = _first_shape(shards)
-    _check_memory(total * height * width * 3, total)
-    images = _allocate(total, height, width)
-    small: dict[str, list[np.ndarray]] = {"label": [], "fold": [], "filename": []}
-    done = 0
-    try:
-        for batch in pipeline.decoded(shards).batch(_CHUNK):
-            size = len(batch["label"])
-            images[done : done + size] = batch["image"]
-            for name, column in small.items():
-                column.append(batch[name].numpy())
-            done += size
-            if progress:
-                progress(done)
-    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
-        raise UserError(_diagnose(shards, (height, width)) or error.message) from error
-    if done != total:
-        raise UserError(_diagnose(shards, (height, width)) or f"{done} records of {total}")
-    label, fold, filename = (np.concatenate(column) for column in small.values())
-    # Shared, not copied: filling an array and handing it over takes the memory once; slices of a
-    # tf.Variable are fourteen times slower to write, tf.constant holds everything twice.
-    tensor = tf.experimental.dlpack.from_dlpack(images.__dlpack__())
-    return Examples(tensor, label, fold, np.array([name.decode() for name in filename], object))
+    shape, packed = _shape(shards, size), None
+    with faults.explained(shards, None if size else shape[:2]):
+        if kind == "none":
+            store: stores.Store = stores.Records(shards, shape, size, progress)
+        elif kind == "disk":
+            store = raw_file.RawFile(shards, shape, size, progress)
+        elif kind == "device":
+            store = memory = stores.Memory(shards, shape, size, progress, word=8)
+            packed = memory.rows.view(np.int64)
+        else:
+            store = stores.Memory(shards, shape, size, progress)
+    return Examples(
+        tuple(shards),
+        shape,
+        store.labels,
+        store.folds,
+        store.filenames,
+        store.fetch,
+        packed,
+        store.max_parallel,
+        resized=size is not None,
+    )
 
 
-def _allocate(count: int, height: int, width: int) -> np.ndarray:
-    """An empty uint8 array [count, height, width, 3] at an address that TensorFlow can share."""
-    size, alignment = count * height * width * 3, 64  # bytes; Eigen's widest vectors
-    memory = np.empty(size + alignment, np.uint8)
-    offset = -memory.ctypes.data % alignment
-    return memory[offset : offset + size].reshape(count, height, width, 3)
+def unpack(words: tf.Tensor, shape: pipeline.Shape) -> tf.Tensor:
+    """Rows of `Examples.packed`, int64 [b, words], to uint8 [b, *shape]."""
+    size = math.prod(shape)
+    pixels = tf.reshape(tf.bitcast(words, tf.uint8), [-1, 8 * words.shape[1]])
+    return tf.reshape(pixels[:, :size], [-1, *shape])
 
 
-def _first_shape(shards: Sequence[Shard]) -> tuple[int, int, int]:
-    try:
-        record = next(iter(pipeline.records(shards[:1]).take(1)))
-        return tuple(pipeline.decode_jpeg(pipeline.parse(record)["image"]).shape)
-    except (StopIteration, tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
-        raise UserError(_diagnose(shards[:1], None) or str(error)) from error
-
-
-def _diagnose(shards: Sequence[Shard], size: tuple[int, int] | None) -> str:
-    """Reads once more, record by record, for the shard or the image that stopped a load.
-
-    Returns:
-      what is wrong and what to do, or "" if this reading finds nothing.
-    """
-    for shard in shards:
-        found = 0
-        try:
-            for record in tf.data.TFRecordDataset(shard.path).take(shard.length):
-                found += 1
-                if trouble := _diagnose_image(record.numpy(), size):
-                    return f"{trouble}; remove it and build the dataset again with --overwrite"
-        except tf.errors.DataLossError:
-            return f"{shard.path}: corrupt after {found} records; build it again with --overwrite"
-        if found != shard.length:
-            return (
-                f"{shard.path}: {found} records, its metadata says {shard.length}; build the "
-                "dataset again with --overwrite"
-            )
-    return ""
-
-
-def _diagnose_image(record: bytes, size: tuple[int, int] | None) -> str:
-    features = tf.train.Example.FromString(record).features.feature
-    filename = features["filename"].bytes_list.value[0].decode()
-    try:
-        shape = tuple(pipeline.decode_jpeg(features["image"].bytes_list.value[0]).shape)
-    except tf.errors.InvalidArgumentError:
-        return f"{filename}: not a readable JPEG"
-    if size is not None and shape[:2] != size:
-        return f"{filename}: {shape[1]}x{shape[0]} pixels, the others {size[1]}x{size[0]}"
-    return ""
-
-
-def _check_memory(needed: int, images: int) -> None:
-    available = available_memory()
-    if needed > 0.8 * available:  # the rest is for the model and the batches in flight
-        raise UserError(
-            f"{images} decoded images take {needed / 1e9:.1f} GB, {available / 1e9:.1f} GB of "
-            f"memory are free here; set --max_examples={int(images * 0.8 * available / needed)} "
-            "or less"
-        )
-
-
-def available_memory() -> int:
-    """Bytes this process may still take: the kernel's estimate, or its cgroups' rest if smaller."""
-    meminfo = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-    limits = [int(meminfo["MemAvailable"].split()[0]) * 1024]
-    for line in Path("/proc/self/cgroup").read_text().splitlines():
-        _, controllers, path = line.split(":", 2)
-        if controllers in ("", "memory"):  # version 2, or the memory tree of version 1
-            top = _CGROUPS / controllers
-            for folder in {top, top / path.lstrip("/")}:
-                limits += _cgroup_rest(folder)
-    return min(limits)
-
-
-def _cgroup_rest(folder: Path) -> list[int]:
-    """What a cgroup's limit leaves, page cache that the kernel would give back not counted."""
-    for limit, used, cache in (
-        ("memory.max", "memory.current", "inactive_file"),
-        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
-    ):
-        if (folder / limit).is_file() and (text := (folder / limit).read_text().strip()) != "max":
-            stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-            return [int(text) - int((folder / used).read_text()) + int(stat.get(cache, 0))]
-    return []
+def _shape(shards: Sequence[Shard], size: int | None) -> pipeline.Shape:
+    """Of the stored images: the first one's, or as resized."""
+    if size is not None:
+        return (size, size, 3)
+    with faults.explained(shards[:1], None):
+        _, records = next(iter(pipeline.chunks(shards[:1], 1)))
+        return tuple(pipeline.decode_jpeg(pipeline.parse(records)["image"][0]).shape)

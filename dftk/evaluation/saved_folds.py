@@ -1,5 +1,6 @@
 """Scores the saved models of a workdir again: on their held-out folds, or on `valid`."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,19 +39,24 @@ def evaluate(workdir: Workdir, split: str, data_dir: str | None) -> dict[str, An
         )
     folds = workdir.require_folds()
     if split == "train":
-        return _held_out(workdir, folds, dataset, config["max_examples"])
+        return _held_out(workdir, folds, dataset, config)
     if not dataset.valid:
         raise UserError(f"{dataset.name} was built without a valid split: its tree had none")
-    examples = residency.load(dataset.valid)
+    examples = _stream(dataset.valid, config)
     rows = np.arange(len(examples.labels))
     members = load_ensemble([workdir.model_path(fold) for fold in folds]).score(examples, rows)
     return _write_valid(workdir, folds, examples, members, dataset.shortfall("valid"))
 
 
+def _stream(shards: Sequence[catalog.Shard], config: Mapping[str, Any]) -> residency.Examples:
+    """Every image is looked at once: nothing would be gained by keeping its pixels."""
+    return residency.open_examples(shards, "none", size=config.get("stored_size"))
+
+
 def _held_out(
-    workdir: Workdir, folds: list[int], dataset: catalog.Catalog, max_examples: int | None
+    workdir: Workdir, folds: list[int], dataset: catalog.Catalog, config: Mapping[str, Any]
 ) -> dict[str, Any]:
-    examples = residency.load(residency.limit(dataset.train, max_examples))
+    examples = _stream(residency.limit(dataset.train, config["max_examples"]), config)
     predictions = []
     for fold in folds:
         rows = examples.rows([fold])

@@ -43,9 +43,10 @@ class Ensemble:
     def score(self, examples: Examples, rows: np.ndarray) -> np.ndarray:
         """Each member's probabilities for the given rows, float32 [members, len(rows)]."""
         result = np.full([len(self.members), len(examples.labels)], np.nan, np.float32)
-        dataset = pipeline.batches(examples.images, examples.labels, rows, batch_size=_BATCH)
-        for batch in dataset:
-            result[:, batch["index"].numpy()] = self(batch["image"])
+        dataset = examples.batches(rows, batch_size=_BATCH, images=True)
+        with examples.explained():
+            for batch in dataset:
+                result[:, batch["index"].numpy()] = self(batch["image"])
         return result[:, rows]
 
 

@@ -31,8 +31,9 @@ HISTORY_COLUMNS = (
 PREDICTION_COLUMNS = ("filename", "fold", "label", "probability")
 
 
-# Where inputs lie may change from one start of a run to the next; what they are may not.
-_PATHS = ("dataset", "data_dir", "weights")
+# What may change from one start of a run to the next: where inputs lie, not what they are; and
+# where pixels are kept, which does not change the result.
+_FREE = ("dataset", "data_dir", "weights", "cache")
 
 
 class Workdir:
@@ -78,7 +79,7 @@ class Workdir:
 
         Args:
           record: config.json's content; its "config" and "inputs" must equal what an earlier run
-            in this folder wrote, but for where the inputs lie.
+            in this folder wrote, but for where things lie. Other entries of it stay.
 
         Raises:
           UserError: the folder cannot be written, or holds a run with other settings.
@@ -86,9 +87,11 @@ class Workdir:
         file = self.path / "config.json"
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            former = {}
             if self.finished_folds():  # else there is nothing to mix up, nothing to lose
-                self._refuse_other_run(self.config(), record)
-            write_json(file, record)
+                former = self.config()
+                self._refuse_other_run(former, record)
+            write_json(file, {**former, **record})
         except OSError as error:
             raise UserError(
                 f"--workdir={self.path}: cannot write there ({error.strerror}); choose another"
@@ -97,7 +100,7 @@ class Workdir:
     def _refuse_other_run(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         for part in ("inputs", "config"):
             for name, value in now[part].items():
-                if part == "config" and name in _PATHS:
+                if part == "config" and name in _FREE:
                     continue
                 if (former := before.get(part, {}).get(name)) != value:
                     raise UserError(

@@ -59,7 +59,8 @@ def _saturation_and_hue(planes: tf.Tensor, factor: tf.Tensor, shift: tf.Tensor) 
     """Adjusts saturation, then hue, in one pass through hue, chroma and value.
 
     As TensorFlow's kernels (adjust_saturation_op.cc, adjust_hue_op.cc), also outside [0, 1]:
-    saturation is 0 where the value is not positive, and is clipped to [0, 1] after scaling.
+    saturation is 0 where the value is not positive, and is clipped to [0, 1] after scaling; so
+    the scaled chroma, saturation times value, lies between 0 and the value.
 
     Args:
       planes: float32 [3, b, h, w].
@@ -69,22 +70,19 @@ def _saturation_and_hue(planes: tf.Tensor, factor: tf.Tensor, shift: tf.Tensor) 
     red, green, blue = tf.unstack(planes)
     value = tf.reduce_max(planes, axis=0)
     chroma = value - tf.reduce_min(planes, axis=0)
-    # Six sextants; a grey pixel has no hue, and the shifted chroma of zero keeps it grey.
-    divisor = tf.where(chroma > 0, chroma, 1.0)
-    sextant = tf.where(
-        value == red,
-        (green - blue) / divisor,
-        tf.where(value == green, (blue - red) / divisor + 2.0, (red - green) / divisor + 4.0),
-    )
-    saturation = chroma / tf.where(value > 0, value, 1.0) * factor
-    saturation = tf.where(value > 0, tf.clip_by_value(saturation, 0.0, 1.0), 0.0)
-    chroma = saturation * value
-    sextant += 6.0 * shift
-    # Smith's HSV as one formula: channel n is value - chroma * clip(min(k, 4 - k), 0, 1), where
-    # k = (n + sextant) mod 6 and n is 5, 3, 1 for red, green, blue.
+    # Compared with each other, never with `value`: XLA computes a pixel anew where it fuses, with
+    # other roundings, and then the maximum equals none of the three.
+    is_red, is_green = (red >= green) & (red >= blue), green >= blue
+    # Six sextants, one division; a grey pixel has no hue, and its chroma of zero keeps it grey.
+    difference = tf.where(is_red, green - blue, tf.where(is_green, blue - red, red - green))
+    sextant = difference / tf.maximum(chroma, 1e-30)
+    sextant += tf.where(is_red, 0.0, tf.where(is_green, 2.0, 4.0)) + 6.0 * shift
+    chroma = tf.clip_by_value(chroma * factor, 0.0, tf.maximum(value, 0.0))
+    # Smith's HSV as one formula: a channel is value - chroma * clip(2 - |d - 3|, 0, 1), where d is
+    # the distance of its own sextant, 0, 2 or 4, around a circle of six. Without the wrap around
+    # it holds for sextants from -2 to 7, which HUE keeps far from.
     channels = []
-    for n in (5.0, 3.0, 1.0):
-        k = n + sextant
-        k -= 6.0 * tf.floor(k / 6.0)  # floormod, which XLA compiles to something 3.5 times slower
-        channels.append(value - chroma * tf.clip_by_value(tf.minimum(k, 4.0 - k), 0.0, 1.0))
+    for own in (0.0, 2.0, 4.0):
+        distance = tf.abs(tf.abs(sextant - own) - 3.0)
+        channels.append(value - chroma * tf.clip_by_value(2.0 - distance, 0.0, 1.0))
     return tf.stack(channels)

@@ -21,9 +21,9 @@ from dftk.evaluation.workdir import (
     write_json,
 )
 from dftk.models import registry
+from dftk.progress import Progress, say
 from dftk.training import devices as devices_lib
 from dftk.training.fold import FoldResult, FoldTrainer
-from dftk.training.progress import Progress, say
 
 
 def train(config: Config, folds: Sequence[int], workdir: Workdir) -> dict[str, Any]:
@@ -47,43 +47,50 @@ def train(config: Config, folds: Sequence[int], workdir: Workdir) -> dict[str, A
         "dataset_fingerprint": dataset.fingerprint(),
         "weights": registry.weights_identity(config.weights),
     }
-    workdir.open(
-        {
-            "config": dataclasses.asdict(config),
-            "inputs": inputs,
-            **environment(devices.description),
-        }
-    )
+    record = {"config": dataclasses.asdict(config), "inputs": inputs}
+    todo = [fold for fold in folds if not workdir.is_finished(fold)]
+    if todo:
+        shards = residency.limit(dataset.train, config.max_examples)
+        where = residency.choose(
+            config.cache, shards, size=config.stored_size, device_memory=devices.memory
+        )
+        record["residency"] = dataclasses.asdict(where)
+    workdir.open({**record, **environment(devices.description)})
     if shortfall := dataset.shortfall("train"):
         say(f"note: {shortfall}")
     say(f"{dataset.name}, {devices.description}, workdir {workdir.path}")
-    todo = [fold for fold in folds if not workdir.is_finished(fold)]
     if done := [fold for fold in folds if fold not in todo]:
         say(f"already trained in this workdir: fold {', '.join(map(str, done))}")
     if todo:
-        shards = residency.limit(dataset.train, config.max_examples)
+        say(f"cache: {where.kind}, {where.reason}")
         with devices.strategy.scope():  # before the pixels: a fault in the weights shows at once
             detector = registry.build(config, devices.policy, devices.replicas > 1)
-        trainer = FoldTrainer(config, devices, detector, _load(shards))
+        examples = _load(shards, where.kind, config.stored_size)
+        trainer = FoldTrainer(config, devices, detector, examples)
         for fold in todo:
             events = workdir.path / "tensorboard" / f"fold_{fold}"
             shutil.rmtree(events, ignore_errors=True)  # of an attempt that did not finish
-            with tf.summary.create_file_writer(str(events)).as_default():
+            with (
+                tf.summary.create_file_writer(str(events)).as_default(),
+                examples.explained(),
+            ):
                 result = trainer.run(fold)
             _write_fold(workdir, fold, trainer.detector.model, result)
             summary = report.write(workdir)
     return summary if todo else report.write(workdir)
 
 
-def _load(shards: Sequence[catalog.Shard]) -> residency.Examples:
-    """Decodes the shards once for the whole run, with progress."""
+def _load(shards: Sequence[catalog.Shard], kind: str, size: int | None) -> residency.Examples:
+    """Opens the shards once for the whole run, with progress."""
     total = sum(shard.length for shard in shards)
-    progress, started = Progress("decoding", total), time.perf_counter()
+    progress, started = Progress("reading", total), time.perf_counter()
 
     def rate(done: int) -> float:
         return done / (time.perf_counter() - started)
 
-    examples = residency.load(shards, lambda done: progress.update(done, rate(done)))
+    examples = residency.open_examples(
+        shards, kind, size=size, progress=lambda done: progress.update(done, rate(done))
+    )
     progress.close(f"{total} images once, {rate(total):.0f} img/s")
     return examples
 

@@ -2,9 +2,12 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
+from tensorflow.python.client import device_lib  # the only place that tells a device's memory
 
 from dftk.config import Config, UsageError
 
@@ -16,6 +19,24 @@ class Devices:
     strategy: tf.distribute.Strategy
     policy: str
     description: str
+
+    @property
+    def memory(self) -> int | None:
+        """Bytes that TensorFlow may use on the smallest of the GPUs; None without one."""
+        found = [d.memory_limit for d in device_lib.list_local_devices() if d.device_type == "GPU"]
+        return min(found, default=None)
+
+    def replicate(self, array: np.ndarray) -> Any:
+        """A copy of the array in each replica's device memory, one value per replica."""
+        names = self.strategy.extended.worker_devices
+
+        def copy(context: tf.distribute.ReplicaContext) -> tf.Tensor:
+            with tf.device(names[context.replica_id_in_sync_group]):
+                return tf.identity(host)
+
+        with tf.device("CPU:0"):
+            host = tf.experimental.dlpack.from_dlpack(array.__dlpack__())  # not copied
+        return self.strategy.experimental_distribute_values_from_function(copy)
 
     @property
     def replicas(self) -> int:
@@ -30,11 +51,10 @@ def choose(config: Config) -> Devices:
       UsageError: a global batch size below the number of replicas.
     """
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
-    strategy = (
-        tf.distribute.MirroredStrategy([device.name for device in devices])
-        if len(devices) > 1
-        else tf.distribute.get_strategy()
-    )
+    if len(devices) > 1:
+        strategy = tf.distribute.MirroredStrategy([device.name for device in devices])
+    else:  # also copies batches to its device ahead of the step that needs them
+        strategy = tf.distribute.OneDeviceStrategy(devices[0].name)
     if config.batch_size < len(devices):
         raise UsageError(
             f"--batch_size={config.batch_size}: less than one example for each of the "

@@ -14,9 +14,9 @@ from dftk.data.residency import Examples
 from dftk.evaluation import metrics
 from dftk.evaluation.scoring import Ensemble
 from dftk.models.registry import Detector
+from dftk.progress import Progress, Throughput
 from dftk.training import loop, schedule
 from dftk.training.devices import Devices
-from dftk.training.progress import Progress, Throughput
 
 _CALL_SECONDS = 1.0  # of training per call of the compiled loop: rare enough, and still live
 
@@ -55,10 +55,11 @@ class FoldTrainer:
     def __init__(self, config: Config, devices: Devices, detector: Detector, examples: Examples):
         self._config, self._devices, self._examples = config, devices, examples
         self.detector = detector
-        self._scorer = loop.Scorer(self.detector, devices)
+        pixels = loop.Pixels(devices, examples)
+        self._scorer = loop.Scorer(self.detector, devices, pixels)
         self._saved = Ensemble([self.detector.model])
         self.phases = {
-            phase: loop.Trainable(self.detector, devices, config, phase.train_base)
+            phase: loop.Trainable(self.detector, devices, config, phase.train_base, pixels)
             for phase in schedule.phases(config)
         }
         variables = list(self.detector.model.variables)
@@ -134,13 +135,8 @@ class FoldTrainer:
         config, rows, epoch = self._config, state.train_rows, len(state.history)
         replicas = self._devices.replicas
         self.detector.reset_dropout([config.seed, state.fold, epoch])
-        dataset = pipeline.batches(
-            self._examples.images,
-            self._examples.labels,
-            rows,
-            batch_size=config.batch_size,
-            parts=replicas,
-            shuffle=(config.seed, epoch),
+        dataset = self._examples.batches(
+            rows, batch_size=config.batch_size, parts=replicas, shuffle=(config.seed, epoch)
         )
         iterator = loop.distribute(self._devices, dataset)
         speed, totals = Throughput(), np.zeros(4, np.float32)

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from dftk.config import Config
-from dftk.data import pipeline
+from dftk.data import pipeline, residency
 from dftk.data.residency import Examples
 from dftk.models import preprocess
 from dftk.models.registry import Detector
@@ -30,6 +30,21 @@ def distribute(devices: Devices, dataset: tf.data.Dataset) -> Iterator[Batch]:
     return iter(devices.strategy.distribute_datasets_from_function(lambda _: dataset))
 
 
+class Pixels:
+    """Gives a step its batch's images: they came with it, or lie in the device's memory."""
+
+    def __init__(self, devices: Devices, examples: Examples):
+        packed = examples.packed
+        self._shape = examples.shape
+        self.resident = None if packed is None else devices.replicate(packed)
+
+    def __call__(self, batch: Batch, resident: tf.Tensor | None) -> tf.Tensor:
+        """uint8 [b, h, w, 3]; `resident` is this replica's of `self.resident`."""
+        if resident is None:
+            return batch["image"]
+        return residency.unpack(tf.gather(resident, batch["index"]), self._shape)
+
+
 class Trainable:
     """The compiled training loop of one phase: its variables, its optimizer, its one trace.
 
@@ -38,10 +53,18 @@ class Trainable:
       devices: as chosen.
       config: base_batchnorm, augment.
       train_base: False trains the head on features that no gradient passes.
+      pixels: of the examples that it will train on.
     """
 
-    def __init__(self, detector: Detector, devices: Devices, config: Config, train_base: bool):
-        self._detector, self._devices = detector, devices
+    def __init__(
+        self,
+        detector: Detector,
+        devices: Devices,
+        config: Config,
+        train_base: bool,
+        pixels: Pixels,
+    ):
+        self._detector, self._devices, self._pixels = detector, devices, pixels
         self._train_base = train_base
         self._update_batchnorm = train_base and config.base_batchnorm == "update"
         self._augment = config.augment
@@ -70,7 +93,7 @@ class Trainable:
         self.traces += 1
         for _ in tf.range(steps):
             batch, waited = self._next(iterator, totals)
-            parts = self._devices.strategy.run(self._step, (batch,))
+            parts = self._devices.strategy.run(self._step, (batch, self._pixels.resident))
             sums = self._devices.strategy.reduce("SUM", parts, axis=None)
             totals += tf.concat([sums, [waited]], 0)
         return totals
@@ -90,10 +113,10 @@ class Trainable:
         with tf.control_dependencies(arrived):
             return batch, tf.cast(tf.timestamp() - asked, tf.float32)
 
-    def _step(self, batch: Batch) -> tf.Tensor:
+    def _step(self, batch: Batch, resident: tf.Tensor | None) -> tf.Tensor:
         """One replica's part of one step; float32 [3] as the first three of `_run`."""
         detector, label = self._detector, batch["label"]
-        unit = detector.unit_image(batch["image"])
+        unit = detector.unit_image(self._pixels(batch, resident))
         if self._augment:
             unit = preprocess.augment(unit, batch["draws"])
         if not self._train_base:
@@ -119,15 +142,16 @@ class Trainable:
 class Scorer:
     """The compiled forward pass over a set of examples, exact to the example."""
 
-    def __init__(self, detector: Detector, devices: Devices):
-        self._detector, self._devices = detector, devices
+    def __init__(self, detector: Detector, devices: Devices, pixels: Pixels):
+        self._detector, self._devices, self._pixels = detector, devices, pixels
         self.run = tf.function(self._run, reduce_retracing=True)
 
     def _run(self, iterator: Iterator[Batch]) -> tuple[tf.Tensor, tf.Tensor]:
-        return self._devices.strategy.run(self._forward, (next(iterator),))
+        inputs = (next(iterator), self._pixels.resident)
+        return self._devices.strategy.run(self._forward, inputs)
 
-    def _forward(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
-        unit = self._detector.unit_image(batch["image"])
+    def _forward(self, batch: Batch, resident: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
+        unit = self._detector.unit_image(self._pixels(batch, resident))
         features = self._detector.features(unit, training=False)
         return batch["index"], self._detector.head(features, training=False)[:, 0]
 
@@ -135,9 +159,7 @@ class Scorer:
         """Logits of the given rows, float32 [len(rows)], placed by the index each one carries."""
         replicas = self._devices.replicas
         batch_size = max(batch_size, replicas)
-        dataset = pipeline.batches(
-            examples.images, examples.labels, rows, batch_size=batch_size, parts=replicas
-        )
+        dataset = examples.batches(rows, batch_size=batch_size, parts=replicas)
         result = np.zeros(len(examples.labels), np.float32)
         seen = np.zeros(len(examples.labels), np.int64)
         iterator = distribute(self._devices, dataset)
