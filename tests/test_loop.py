@@ -175,7 +175,7 @@ def test_binary_cross_entropy_is_kerass_and_does_not_overflow():
 
 
 def test_waiting_for_input_is_measured(rig, monkeypatch):
-    real = pipeline.batches
+    real = pipeline.Batcher.__call__
 
     def slow(*arguments, **options):
         def wait(batch):
@@ -185,7 +185,7 @@ def test_waiting_for_input_is_measured(rig, monkeypatch):
         return real(*arguments, **options).map(wait)
 
     assert rig.train("frozen")[3] < 0.4
-    monkeypatch.setattr(pipeline, "batches", slow)
+    monkeypatch.setattr(pipeline.Batcher, "__call__", slow)
     assert rig.train("frozen")[3] > 0.8, "three batches of half a second, steps of far less"
 
 

@@ -127,6 +127,16 @@ def test_pipelines_run_without_the_autotuner_in_the_threads_given(examples):
     assert options.deterministic is True
 
 
+def test_epochs_share_one_trace(examples, monkeypatch):
+    calls = []
+    fetch = examples.batcher._fetch
+    monkeypatch.setattr(examples.batcher, "_fetch", lambda rows: calls.append(1) or fetch(rows))
+    for epoch in range(5):
+        for _ in examples.batches(np.arange(390 - epoch), batch_size=16, shuffle=(9, epoch)):
+            pass
+    assert len(calls) <= 2, "one for the first, one for other numbers of rows"
+
+
 def test_the_end_of_an_epoch_waits_for_no_tuner(dataset):
     """With the autotuner on, some of the iterators take up to half a second to go away."""
     for _ in range(6):

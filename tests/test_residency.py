@@ -175,10 +175,9 @@ def test_stored_size_is_what_has_to_fit(copy, machine):
 
 
 def test_batches_in_flight_are_bounded_by_memory(dataset, monkeypatch):
-    examples = residency.open_examples(dataset.train, "none")
-
     def parallel(memory):
         monkeypatch.setattr(limits, "available_memory", lambda: memory)
+        examples = residency.open_examples(dataset.train, "none")
         options = examples.batches(np.arange(400), batch_size=32).options()
         return options.threading.private_threadpool_size
 

@@ -39,10 +39,10 @@ class Examples:
     labels: np.ndarray  # int64 [n], 0 real, 1 fake
     folds: np.ndarray  # int64 [n], -1 in `valid`
     filenames: np.ndarray  # object [n] of str
+    resized: bool  # to `shape`, whatever size the files have
     fetch: pipeline.Fetch
     packed: np.ndarray | None  # int64 [n, words], for the devices to copy and `unpack`; or None
-    max_parallel: int  # more batches made side by side gain nothing
-    resized: bool  # to `shape`, whatever size the files have
+    batcher: pipeline.Batcher
 
     def explained(self) -> contextlib.AbstractContextManager[None]:
         """Around what reads batches: a fault in the data becomes a UserError, see faults."""
@@ -61,7 +61,7 @@ class Examples:
         shuffle: tuple[int, int] | None = None,
         images: bool | None = None,
     ) -> tf.data.Dataset:
-        """The batches of one epoch, see dftk.data.pipeline.batches.
+        """The batches of one epoch, see dftk.data.pipeline.Batcher.
 
         Args:
           rows, batch_size, parts, shuffle: as there.
@@ -69,16 +69,8 @@ class Examples:
         """
         if images is None:
             images = self.packed is None
-        room = _FLIGHT_SHARE * limits.available_memory()
-        affordable = int(room / (math.ceil(batch_size / parts) * math.prod(self.shape)))
-        return pipeline.batches(
-            self.fetch if images else None,
-            self.labels,
-            rows,
-            batch_size=batch_size,
-            parts=parts,
-            shuffle=shuffle,
-            parallel=max(1, min(self.max_parallel, affordable)),
+        return self.batcher(
+            rows, batch_size=batch_size, parts=parts, shuffle=shuffle, images=images
         )
 
 
@@ -188,16 +180,21 @@ def open_examples(
             packed = memory.rows.view(np.int64)
         else:
             store = stores.Memory(shards, shape, size, progress)
+    room = _FLIGHT_SHARE * limits.available_memory()
+
+    def parallel(images: int) -> int:
+        return max(1, min(store.max_parallel, int(room / (images * math.prod(shape)))))
+
     return Examples(
         tuple(shards),
         shape,
         store.labels,
         store.folds,
         store.filenames,
-        store.fetch,
-        packed,
-        store.max_parallel,
         resized=size is not None,
+        fetch=store.fetch,
+        packed=packed,
+        batcher=pipeline.Batcher(store.fetch, store.labels, parallel),
     )
 
 
