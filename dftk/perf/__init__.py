@@ -1,0 +1,1 @@
+"""How fast, and why not faster."""
