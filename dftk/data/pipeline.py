@@ -109,8 +109,22 @@ def decode_batch(contents: tf.Tensor, shape: Shape, size: int | None) -> tf.Tens
     )
 
 
-def decoded(shards: Sequence[Shard], shape: Shape, size: int | None = None) -> tf.data.Dataset:
+def chunk_size(shape: Shape) -> int:
+    """Records that are read, parsed and decoded together."""
+    return max(1, min(_CHUNK, _CHUNK_BYTES // math.prod(shape)))
+
+
+def decoded(
+    shards: Sequence[Shard], shape: Shape, size: int | None = None, parallel: int | None = None
+) -> tf.data.Dataset:
     """Reads and decodes every record of the shards once, in chunks.
+
+    Args:
+      shards: in order.
+      shape: of every image, once it is resized.
+      size: see decode_jpeg.
+      parallel: chunks decoded side by side, one for each core if not given; AUTOTUNE leaves that
+        and the buffer to tf.data, for comparison.
 
     Returns:
       a dataset of dicts: start int64 []; image uint8 [n, *shape]; label and fold int64 [n];
@@ -122,8 +136,11 @@ def decoded(shards: Sequence[Shard], shape: Shape, size: int | None = None) -> t
         image = decode_batch(examples["image"], shape, size)
         return {**examples, "image": image, "start": start}
 
-    parallel = limits.cores()
-    dataset = chunks(shards, max(1, min(_CHUNK, _CHUNK_BYTES // math.prod(shape))))
+    dataset = chunks(shards, chunk_size(shape))
+    if parallel == tf.data.AUTOTUNE:
+        dataset = dataset.map(decode, num_parallel_calls=tf.data.AUTOTUNE)
+        return dataset.prefetch(tf.data.AUTOTUNE)
+    parallel = parallel or limits.cores()
     dataset = dataset.map(decode, num_parallel_calls=parallel, deterministic=False)
     return dataset.prefetch(2).with_options(options(parallel))
 

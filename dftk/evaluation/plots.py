@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import roc_curve
 
 INK, GRID, ACCENT, SECOND = "#22303c", "#d9e0e6", "#c2410c", "#0e7490"
-_STYLE: dict[str, Any] = {
+STYLE: dict[str, Any] = {
     "font.size": 9,
     "axes.edgecolor": GRID,
     "axes.labelcolor": INK,
@@ -20,6 +20,7 @@ _STYLE: dict[str, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
+    "axes.axisbelow": True,
     "grid.color": GRID,
     "grid.linewidth": 0.6,
     "text.color": INK,
@@ -40,7 +41,7 @@ def roc(path: Path, curves: Curves, bold: str) -> None:
       curves: by name, labels int [n], probabilities float [n], and the AUC for the legend.
       bold: name of the curve to draw thick.
     """
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(5, 4.6))
         axes = figure.subplots()
         axes.plot([0, 1], [0, 1], color=GRID, linestyle="--", label="chance")
@@ -63,7 +64,7 @@ def roc(path: Path, curves: Curves, bold: str) -> None:
 
 def confusion_matrices(path: Path, matrices: Mapping[str, Sequence[Sequence[int]]]) -> None:
     """One 2x2 matrix per name: rows are the truth, shares are of the row."""
-    with matplotlib.rc_context({**_STYLE, "axes.grid": False}):
+    with matplotlib.rc_context({**STYLE, "axes.grid": False}):
         columns = min(3, len(matrices))
         rows = -(-len(matrices) // columns)
         figure = Figure(figsize=(2.7 * columns, 2.6 * rows), layout="constrained")
@@ -92,7 +93,7 @@ def _confusion_matrix(axes: Axes, name: str, matrix: np.ndarray) -> None:
 def history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Loss and accuracy by epoch, a column per fold; a dotted line where phase 2 begins."""
     folds = sorted({row["fold"] for row in rows})
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(max(5.0, 2.3 * len(folds)), 4.4), layout="constrained")
         grid = figure.subplots(2, len(folds), squeeze=False, sharex=True, sharey="row")
         for column, fold in enumerate(folds):
@@ -134,7 +135,7 @@ def verdict(
       threshold: fake from here on.
     """
     fake = probability >= threshold
-    with matplotlib.rc_context({**_STYLE, "axes.grid": False}):
+    with matplotlib.rc_context({**STYLE, "axes.grid": False}):
         figure = Figure(figsize=(4, 4.9), layout="constrained")
         top, bar = figure.subplots(2, 1, height_ratios=(12, 1))
         top.imshow(image)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 Work = Callable[[], Any]
+BUDGET_S = 1.5  # of calls that one rate is the median of
 
 
 def seconds(work: Work) -> float:
@@ -48,14 +49,14 @@ def compare(ours: Work, theirs: Work, rounds: int = 9) -> Ratio:
     return Ratio(float(np.median(ratios)), float(low), float(high), float(ours_s), float(theirs_s))
 
 
-def rate(work: Work, examples: int, budget_s: float = 2.0) -> float:
+def rate(work: Work, examples: int) -> float:
     """Examples per second: the median of as many calls as fit the budget, three at least.
 
     The first call, with its traces and cold caches, does not count.
     """
     work()
     times: list[float] = []
-    while len(times) < 3 or sum(times) < budget_s:
+    while len(times) < 3 or sum(times) < BUDGET_S:
         times.append(seconds(work))
     return examples / float(np.median(times))
 

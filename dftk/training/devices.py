@@ -17,6 +17,7 @@ class Devices:
     """A tf.distribute strategy, the dtype policy for it, and both in words."""
 
     strategy: tf.distribute.Strategy
+    names: tuple[str, ...]  # of the replicas' devices
     policy: str
     description: str
 
@@ -28,10 +29,9 @@ class Devices:
 
     def replicate(self, array: np.ndarray) -> Any:
         """A copy of the array in each replica's device memory, one value per replica."""
-        names = self.strategy.extended.worker_devices
 
         def copy(context: tf.distribute.ReplicaContext) -> tf.Tensor:
-            with tf.device(names[context.replica_id_in_sync_group]):
+            with tf.device(self.names[context.replica_id_in_sync_group]):
                 return tf.identity(host)
 
         with tf.device("CPU:0"):
@@ -51,17 +51,20 @@ def choose(config: Config) -> Devices:
       UsageError: a global batch size below the number of replicas.
     """
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    names = tuple(device.name for device in devices)
     if len(devices) > 1:
-        strategy = tf.distribute.MirroredStrategy([device.name for device in devices])
-    else:  # also copies batches to its device ahead of the step that needs them
-        strategy = tf.distribute.OneDeviceStrategy(devices[0].name)
+        strategy = tf.distribute.MirroredStrategy(names)
+    elif devices[0].device_type == "GPU":  # copies batches there ahead of the step
+        strategy = tf.distribute.OneDeviceStrategy(names[0])
+    else:
+        strategy = tf.distribute.get_strategy()
     if config.batch_size < len(devices):
         raise UsageError(
             f"--batch_size={config.batch_size}: less than one example for each of the "
             f"{len(devices)} replicas; it is the global batch size, over all of them"
         )
     policy, precision = choose_precision(config.mixed_precision)
-    return Devices(strategy, policy, f"{len(devices)} x {_name(devices[0])}, {precision}")
+    return Devices(strategy, names, policy, f"{len(devices)} x {_name(devices[0])}, {precision}")
 
 
 def choose_precision(mixed: bool) -> tuple[str, str]:

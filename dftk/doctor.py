@@ -1,0 +1,50 @@
+"""Says how fast each stage from file to training step is, which one binds, and what would help.
+
+python -m dftk.doctor --dataset=sample
+python -m dftk.doctor --mixed_precision --cache=disk --json=doctor.json --picture=doctor.png
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl import flags
+
+from dftk import cli
+from dftk.config import UsageError, resolve
+
+_PHASE = flags.DEFINE_enum(
+    "phase", None, ["frozen", "finetune"], "Whose step to measure; the run's last one by default."
+)
+_JSON = flags.DEFINE_string("json", None, "File for the findings as JSON; - is stdout.")
+_PICTURE = flags.DEFINE_string("picture", None, "PNG file for the ladder.")
+_PROFILE = flags.DEFINE_string(
+    "profile", None, "Folder for a TensorBoard trace of the measurements (it slows them a little)."
+)
+cli.define_config_flags()
+flags.adopt_module_key_flags(cli)  # --help shows them, not only --helpfull
+
+
+def main(argv: Sequence[str]) -> None:
+    """Flags to config to one call."""
+    if len(argv) > 1:
+        raise UsageError(f"unexpected argument {argv[1]!r}; every option is a flag (--help)")
+    config = resolve(cli.given_config())
+
+    from dftk.perf import examination, findings
+
+    files = [Path(f.value) for f in (_JSON, _PICTURE) if f.value not in (None, "-")]
+    examination.check_writable(files)
+    found = examination.examine(config, _PHASE.value, _PROFILE.value)
+    if _JSON.value != "-":
+        print(findings.text(found))
+    if _JSON.value:
+        findings.write_json(_JSON.value, found)
+    if _PICTURE.value:
+        findings.plot(Path(_PICTURE.value), found)
+    for file in files:
+        print(f"written: {file}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    cli.run(main)

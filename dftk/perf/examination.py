@@ -1,0 +1,82 @@
+"""One examination of a run, as its training would be set up."""
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from dftk.config import Config, UserError
+from dftk.data import catalog, residency
+from dftk.perf import findings, ladder
+from dftk.progress import say
+from dftk.training import devices as devices_lib
+
+
+def examine(config: Config, phase: str | None, profile: str | None) -> dict[str, Any]:
+    """Measures the ladder of a run and draws the conclusions.
+
+    Args:
+      config: of the run.
+      phase: "frozen" or "finetune", whose step is measured; None is the run's last one.
+      profile: folder for a TensorBoard trace, or None.
+
+    Returns:
+      see findings.collect.
+
+    Raises:
+      UserError: what would stop the training, too.
+    """
+    devices = devices_lib.choose(config)
+    dataset = catalog.open_dataset(config.dataset, config.data_dir, config.folds)
+    shards = residency.limit(dataset.train, config.max_examples)
+    where = residency.choose(
+        config.cache, shards, size=config.stored_size, device_memory=devices.memory
+    )
+    phase = phase or ("finetune" if config.finetune_epochs else "frozen")
+    say(f"{dataset.name}, {devices.description}; cache: {where.kind}, {where.reason}")
+    trace = _profile(profile) if profile else contextlib.nullcontext()
+    with trace:
+        measured = ladder.measure(config, shards, devices, where.kind, phase)
+    return findings.collect(
+        measured,
+        {
+            "dataset": dataset.name,
+            "images": measured.images,
+            "device": devices.description,
+            "residency": where.kind,
+            "reason": where.reason,
+            "phase": phase,
+            "batch_size": config.batch_size,
+            "image_size": config.image_size,
+        },
+    )
+
+
+@contextlib.contextmanager
+def _profile(folder: str) -> Any:
+    """TensorFlow's profiler around the block; its trace goes to the folder."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--profile={folder}: cannot write there ({error.strerror})") from None
+    tf.profiler.experimental.start(folder)
+    try:
+        yield
+    finally:
+        tf.profiler.experimental.stop()
+    say(f"trace: tensorboard --logdir={folder}, with tensorboard-plugin-profile installed")
+
+
+def check_writable(files: Sequence[Path]) -> None:
+    """Before minutes of measuring, not after.
+
+    Raises:
+      UserError: a file that cannot be written.
+    """
+    for file in files:
+        try:
+            file.open("a").close()
+        except OSError as error:
+            raise UserError(f"{file}: cannot write it ({error.strerror})") from None

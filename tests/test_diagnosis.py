@@ -1,0 +1,77 @@
+import pytest
+
+from dftk.perf import diagnosis
+from dftk.perf.ladder import STAGES, Measured, Rung
+
+# Seconds per image that each stage adds: a GPU run from RAM.
+OWN = {"read": 1e-5, "parse": 1e-5, "decode": 2e-4, "batch": 1e-5, "cache": 1e-5,
+       "transfer": 1e-5, "augment": 1e-5, "step": 4e-4}  # fmt: skip
+PATHS = (("read", "parse", "decode", "batch"), ("cache", "transfer"), ("augment",), ("step",))
+
+
+def measured(own=OWN, **changes):
+    rungs = []
+    for path in PATHS:
+        total = 0.0
+        for stage in path:
+            total += own[stage]
+            rungs.append(Rung(stage, 1 / total, own[stage], "ceiling", 2 / total))
+    step = own["augment"] + own["step"]
+    source = own["cache"] + own["transfer"]
+    values = {
+        "residency": "ram", "on_accelerator": True, "images": 1000, "visits": 200,
+        "step_s": step, "real_s": max(step, source), "input_wait": 0.0,
+        "double_batch_s": step / 1.5, "ram_s": 1e-5, "raw_s": 3e-5, "batch_size": 32,
+        "parallelism": {},
+    }  # fmt: skip
+    return Measured(rungs, **{**values, **changes})
+
+
+@pytest.mark.parametrize("stage", ["cache", "transfer", "augment", "step"])
+def test_the_slowest_stage_of_the_slower_side_binds(stage):
+    found = diagnosis.bottleneck(measured({**OWN, stage: 5e-3}))
+    assert found.stage == stage
+    assert found.sentence.startswith(f"{stage}: ")
+
+
+@pytest.mark.parametrize("stage", STAGES[:4])
+def test_stages_of_the_first_pass_bind_when_it_takes_longest(stage):
+    own = {**OWN, stage: 5e-3}
+    assert diagnosis.bottleneck(measured(own)).stage == "step", "once a run it does not matter"
+    assert diagnosis.bottleneck(measured(own, visits=4)).stage == stage
+
+
+@pytest.mark.parametrize("stage", STAGES[:4])
+def test_stages_of_every_epoch_bind_when_nothing_is_kept(stage):
+    own = {**OWN, stage: 5e-3}
+    own["cache"] = sum(own[s] for s in STAGES[:4])
+    assert diagnosis.bottleneck(measured(own, residency="none")).stage == stage
+
+
+def answers(found):
+    return {answer.change: answer for answer in diagnosis.what_if(found)}
+
+
+def test_what_if_on_an_accelerator_takes_the_slower_side():
+    found = answers(measured())
+    assert found["twice the cores"].gain == pytest.approx(1.0)
+    assert found["--batch_size=64"].gain == pytest.approx(1.5)
+    assert set(found) == {"twice the cores", "--batch_size=64"}
+
+
+def test_what_if_on_a_cpu_adds_both_sides():
+    found = answers(measured(on_accelerator=False))
+    assert found["twice the cores"].gain == pytest.approx(2.0)
+
+
+def test_what_if_nothing_were_decoded_any_more():
+    own = {**OWN, "cache": 4.1e-3}  # ten times the step
+    found = answers(measured(own, residency="none"))
+    assert found["--cache=ram"].gain == pytest.approx(4.11e-3 / 4.1e-4, rel=1e-6)
+    assert found["--cache=ram"].img_per_s == pytest.approx(1 / 4.1e-4, rel=1e-6)
+    assert found["--cache=disk"].gain == pytest.approx(found["--cache=ram"].gain)
+    assert "--cache=disk" not in answers(measured(own, residency="disk"))
+
+
+def test_every_stage_has_words_and_a_remedy():
+    assert set(diagnosis._WORDS) == set(diagnosis._REMEDIES) == set(STAGES)
