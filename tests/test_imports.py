@@ -10,10 +10,10 @@ from conftest import ROOT
 
 # Higher rooms may import lower ones and themselves.
 LEVELS = {
-    "doors": 4,
+    "doors": 5,
+    "perf": 4,  # measures the training step
     "cli": 3,
     "training": 3,
-    "perf": 3,
     "evaluation": 2,
     "data": 1,
     "models": 1,
