@@ -1,7 +1,8 @@
-"""What the benchmarks share: pictures like RVF10K's, the notebook's pipeline, paired timing."""
+"""What the benchmarks share: pictures like RVF10K's, the notebook's pipeline, timing, counting."""
 
+import contextlib
 import dataclasses
-import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 import tfds_rvf10k
+from dftk.data import pipeline
+from dftk.perf import meter
 
 IMAGES = 640
 SIZE = 256
@@ -41,55 +44,68 @@ def notebook_pipeline(files: list[str], labels: list[int], batch_size: int = 32)
         image = tf.io.decode_jpeg(tf.io.read_file(path), channels=3)
         return tf.image.resize(image, [224, 224]) / 255.0, label
 
-    def augment(image, label):
-        image = tf.image.random_flip_left_right(image)
-        image = tf.image.random_brightness(image, 0.2)
-        image = tf.image.random_contrast(image, 0.8, 1.2)
-        image = tf.image.random_saturation(image, 0.8, 1.2)
-        return tf.image.random_hue(image, 0.05), label
-
     dataset = tf.data.Dataset.from_tensor_slices((files, labels))
     dataset = dataset.map(read, num_parallel_calls=tf.data.AUTOTUNE).shuffle(512)
-    dataset = dataset.map(augment, num_parallel_calls=tf.data.AUTOTUNE)
+    dataset = dataset.map(
+        lambda image, label: (notebook_augment(image), label), num_parallel_calls=tf.data.AUTOTUNE
+    )
     return dataset.batch(batch_size).prefetch(tf.data.AUTOTUNE)
 
 
-def seconds(work) -> float:
-    """Of one call."""
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
+def notebook_augment(image: tf.Tensor) -> tf.Tensor:
+    """The notebook's five operations on one image, float32 [h, w, 3] in [0, 1]."""
+    image = tf.image.random_flip_left_right(image)
+    image = tf.image.random_brightness(image, 0.2)
+    image = tf.image.random_contrast(image, 0.8, 1.2)
+    image = tf.image.random_saturation(image, 0.8, 1.2)
+    return tf.image.random_hue(image, 0.05)
 
 
-@dataclasses.dataclass(frozen=True)
-class Ratio:
-    """Of two times measured in turn: the median, and its 95 % bootstrap interval."""
+def compare(
+    benchmark, ours: meter.Work, theirs: meter.Work, examples: int, rounds: int = 9
+) -> meter.Ratio:
+    """Times both in turn; returns theirs / ours, see dftk.perf.meter.compare.
 
-    median: float
-    low: float
-    high: float
-
-
-def compare(benchmark, ours, theirs, examples: int, rounds: int = 9) -> Ratio:
-    """Times both in turn, A B A B ...; returns theirs / ours, pair by pair.
-
-    A gate asserts on `high`: it fails only when the whole interval is past the limit, so that a
-    noisy neighbour cannot trip it. `benchmark` records our absolute time for comparisons on one
-    machine, and the figures of both sides in its extra_info.
+    What it finds goes into the benchmark's extra_info, with the rates of both sides in examples
+    per second and the machine they belong to. The benchmark's own time is ours, in absolute terms:
+    for comparisons on one machine.
     """
-    for work in (ours, theirs):
-        work()  # warm up: traces, caches, autotuning
-    pairs = np.array([(seconds(theirs), seconds(ours)) for _ in range(rounds)])
-    ratios = pairs[:, 0] / pairs[:, 1]
-    draws = np.random.default_rng(0).choice(ratios, (1000, rounds))
-    low, high = np.percentile(np.median(draws, axis=1), [2.5, 97.5])
-    ratio = Ratio(float(np.median(ratios)), float(low), float(high))
-    theirs_s, ours_s = np.median(pairs, axis=0)
+    ratio = meter.compare(ours, theirs, rounds)
     benchmark.extra_info.update(
         dataclasses.asdict(ratio),
-        ours_img_per_s=float(examples / ours_s),
-        theirs_img_per_s=float(examples / theirs_s),
+        ours_img_per_s=examples / ratio.ours_s,
+        theirs_img_per_s=examples / ratio.theirs_s,
+        machine=meter.machine(),
     )
     benchmark.pedantic(ours, rounds=3, iterations=1)
-    print({name: round(value, 3) for name, value in benchmark.extra_info.items()})
+    print(
+        f"\n{benchmark.name}: {ratio.median:.3g} [{ratio.low:.3g}, {ratio.high:.3g}], "
+        f"{examples / ratio.ours_s:,.0f} against {examples / ratio.theirs_s:,.0f} img/s"
+    )
     return ratio
+
+
+def step_bytes(batch: Mapping[str, tf.Tensor]) -> int:
+    """Bytes of one element, which the device is sent."""
+    return sum(tensor.dtype.size * int(tf.size(tensor)) for tensor in batch.values())
+
+
+@contextlib.contextmanager
+def counted_decodes() -> Iterator[list[int]]:
+    """A list that grows by one with every JPEG that pipelines made inside the block decode."""
+    calls: list[int] = []
+    real = pipeline.decode_jpeg
+
+    def counted(contents, size=None):
+        if tf.executing_eagerly():
+            calls.append(1)
+        else:
+            with tf.control_dependencies([tf.py_function(lambda: calls.append(1), [], [])]):
+                contents = tf.identity(contents)
+        return real(contents, size)
+
+    pipeline.decode_jpeg = counted
+    try:
+        yield calls
+    finally:
+        pipeline.decode_jpeg = real

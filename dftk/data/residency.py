@@ -211,4 +211,5 @@ def _shape(shards: Sequence[Shard], size: int | None) -> pipeline.Shape:
         return (size, size, 3)
     with faults.explained(shards[:1], None):
         _, records = next(iter(pipeline.chunks(shards[:1], 1)))
-        return tuple(pipeline.decode_jpeg(pipeline.parse(records)["image"][0]).shape)
+        height, width, _ = tf.io.extract_jpeg_shape(pipeline.parse(records)["image"][0]).numpy()
+        return (int(height), int(width), 3)

@@ -1,0 +1,53 @@
+"""Fixtures of all benchmarks, a plugin that each names in `pytest_plugins`: drawn data, and a rig.
+
+No conftest.py: tests/ has one, and imports from it by that name.
+"""
+
+import functools
+
+import pytest
+from material import build_dataset, draw_tree, notebook_pipeline
+from rig import Rig
+from sides import consume
+
+from dftk.data import catalog, residency
+
+
+@pytest.fixture(scope="session")
+def tree(tmp_path_factory):
+    """A tree of drawn JPEGs."""
+    root = tmp_path_factory.mktemp("tree")
+    draw_tree(root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def dataset_dir(tree, tmp_path_factory):
+    """The directory of the dataset built from the tree."""
+    return build_dataset(tree, tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="session")
+def dataset(dataset_dir):
+    """Its catalog."""
+    return catalog.open_dataset(dataset_dir, None, 5)
+
+
+@pytest.fixture(scope="session")
+def opened(dataset):
+    """A function that gives the examples in a residency, stored at 224 pixels."""
+    return functools.cache(lambda kind: residency.open_examples(dataset.train, kind, size=224))
+
+
+@pytest.fixture(scope="session")
+def notebook_epoch(tree):
+    """An epoch of the notebook's pipeline on the same files."""
+    files = sorted(map(str, tree.rglob("*.jpg")))
+    batches = notebook_pipeline(files, [int("/fake/" in file) for file in files])
+    return lambda: consume(batches)
+
+
+@pytest.fixture(scope="session")
+def rig(opened):
+    """The training step."""
+    return Rig(opened)

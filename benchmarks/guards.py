@@ -1,0 +1,96 @@
+"""The guards: what must hold of a measurement, and where to look when it does not.
+
+Each takes what was measured, so that test_guards.py can show it a slowdown. A ratio is theirs /
+ours; its guard fails only when the whole bootstrap interval is past the limit, so that a noisy
+neighbour cannot trip it. Counts are exact.
+"""
+
+from collections.abc import Mapping
+
+import tensorflow as tf
+from material import step_bytes
+
+from dftk.data import limits
+from dftk.perf.meter import Ratio
+
+# Least ratio by residency, on two cores. The notebook decodes on all cores that there are; where
+# nothing is decoded, one or two are enough, and what is gained falls with their number.
+NOTEBOOK = {"ram": 20.0, "device": 20.0, "disk": 5.0, "none": 0.8}
+BESIDE_PIXELS = 40  # bytes per image: label, index, five draws, and its part of the share
+
+
+def _at_least(limit: float, ratio: Ratio, look: str) -> None:
+    found = f"{ratio.median:.3g} [{ratio.low:.3g}, {ratio.high:.3g}]"
+    assert ratio.high > limit, f"{found}, all of it below {limit}: {look}"
+
+
+def cold_keeps_up_with_decoding(ratio: Ratio) -> None:
+    """decode_jpeg alone / reading, parsing and decoding."""
+    _at_least(0.9, ratio, "the cold stream adds to decoding; see pipeline.chunks and decoded")
+
+
+def loading_keeps_up_with_decoding(ratio: Ratio) -> None:
+    """decode_jpeg alone / the first load into memory; loose, for fresh memory can be dear."""
+    _at_least(0.3, ratio, "keeping pixels costs more than decoding; see stores.Memory")
+
+
+def epochs_beat_the_notebook(ratio: Ratio, residency: str) -> None:
+    """The notebook's epoch / the host's work in one of ours."""
+    scale = 1.0 if residency == "none" else 2 / max(2, limits.cores())
+    look = f"epochs from {residency} are slow; see its store's fetch and Batcher"
+    _at_least(scale * NOTEBOOK[residency], ratio, look)
+
+
+def memory_nears_a_plain_copy(ratio: Ratio) -> None:
+    """numpy.copyto of the same bytes / shuffled batches from memory."""
+    _at_least(0.35, ratio, "a gather takes far more than a copy; see stores.Memory.fetch")
+
+
+def input_overlaps_with_the_step(ratio: Ratio) -> None:
+    """A consumer that waits / the same on input that waits as long: 1 side by side, 0.5 in turn."""
+    _at_least(0.75, ratio, "input is made while the step waits; see Batcher's map and prefetch")
+
+
+def augmentation_beats_per_image_ops(ratio: Ratio) -> None:
+    """The notebook's five operations per image in a parallel map / one compiled function."""
+    _at_least(1.0, ratio, "the fused augmentation is slow; see preprocess.augment")
+
+
+def augmenting_in_the_step_costs_no_more(ratio: Ratio) -> None:
+    """Training that augments in the input pipeline / in the step, on one and the same CPU."""
+    _at_least(0.85, ratio, "the step augments slower than the input would; see loop.Trainable")
+
+
+def real_input_costs_nothing(ratio: Ratio) -> None:
+    """Training on one batch repeated / on real input."""
+    _at_least(0.9, ratio, "the step waits for its input; see input_wait, Batcher and distribute")
+
+
+def build_nears_a_plain_copy(ratio: Ratio) -> None:
+    """shutil.copytree / tfds build of the same files; loose, TFDS's own start is in it."""
+    _at_least(0.1, ratio, "the build does more than read and write; see tfds_rvf10k")
+
+
+def each_jpeg_is_decoded_once(decodes: int, images: int) -> None:
+    """Over a whole run, whatever the number of folds and epochs."""
+    assert decodes == images, f"{decodes} decodes of {images} JPEGs; see residency.open_examples"
+
+
+def each_phase_is_traced_once(traces: Mapping[str, int]) -> None:
+    """By phase, over all folds."""
+    wrong = {phase: count for phase, count in traces.items() if count != 1}
+    assert traces, "no phase was trained"
+    assert not wrong, f"traces by phase: {wrong}; see loop.Trainable.run and what it is called with"
+
+
+def the_border_is_uint8(batch: Mapping[str, tf.Tensor | tf.TensorSpec]) -> None:
+    """What crosses from host to device; without images it is less than that."""
+    dtype = batch["image"].dtype if "image" in batch else tf.uint8
+    assert dtype == tf.uint8, f"images cross the border as {dtype.name}; see the store's fetch"
+
+
+def bytes_to_the_device(batch: Mapping[str, tf.Tensor], residency: str, image_bytes: int) -> None:
+    """The pixels, none of them where they live on the device, and a few bytes beside them."""
+    limit = BESIDE_PIXELS + (0 if residency == "device" else image_bytes)
+    found = step_bytes(batch) / len(batch["index"])
+    assert found <= limit, f"{found:.0f} bytes an image, at most {limit}; see Batcher"

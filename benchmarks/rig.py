@@ -1,0 +1,97 @@
+"""The compiled training step on input of every kind, to be timed."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from dftk.config import resolve
+from dftk.data import limits
+from dftk.data.residency import Examples
+from dftk.models import preprocess, registry
+from dftk.perf.meter import Work
+from dftk.training import devices as devices_lib
+from dftk.training import loop
+
+# Small on a CPU, where a step takes long; on a GPU as in training, and enough steps to time.
+GPU = bool(tf.config.list_physical_devices("GPU"))
+IMAGE_SIZE, BATCH_SIZE = (224, 64) if GPU else (96, 16)
+STEPS = {"frozen": 100, "finetune": 100} if GPU else {"frozen": 6, "finetune": 3}
+
+
+class Rig:
+    """A detector with random weights, and its phases, compiled when they are first asked for.
+
+    The learning rate stays 0: a run leaves the weights as they were.
+
+    Args:
+      opened: gives the examples in a residency.
+    """
+
+    def __init__(self, opened: Callable[[str], Examples]):
+        self._opened = opened
+        given = {"weights": "none", "image_size": IMAGE_SIZE, "batch_size": BATCH_SIZE}
+        self.config = resolve({**given, "mixed_precision": True})
+        self.devices = devices_lib.choose(self.config)
+        with self.devices.strategy.scope():
+            self.detector = registry.build(
+                self.config, self.devices.policy, self.devices.replicas > 1
+            )
+
+    @functools.cache  # noqa: B019  one rig in a session
+    def trainable(self, phase: str, on_device: bool) -> loop.Trainable:
+        """A phase, for pixels that live on the device or for those that come with the batch."""
+        pixels = loop.Pixels(self.devices, self._opened("device" if on_device else "ram"))
+        return loop.Trainable(self.detector, self.devices, self.config, phase == "finetune", pixels)
+
+    def batches(self, phase: str, residency: str) -> tf.data.Dataset:
+        """STEPS of real input."""
+        examples = self._opened(residency)
+        rows = np.resize(np.arange(len(examples.labels)), STEPS[phase] * BATCH_SIZE)
+        return examples.batches(
+            rows, batch_size=BATCH_SIZE, parts=self.devices.replicas, shuffle=(42, 0)
+        )
+
+    def run(self, trainable: loop.Trainable, dataset: tf.data.Dataset, steps: int) -> np.ndarray:
+        """An epoch of so many steps from its start; see loop.Trainable.run for what it returns."""
+        self.detector.reset_dropout([42])
+        iterator = loop.distribute(self.devices, dataset)
+        return trainable.run(iterator, tf.constant(steps), tf.zeros([4])).numpy()
+
+    def real_and_synthetic(self, phase: str, residency: str) -> tuple[Work, Work]:
+        """Steps on real input, its first batch included; against one batch repeated."""
+        trainable = self.trainable(phase, residency == "device")
+        part = next(iter(self.batches(phase, residency)))
+        steps = STEPS[phase]
+        repeated = tf.data.Dataset.from_tensors(part).repeat(steps * self.devices.replicas)
+        return (
+            lambda: self.run(trainable, self.batches(phase, residency), steps),
+            lambda: self.run(trainable, repeated, steps),
+        )
+
+    def in_step_and_in_input(self) -> tuple[Work, Work]:
+        """The frozen phase augmenting in the step; against augmenting in the input's map."""
+        unit_image, steps = self.detector.unit_image, STEPS["frozen"]
+        ready = loop.Trainable(
+            dataclasses.replace(self.detector, unit_image=lambda image: image),
+            self.devices,
+            dataclasses.replace(self.config, augment=False),
+            False,
+            loop.Pixels(self.devices, self._opened("ram")),
+        )
+        in_step = self.trainable("frozen", on_device=False)
+
+        def augmented(batch: loop.Batch) -> loop.Batch:
+            unit = preprocess.augment(unit_image(batch["image"]), batch["draws"])
+            return {**batch, "image": unit}
+
+        def augmented_batches() -> tf.data.Dataset:
+            dataset = self.batches("frozen", "ram")
+            return dataset.map(augmented, num_parallel_calls=limits.cores()).prefetch(2)
+
+        return (
+            lambda: self.run(in_step, self.batches("frozen", "ram"), steps),
+            lambda: self.run(ready, augmented_batches(), steps),
+        )

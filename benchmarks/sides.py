@@ -1,0 +1,112 @@
+"""What is timed against what: pairs (ours, theirs), the same for a benchmark and its guard's proof.
+
+Datasets are made inside the work, so that a change of the pipeline's parts takes effect.
+"""
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+from material import SIZE, notebook_augment
+
+from dftk.data import pipeline, residency
+from dftk.data.catalog import Shard
+from dftk.data.residency import Examples
+from dftk.models import preprocess
+from dftk.perf.meter import Work
+
+Sides = tuple[Work, Work]
+BATCH_SIZE = 32
+READINGS = 4  # of every shard: the cold stream's start, 80 ms, is a tenth of a real set's reading
+COPIES = 8  # of the store's bytes: an epoch's start, 8 ms, must not count
+STEPS, WAIT_S = 16, 0.02  # of the consumer that waits
+AUGMENTED_BATCHES = 8
+
+
+def consume(dataset: tf.data.Dataset) -> None:
+    """Iterates to the end."""
+    for _ in dataset:
+        pass
+
+
+def decoding_alone(shards: Sequence[Shard]) -> Work:
+    """The ceiling: decode_jpeg of bytes in memory, parallel as tf.data's autotuner wants it."""
+    jpegs = [pipeline.parse(records)["image"] for _, records in pipeline.chunks(shards, 32)]
+    decoded = tf.data.Dataset.from_tensor_slices(tf.concat(jpegs, 0)).repeat(READINGS)
+    decoded = decoded.map(pipeline.decode_jpeg, num_parallel_calls=tf.data.AUTOTUNE)
+    decoded = decoded.prefetch(tf.data.AUTOTUNE)
+    return lambda: consume(decoded)
+
+
+def cold_stream(shards: Sequence[Shard]) -> Sides:
+    """Reading, parsing and decoding every shard READINGS times; against decoding alone."""
+
+    def stream() -> None:
+        consume(pipeline.decoded([*shards] * READINGS, (SIZE, SIZE, 3)))
+
+    return stream, decoding_alone(shards)
+
+
+def first_load(shards: Sequence[Shard]) -> Sides:
+    """The same with the pixels kept in fresh memory."""
+
+    def load() -> None:
+        residency.open_examples([*shards] * READINGS, "ram")
+
+    return load, decoding_alone(shards)
+
+
+def epoch(examples: Examples, times: int = 1) -> Work:
+    """The host's work in one shuffled epoch of all rows, or of all rows several times."""
+    rows = np.tile(np.arange(len(examples.labels)), times)
+    return lambda: consume(examples.batches(rows, batch_size=BATCH_SIZE, shuffle=(42, 0)))
+
+
+def memory(examples: Examples) -> Sides:
+    """Shuffled batches of COPIES times all rows; against copying all pixels COPIES times."""
+    source = examples.fetch(np.arange(len(examples.labels))).numpy()
+    target = source.copy()  # touched: page faults are no part of a copy
+
+    def copies() -> None:
+        for _ in range(COPIES):
+            np.copyto(target, source)
+
+    return epoch(examples, COPIES), copies
+
+
+def waiting() -> Sides:
+    """A consumer that waits, on input that waits as long, as for a far disk; against it alone."""
+
+    def far(rows: np.ndarray) -> np.ndarray:
+        time.sleep(WAIT_S)
+        return np.zeros((len(rows), 8, 8, 3), np.uint8)
+
+    def fetch(rows: tf.Tensor) -> tf.Tensor:
+        return tf.reshape(tf.numpy_function(far, [rows], tf.uint8), [-1, 8, 8, 3])
+
+    batcher = pipeline.Batcher(fetch, np.zeros(STEPS, np.int64), lambda _: 2)
+
+    def together() -> None:
+        for _ in batcher(np.arange(STEPS), batch_size=1):
+            time.sleep(WAIT_S)
+
+    return together, lambda: [time.sleep(WAIT_S) for _ in range(STEPS)]
+
+
+def augmentation(images: tf.Tensor, draws: tf.Tensor) -> Sides:
+    """Augmented batches of float32 images; against the notebook's parallel map, as it ran.
+
+    Args:
+      images: float32 [BATCH_SIZE, h, w, 3] in [0, 1].
+      draws: float32 [BATCH_SIZE, pipeline.DRAWS].
+    """
+    one_by_one = tf.data.Dataset.from_tensor_slices(images).repeat(AUGMENTED_BATCHES)
+    one_by_one = one_by_one.map(notebook_augment, num_parallel_calls=tf.data.AUTOTUNE)
+    one_by_one = one_by_one.batch(BATCH_SIZE).prefetch(tf.data.AUTOTUNE)
+
+    def at_once() -> None:
+        for _ in range(AUGMENTED_BATCHES):
+            preprocess.augment(images, draws).numpy()
+
+    return at_once, lambda: consume(one_by_one)

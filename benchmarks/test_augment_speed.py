@@ -1,0 +1,54 @@
+"""Augmentation: one compiled function against five operations per image, and where it runs."""
+
+import guards
+import numpy as np
+import pytest
+import sides
+import tensorflow as tf
+from material import compare
+from rig import BATCH_SIZE, STEPS
+
+from dftk.data import pipeline
+from dftk.models import preprocess
+
+pytest_plugins = ["drawn"]
+
+
+@pytest.fixture(scope="module")
+def images(opened):
+    return tf.cast(opened("ram").fetch(np.arange(sides.BATCH_SIZE)), tf.float32) / 255.0
+
+
+@pytest.fixture(scope="module")
+def draws():
+    drawn = np.random.default_rng(0).random((sides.BATCH_SIZE, pipeline.DRAWS), np.float32)
+    return tf.constant(drawn)
+
+
+@tf.function
+def notebook_chain(image, draw):
+    """The notebook's five operations with given draws."""
+    image = tf.cond(draw[0] < 0.5, lambda: tf.image.flip_left_right(image), lambda: image)
+    image = tf.image.adjust_brightness(image, -0.2 + 0.4 * draw[1])
+    image = tf.image.adjust_contrast(image, 0.8 + 0.4 * draw[2])
+    image = tf.image.adjust_saturation(image, 0.8 + 0.4 * draw[3])
+    return tf.image.adjust_hue(image, -0.05 + 0.1 * draw[4])
+
+
+def test_augmentation_against_five_ops_per_image(benchmark, images, draws):
+    """Both deliver batches of 32 float images; the same images, given the same draws."""
+    expected = tf.stack([notebook_chain(*pair) for pair in zip(images, draws)])
+    np.testing.assert_allclose(preprocess.augment(images, draws), expected, atol=1e-5)
+    examples = sides.AUGMENTED_BATCHES * sides.BATCH_SIZE
+    ratio = compare(benchmark, *sides.augmentation(images, draws), examples, rounds=5)
+    guards.augmentation_beats_per_image_ops(ratio)
+
+
+def test_augmenting_in_the_step_against_in_the_input(benchmark, rig):
+    """The whole frozen step either way: on a CPU both share its cores, on a GPU they do not."""
+    in_step, in_input = rig.in_step_and_in_input()
+    loss, expected = in_step()[0], in_input()[0]
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)  # not augmented: 7e-5 apart
+    examples = STEPS["frozen"] * BATCH_SIZE
+    ratio = compare(benchmark, in_step, in_input, examples, rounds=5)
+    guards.augmenting_in_the_step_costs_no_more(ratio)

@@ -1,0 +1,87 @@
+"""What is counted, not timed: decodes, traces, dtype and bytes at the border to the device."""
+
+import math
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import guards
+import numpy as np
+import pytest
+from material import counted_decodes
+
+from dftk.config import resolve
+from dftk.evaluation.workdir import Workdir
+from dftk.training import crossval, loop
+from dftk.training.fold import FoldTrainer
+
+pytest_plugins = ["drawn"]
+
+KINDS = ("ram", "device", "disk", "none")
+IMAGES = 100  # five of each shard
+PEEKS = 2  # at the first image's shape: to choose the residency, and to load
+
+
+@pytest.fixture(scope="module")
+def run(dataset_dir):
+    """Five folds, both phases, one epoch each: what it decoded, trained and handed to the step."""
+    config = resolve(
+        {
+            "dataset": dataset_dir,
+            "cache": "ram",
+            "weights": "none",
+            "image_size": 32,
+            "batch_size": 16,
+            "max_examples": IMAGES,
+            "frozen_epochs": 1,
+            "finetune_epochs": 1,
+        }
+    )
+    trainers, specs, distribute = [], [], loop.distribute
+
+    class Recorded(FoldTrainer):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            trainers.append(self)
+
+    def recorded(devices, dataset):
+        specs.append(dataset.element_spec)
+        return distribute(devices, dataset)
+
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        counted_decodes() as decodes,
+        tempfile.TemporaryDirectory() as folder,  # five models are half a gigabyte: not kept
+    ):
+        patch.setattr(crossval, "FoldTrainer", Recorded)
+        patch.setattr(loop, "distribute", recorded)
+        crossval.train(config, range(5), Workdir(Path(folder, "run")))
+    return SimpleNamespace(decodes=len(decodes), trainers=trainers, specs=specs)
+
+
+def test_five_folds_decode_each_jpeg_once(run):
+    guards.each_jpeg_is_decoded_once(run.decodes - PEEKS, IMAGES)
+
+
+def test_five_folds_trace_each_phase_once(run):
+    traces = {}
+    for trainer in run.trainers:
+        for phase, trainable in trainer.phases.items():
+            traces[phase.name] = traces.get(phase.name, 0) + trainable.traces
+    assert set(traces) == {"frozen", "finetune"}
+    guards.each_phase_is_traced_once(traces)
+
+
+def test_five_folds_hand_uint8_to_every_step(run):
+    assert len(run.specs) == 5 * 2 * 2, "an epoch and its validation, two phases, five folds"
+    for spec in run.specs:
+        assert "image" in spec
+        guards.the_border_is_uint8(spec)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_batch_is_its_pixels_and_a_few_bytes(opened, kind):
+    examples = opened(kind)
+    batch = next(iter(examples.batches(np.arange(32), batch_size=32, shuffle=(42, 0))))
+    guards.the_border_is_uint8(batch)
+    guards.bytes_to_the_device(batch, kind, math.prod(examples.shape))

@@ -1,0 +1,122 @@
+"""The guards guard: each slowdown that one is meant to catch is planted, and it fails."""
+
+import dataclasses
+import math
+import time
+
+import guards
+import numpy as np
+import pytest
+import sides
+import tensorflow as tf
+from material import counted_decodes
+from rig import STEPS
+
+from dftk.data import limits, pipeline, residency
+from dftk.perf import meter
+from dftk.training import loop
+
+pytest_plugins = ["drawn"]
+
+
+def test_parallelism_of_one(dataset, monkeypatch):
+    if limits.cores() < 2:
+        pytest.skip("one core: there is no parallelism to lose")
+    guards.cold_keeps_up_with_decoding(meter.compare(*sides.cold_stream(dataset), rounds=5))
+    monkeypatch.setattr(limits, "cores", lambda: 1)
+    with pytest.raises(AssertionError, match="the cold stream adds to decoding"):
+        guards.cold_keeps_up_with_decoding(meter.compare(*sides.cold_stream(dataset), rounds=5))
+
+
+def test_no_prefetch(monkeypatch):
+    guards.input_overlaps_with_the_step(meter.compare(*sides.waiting(), rounds=3))
+    plain_map = tf.data.Dataset.map
+    monkeypatch.setattr(tf.data.Dataset, "prefetch", lambda dataset, _: dataset)
+    # A parallel map works ahead, too.
+    monkeypatch.setattr(tf.data.Dataset, "map", lambda dataset, work, **_: plain_map(dataset, work))
+    with pytest.raises(AssertionError, match="input is made while the step waits"):
+        guards.input_overlaps_with_the_step(meter.compare(*sides.waiting(), rounds=3))
+
+
+def test_a_float32_border(opened):
+    examples = opened("ram")
+
+    def floats(rows):
+        return tf.cast(examples.fetch(rows), tf.float32)
+
+    batcher = pipeline.Batcher(floats, examples.labels, lambda _: 2)
+    batch = next(iter(batcher(np.arange(32), batch_size=32, shuffle=(42, 0))))
+    with pytest.raises(AssertionError, match="images cross the border as float32"):
+        guards.the_border_is_uint8(batch)
+    with pytest.raises(AssertionError, match="bytes an image, at most"):
+        guards.bytes_to_the_device(batch, "ram", math.prod(examples.shape))
+
+
+def test_pixels_sent_to_a_device_that_has_them(opened):
+    examples = opened("device")
+    batch = next(iter(examples.batches(np.arange(32), batch_size=32, images=True)))
+    with pytest.raises(AssertionError, match="bytes an image, at most 40"):
+        guards.bytes_to_the_device(batch, "device", math.prod(examples.shape))
+
+
+@pytest.mark.parametrize(("kind", "caught"), [("ram", False), ("none", True)])
+def test_a_decode_in_every_epoch(dataset, kind, caught):
+    shards = residency.limit(dataset.train, 40)
+    with counted_decodes() as decodes:
+        examples = residency.open_examples(shards, kind, size=64)
+        for epoch in range(2):
+            sides.consume(examples.batches(np.arange(40), batch_size=8, shuffle=(42, epoch)))
+    if caught:
+        with pytest.raises(AssertionError, match="80 decodes of 40 JPEGs"):
+            guards.each_jpeg_is_decoded_once(len(decodes), 40)
+    else:
+        guards.each_jpeg_is_decoded_once(len(decodes), 40)
+
+
+def test_a_retrace(rig, opened):
+    trainable = loop.Trainable(
+        rig.detector, rig.devices, rig.config, False, loop.Pixels(rig.devices, opened("ram"))
+    )
+    rig.run(trainable, rig.batches("frozen", "ram"), 1)
+    rig.run(trainable, rig.batches("frozen", "ram"), 2)
+    guards.each_phase_is_traced_once({"frozen": trainable.traces})
+    # A number of Python's is part of the trace, a tensor is not.
+    iterator = loop.distribute(rig.devices, rig.batches("frozen", "ram"))
+    trainable.run(iterator, 1, tf.zeros([4]))
+    with pytest.raises(AssertionError, match=r"traces by phase: \{'frozen': 2\}"):
+        guards.each_phase_is_traced_once({"frozen": trainable.traces})
+
+
+def test_input_that_a_step_waits_for(rig, monkeypatch):
+    real, synthetic = rig.real_and_synthetic("frozen", "ram")
+    step_s = min(meter.seconds(real) for _ in range(2)) / STEPS["frozen"]
+    honest = rig.batches
+
+    def slow(phase, kind):
+        def wait(share):
+            with tf.control_dependencies([tf.py_function(lambda: time.sleep(2 * step_s), [], [])]):
+                return tf.identity(share)
+
+        return honest(phase, kind).map(lambda batch: {**batch, "share": wait(batch["share"])})
+
+    monkeypatch.setattr(rig, "batches", slow)
+    with pytest.raises(AssertionError, match="the step waits for its input"):
+        guards.real_input_costs_nothing(meter.compare(real, synthetic, rounds=3))
+
+
+def test_each_ratio_has_a_limit_that_it_can_miss():
+    slow = meter.Ratio(0.01, 0.005, 0.02, 1.0, 0.01)
+    for guard in (
+        guards.cold_keeps_up_with_decoding,
+        guards.loading_keeps_up_with_decoding,
+        guards.memory_nears_a_plain_copy,
+        guards.augmentation_beats_per_image_ops,
+        guards.augmenting_in_the_step_costs_no_more,
+        guards.build_nears_a_plain_copy,
+    ):
+        with pytest.raises(AssertionError, match="all of it below"):
+            guard(slow)
+        guard(dataclasses.replace(slow, high=100.0))  # an interval that reaches the limit passes
+    for kind in guards.NOTEBOOK:
+        with pytest.raises(AssertionError, match=f"epochs from {kind} are slow"):
+            guards.epochs_beat_the_notebook(slow, kind)
