@@ -96,13 +96,13 @@ def counted_decodes() -> Iterator[list[int]]:
     calls: list[int] = []
     real = pipeline.decode_jpeg
 
-    def counted(contents, size=None):
+    def counted(contents):
         if tf.executing_eagerly():
             calls.append(1)
         else:
             with tf.control_dependencies([tf.py_function(lambda: calls.append(1), [], [])]):
                 contents = tf.identity(contents)
-        return real(contents, size)
+        return real(contents)
 
     pipeline.decode_jpeg = counted
     try:

@@ -108,13 +108,13 @@ def counted_decodes(monkeypatch):
     calls = []
     real = pipeline.decode_jpeg
 
-    def counted(contents, size=None):
+    def counted(contents):
         if tf.executing_eagerly():
             calls.append(1)
         else:
             with tf.control_dependencies([tf.py_function(lambda: calls.append(1), [], [])]):
                 contents = tf.identity(contents)
-        return real(contents, size)
+        return real(contents)
 
     monkeypatch.setattr(pipeline, "decode_jpeg", counted)
     return lambda: len(calls)

@@ -110,13 +110,14 @@ def test_every_chunk_tells_where_it_belongs(dataset, examples):
     assert sorted(rows) == list(range(400))
 
 
-def test_a_resized_image_is_the_models_own_resize_rounded(dataset):
-    records = next(iter(pipeline.chunks(dataset.train, 1)))[1]
-    jpeg = pipeline.parse(records)["image"][0]
-    small = pipeline.decode_jpeg(jpeg, 40)
+def test_resized_images_are_the_models_own_resize_rounded(dataset):
+    records = next(iter(pipeline.chunks(dataset.train, 3)))[1]
+    jpegs = pipeline.parse(records)["image"]
+    small = pipeline.decode_batch(jpegs, (40, 40, 3), 40)
     assert small.dtype == tf.uint8
-    assert small.shape == (40, 40, 3)
-    model = preprocess.unit_image(40)(pipeline.decode_jpeg(jpeg)[None])[0] * 255
+    assert small.shape == (3, 40, 40, 3)
+    pixels = pipeline.decode_batch(jpegs, (64, 64, 3), None)
+    model = preprocess.unit_image(40)(pixels) * 255
     assert np.abs(tf.cast(small, tf.float32) - model).max() <= 0.5001
 
 

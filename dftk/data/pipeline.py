@@ -81,32 +81,37 @@ def parse(records: tf.Tensor) -> dict[str, tf.Tensor]:
     return tf.io.parse_example(records, _FEATURES)
 
 
-def decode_jpeg(contents: tf.Tensor, size: int | None = None) -> tf.Tensor:
+def decode_jpeg(contents: tf.Tensor) -> tf.Tensor:
     """JPEG bytes to uint8 [h, w, 3], with the exact inverse DCT.
 
     TensorFlow's default is the fast one: up to 19 levels off on RVF10K, where other decoders agree
     to the bit. What a generator leaves behind is fainter than that.
-
-    Args:
-      contents: string [].
-      size: both sides of the result, bilinear as the model resizes, rounded to whole levels; None
-        keeps the image as it is.
     """
-    image = tf.io.decode_jpeg(contents, channels=3, dct_method="INTEGER_ACCURATE")
-    if size is None:
-        return image
-    resized = tf.image.resize(image, [size, size])
-    return tf.cast(tf.round(resized), tf.uint8)
+    return tf.io.decode_jpeg(contents, channels=3, dct_method="INTEGER_ACCURATE")
 
 
 def decode_batch(contents: tf.Tensor, shape: Shape, size: int | None) -> tf.Tensor:
-    """JPEG bytes, string [n], to uint8 [n, *shape]; fails where an image has another shape."""
-    return tf.map_fn(
-        lambda jpeg: decode_jpeg(jpeg, size),
-        contents,
-        fn_output_signature=tf.TensorSpec(shape, tf.uint8),
-        parallel_iterations=1,
-    )
+    """JPEG bytes to images of one shape; fails where one has another.
+
+    Args:
+      contents: string [n].
+      shape: of every image in the result.
+      size: resizes all to [size, size], bilinear as the model resizes, rounded to whole levels;
+        None keeps them as they are.
+
+    Returns:
+      uint8 [n, *shape].
+    """
+
+    def decode(jpeg: tf.Tensor) -> tf.Tensor:
+        image = decode_jpeg(jpeg)
+        return image if size is None else tf.image.resize(image, [size, size])
+
+    dtype = tf.uint8 if size is None else tf.float32
+    signature = tf.TensorSpec(shape, dtype)
+    images = tf.map_fn(decode, contents, fn_output_signature=signature, parallel_iterations=1)
+    # Rounded all at once: one by one it costs as much as the resizing.
+    return images if size is None else tf.cast(tf.round(images), tf.uint8)
 
 
 def chunk_size(shape: Shape) -> int:
@@ -122,7 +127,7 @@ def decoded(
     Args:
       shards: in order.
       shape: of every image, once it is resized.
-      size: see decode_jpeg.
+      size: see decode_batch.
       parallel: chunks decoded side by side, one for each core if not given; AUTOTUNE leaves that
         and the buffer to tf.data, for comparison.
 

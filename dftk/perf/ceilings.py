@@ -16,18 +16,16 @@ _COPY = 2**28  # bytes; far more than any cache holds
 _JPEGS = 512
 
 
-def measure(shards: Sequence[Shard], shape: pipeline.Shape, size: int | None) -> dict[str, float]:
+def measure(shards: Sequence[Shard], shape: pipeline.Shape) -> dict[str, float]:
     """Images per second of the bare machine, for images like these.
 
     Args:
       shards: whose files are read and whose images are decoded.
       shape: of the stored images.
-      size: as of residency.open_examples.
 
     Returns:
       "raw read" of the files' bytes and "raw read of pixels" (from the page cache, if they are in
-      it), "decode_jpeg" alone on all cores (with the resize, if there is one), "memory copy" of
-      an image's bytes and "memory copy of floats" on one core.
+      it), "decode_jpeg" alone on all cores, "memory copy" of an image's bytes and "memory copy of floats" on one core.
     """
     jpegs = _jpegs(shards)
     record = sum(len(jpeg) for jpeg in jpegs.numpy()) / len(jpegs)
@@ -36,7 +34,7 @@ def measure(shards: Sequence[Shard], shape: pipeline.Shape, size: int | None) ->
     return {
         "raw read": read / record,
         "raw read of pixels": read / pixels,
-        "decode_jpeg": _decode_rate(jpegs, size),
+        "decode_jpeg": _decode_rate(jpegs),
         "memory copy": copy / pixels,
         "memory copy of floats": copy / (4 * pixels),
     }
@@ -65,10 +63,10 @@ def _read_rate(shards: Sequence[Shard]) -> float:
     return meter.rate(read, total)
 
 
-def _decode_rate(jpegs: tf.Tensor, size: int | None) -> float:
+def _decode_rate(jpegs: tf.Tensor) -> float:
     parallel = limits.cores()
     dataset = tf.data.Dataset.from_tensor_slices(jpegs).map(
-        lambda jpeg: pipeline.decode_jpeg(jpeg, size), num_parallel_calls=parallel
+        pipeline.decode_jpeg, num_parallel_calls=parallel
     )
     dataset = dataset.prefetch(2).with_options(pipeline.options(parallel))
 

@@ -88,7 +88,7 @@ def _climb(
     source: InputRungs,
     steps: StepRungs,
 ) -> Measured:
-    roofs = ceilings.measure(shards, source.examples.shape, config.stored_size)
+    roofs = ceilings.measure(shards, source.examples.shape)
     through = {**source.cold(), "cache": source.cache()}
     through |= {"transfer": steps.transfer(), "augment": steps.augment()}
     step_s, real_s, wait = steps.train()
