@@ -25,7 +25,8 @@ def measure(shards: Sequence[Shard], shape: pipeline.Shape) -> dict[str, float]:
 
     Returns:
       "raw read" of the files' bytes and "raw read of pixels" (from the page cache, if they are in
-      it), "decode_jpeg" alone on all cores, "memory copy" of an image's bytes and "memory copy of floats" on one core.
+      it), "decode_jpeg" alone on all cores, "memory copy" of an image's bytes and "memory copy of
+      floats" on one core.
     """
     jpegs = _jpegs(shards)
     record = sum(len(jpeg) for jpeg in jpegs.numpy()) / len(jpegs)
