@@ -22,7 +22,7 @@ def measured(own=OWN, **changes):
         "residency": "ram", "on_accelerator": True, "images": 1000, "visits": 200,
         "step_s": step, "real_s": max(step, source), "input_wait": 0.0,
         "double_batch_s": step / 1.5, "ram_s": 1e-5, "raw_s": 3e-5, "batch_size": 32,
-        "parallelism": {},
+        "parallelism": {}, "first_pass_s": 1000 * sum(own[stage] for stage in STAGES[:4]),
     }  # fmt: skip
     return Measured(rungs, **{**values, **changes})
 
@@ -71,6 +71,29 @@ def test_what_if_nothing_were_decoded_any_more():
     assert found["--cache=ram"].img_per_s == pytest.approx(1 / 4.1e-4, rel=1e-6)
     assert found["--cache=disk"].gain == pytest.approx(found["--cache=ram"].gain)
     assert "--cache=disk" not in answers(measured(own, residency="disk"))
+
+
+def test_a_raw_file_from_before_costs_no_first_pass():
+    own = {**OWN, "decode": 5e-3}
+    found = measured(own, visits=4, residency="disk", first_pass_s=0.0)
+    assert diagnosis.bottleneck(found).stage == "step"
+
+
+@pytest.mark.parametrize("residency", ["ram", "device", "disk", "none"])
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("visits", [4, 200])
+def test_no_remedy_is_what_the_run_has_already(residency, stage, visits):
+    own = {**OWN, stage: 5e-3}
+    if residency == "none":
+        own["cache"] = sum(own[s] for s in STAGES[:4])
+    found = diagnosis.bottleneck(measured(own, residency=residency, visits=visits))
+    assert f"--cache={residency}" not in found.sentence
+    assert found.sentence.endswith(".")
+
+
+def test_more_cores_do_not_widen_the_way_to_the_device():
+    found = answers(measured({**OWN, "transfer": 5e-3}))
+    assert found["twice the cores"].gain == pytest.approx(1.0, abs=0.01)
 
 
 def test_every_stage_has_words_and_a_remedy():

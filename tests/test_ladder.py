@@ -87,7 +87,7 @@ def plants():
 
 
 @pytest.fixture(scope="module")
-def climb(plants, dataset):
+def climb(plants, dataset, tmp_path_factory):
     """Measures with a slowdown in one stage; rigs are built once for each residency."""
     # Two folds, one epoch: every image is decoded once and trained on once.
     config = resolve({"dataset": "sample", "image_size": 32, "augment": True,
@@ -98,12 +98,12 @@ def climb(plants, dataset):
 
     def measure(kind, stage):
         if kind not in rigs:
-            source = InputRungs(config, shards, kind, 1)
+            source = InputRungs(config, shards, kind, 1, tmp_path_factory.mktemp("raw"))
             rigs[kind] = source, StepRungs(config, devices, source, "frozen")
         plants.delays.update(dict.fromkeys(ladder.STAGES, 0.0))
         if stage:
             plants.delays[stage] = DELAY
-        return ladder._climb(config, shards, devices, kind, IMAGES, *rigs[kind])
+        return ladder._climb(config, shards, devices, kind, *rigs[kind])
 
     return measure
 

@@ -63,3 +63,22 @@ def test_a_memory_limit_leaves_what_is_not_used_and_the_page_cache(tmp_path, nam
     assert limits._memory_rest(tmp_path) == [500_000]
     (tmp_path / limit).write_text("max\n")
     assert limits._memory_rest(tmp_path) == []
+
+
+def test_limits_of_cgroups_above_count(cgroups, monkeypatch):
+    real = Path.read_text
+    text = "0::/pod/container\n"
+    monkeypatch.setattr(
+        Path, "read_text", lambda path: text if str(path) == "/proc/self/cgroup" else real(path)
+    )
+    (cgroups / "pod" / "container").mkdir(parents=True)
+    for folder, memory, cpu in (
+        ("pod", "1000000", "100000 100000"),
+        ("pod/container", "max", "max 100000"),
+    ):
+        (cgroups / folder / "memory.max").write_text(memory)
+        (cgroups / folder / "memory.current").write_text("400000")
+        (cgroups / folder / "memory.stat").write_text("inactive_file 0\n")
+        (cgroups / folder / "cpu.max").write_text(cpu)
+    assert limits.available_memory() == 600_000
+    assert limits.cores() == 1

@@ -49,9 +49,16 @@ def flip(path):
         file.write(bytes([byte[0] ^ 1]))
 
 
+def no_checksums(path):
+    index = json.loads((path / "index.json").read_text())
+    (path / "index.json").write_text(json.dumps({**index, "checksums": []}))
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
+        (lambda path: (path / "index.json").write_text("[]"), "incomplete"),
+        (no_checksums, "0 checksums, not 2"),
         (flip, "checksum 1 of 2 differs"),
         (
             lambda path: os.truncate(path / "pixels.u8", 1000),
@@ -87,6 +94,15 @@ def test_a_folder_that_cannot_be_written_is_named(copy):
         UserError, match=r"--cache=disk: cannot write \S+dftk_pixels.*another --cache"
     ):
         raw_file.RawFile(shards, SHAPE, None, None)
+
+
+def test_a_write_in_part_is_an_error(copy, monkeypatch):
+    real = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda file, data, at: real(file, data[:-1], at))
+    shards = copy().train
+    with pytest.raises(UserError, match="--cache=disk: cannot write"):
+        raw_file.RawFile(shards, SHAPE, None, None)
+    assert not raw_file.folder(shards, None).exists()
 
 
 SLOW_WRITER = """

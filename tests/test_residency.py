@@ -139,7 +139,7 @@ def machine(monkeypatch):
         (10**9, 10**9, 10**9, "device", "of 1.0 GB device memory"),
         (10**9, 10**9, 3 * PIXELS, "ram", "1.0 GB of memory free"),
         (PIXELS, 10**9, 10**9, "disk", "in /"),
-        (PIXELS, PIXELS - 1, None, "none", "decoded every epoch"),
+        (PIXELS, int(PIXELS * 1.05), None, "none", "decoded every epoch"),
     ],
 )
 def test_auto_takes_the_first_with_room(copy, machine, memory, disk, gpu, kind, words):
@@ -165,6 +165,17 @@ def test_a_request_without_room_is_refused_with_the_remedy(copy, machine, kind):
         UserError, match=f"--cache={kind}: 0.00 GB of pixels, .*--stored_size or --max_examples"
     ):
         residency.choose(kind, copy().train)
+
+
+def test_a_png_by_the_name_of_jpg_has_a_shape(copy):
+    def rename(index, features):
+        if index == 0:
+            png = tf.io.encode_png(np.full((64, 64, 3), 9, np.uint8)).numpy()
+            features["image"].bytes_list.value[0] = png
+
+    rewrite(copy().train[0], rename)
+    examples = residency.open_examples(copy().train, "ram")
+    assert (examples.fetch([0]) == 9).numpy().all()
 
 
 def test_stored_size_is_what_has_to_fit(copy, machine):

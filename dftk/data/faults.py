@@ -8,6 +8,7 @@ import tensorflow as tf
 from dftk.config import UserError
 from dftk.data import pipeline
 from dftk.data.catalog import Shard
+from dftk.progress import say
 
 _BUILD_AGAIN = "build the dataset again with --overwrite"
 
@@ -31,6 +32,7 @@ def explained(shards: Sequence[Shard], size: tuple[int, int] | None) -> Iterator
         tf.errors.InvalidArgumentError,
         tf.errors.UnknownError,
     ) as error:
+        say("reading failed; looking for the shard or the image")
         if not (found := diagnose(shards, size)):
             raise  # not the data's fault
         raise UserError(found) from error

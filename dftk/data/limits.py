@@ -33,13 +33,14 @@ def free_disk(folder: Path) -> int:
 
 
 def _cgroup_folders(controller: str) -> set[Path]:
-    """Folders whose limits hold for this process: its own ones, and the tops of their trees."""
+    """Folders whose limits hold for this process: its own ones, and those above them."""
     folders = set()
     for line in Path("/proc/self/cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)
         if controller in (controllers or controller).split(","):  # version 2 names none
             top = _CGROUPS / controllers
-            folders |= {top, top / path.lstrip("/")}
+            own = top / path.lstrip("/")
+            folders |= {folder for folder in (own, *own.parents) if folder.is_relative_to(top)}
     return folders
 
 

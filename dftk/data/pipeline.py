@@ -21,7 +21,7 @@ _FEATURES = {
 }
 DRAWS = 5  # random numbers of one augmentation: flip, brightness, contrast, saturation, hue
 # Records are read, parsed and decoded several at a time: one by one, tf.data's own work for each
-# costs a tenth of its decoding; more than 6 MB of pixels at once leave the processor's caches.
+# costs a tenth of its decoding; more than 8 MB of pixels at once leave the processor's caches.
 _CHUNK, _CHUNK_BYTES = 32, 2**23
 _OPEN_FILES = 4  # read side by side, for disks that answer late
 
@@ -186,7 +186,7 @@ class Batcher:
 
     def __init__(self, fetch: Fetch, labels: np.ndarray, parallel: Callable[[int], int]):
         self._fetch, self._parallel, self._n = fetch, parallel, len(labels)
-        self._labels = tf.constant(labels, tf.float32)
+        self._labels = labels.astype(np.float32)
         self._build = tf.function(self._dataset, reduce_retracing=True)
 
     def __call__(
@@ -214,16 +214,19 @@ class Batcher:
           also draws float32 [b, DRAWS] in [0, 1), the same for a row whatever the order, batch or
           machine.
         """
-        order, tables = rows, {"label": self._labels}
+        order, draws = rows, {}
         if shuffle is not None:
             seed, epoch = shuffle
             order = np.random.default_rng([seed, epoch, 0]).permutation(rows)
-            draws = np.random.default_rng([seed, epoch, 1]).random((self._n, DRAWS), np.float32)
-            tables["draws"] = tf.constant(draws)
-        starts, stops, shares = map(tf.constant, plan(len(rows), batch_size, parts))
+            table = np.random.default_rng([seed, epoch, 1]).random((self._n, DRAWS), np.float32)
+            draws = {"draws": table}
         parallel = self._parallel(math.ceil(batch_size / parts)) if images else 2
-        order = tf.constant(order, tf.int64)
-        return self._build(order, tables, (starts, stops, shares), images, parallel)
+        cuts = plan(len(rows), batch_size, parts)
+        with tf.device("CPU:0"):  # where the pipeline runs; a GPU's memory would be a detour
+            tables, cuts, order = tf.nest.map_structure(
+                tf.constant, ({"label": self._labels, **draws}, tuple(cuts), order.astype(np.int64))
+            )
+            return self._build(order, tables, cuts, images, parallel)
 
     def _dataset(
         self,

@@ -1,6 +1,7 @@
 """Raw pixels in a file beside the dataset: written once, checked, read back by row."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import math
@@ -21,22 +22,28 @@ from dftk.data import limits, pipeline, stores
 from dftk.data.catalog import Shard
 from dftk.progress import say
 
-_BLOCK = 2**26  # bytes under one checksum
-_FORMAT = 1  # part of the name: a change of what lies in the folder
+_BLOCK, _PIECE = 2**26, 2**20  # bytes under one checksum; bytes read at a time
+_FORMAT = 2  # part of the name: for a change of what lies in the folder, or of how it is made
 
 
-def folder(shards: Sequence[Shard], size: int | None) -> Path:
-    """Where the pixels of these shards lie: beside them, named by a hash of what they are.
+def folder(shards: Sequence[Shard], size: int | None, root: Path | None = None) -> Path:
+    """Where the pixels of these shards lie, named by a hash of what they are and what decodes them.
 
     `tfds build --overwrite` removes it with the dataset; it can be deleted at any time.
+
+    Args:
+      shards: as of a split, or less.
+      size: see dftk.data.residency.open_examples.
+      root: the folder above; `dftk_pixels` beside the shards if not given.
     """
     names = [
         f"{Path(shard.path).name} {shard.length} {stat.st_size} {stat.st_mtime_ns}"
         for shard in shards
         for stat in [Path(shard.path).stat()]
     ]
-    key = hashlib.sha256("\n".join([f"{_FORMAT} {size}", *names]).encode()).hexdigest()[:16]
-    return Path(shards[0].path).parent / "dftk_pixels" / key
+    maker = f"{_FORMAT} {tf.__version__} {size}"
+    key = hashlib.sha256("\n".join([maker, *names]).encode()).hexdigest()[:16]
+    return (root or Path(shards[0].path).parent / "dftk_pixels") / key
 
 
 class RawFile(stores.Store):
@@ -46,7 +53,7 @@ class RawFile(stores.Store):
     is short, and a file that someone cuts is an error and not a crash.
 
     Args:
-      shards, shape, size, progress: see dftk.data.residency.open_examples.
+      shards, shape, size, progress, root: see dftk.data.residency.open_examples.
 
     Raises:
       UserError: the folder cannot be written.
@@ -58,13 +65,15 @@ class RawFile(stores.Store):
         shape: pipeline.Shape,
         size: int | None,
         progress: stores.Progress,
+        root: Path | None = None,
     ):
         self._shape, self._row = shape, math.prod(shape)
         self.max_parallel = limits.cores()
-        self.path = folder(shards, size)
+        self.path = folder(shards, size, root)
         if self.path.exists() and (trouble := _trouble(self.path)):
             say(f"{self.path}: {trouble}; written again")
-            shutil.rmtree(self.path)
+            with _told(self.path):
+                shutil.rmtree(self.path)
         if not self.path.exists():
             self._write(shards, size, progress)
         with np.load(self.path / "columns.npz", allow_pickle=False) as columns:
@@ -93,7 +102,9 @@ class RawFile(stores.Store):
             with (temporary / "pixels.u8").open("wb", buffering=0) as file:
 
                 def keep(start: int, chunk: dict[str, tf.Tensor]) -> None:
-                    os.pwrite(file.fileno(), chunk["image"].numpy(), start * self._row)
+                    pixels = chunk["image"].numpy()
+                    if os.pwrite(file.fileno(), pixels, start * self._row) != pixels.nbytes:
+                        raise OSError(errno.ENOSPC, "written in part only")
 
                 os.posix_fallocate(file.fileno(), 0, total * self._row)  # a full disk shows now
                 dataset = pipeline.decoded(shards, self._shape, size)
@@ -113,8 +124,11 @@ def _checksums(path: Path) -> list[int]:
     pixels = path / "pixels.u8"
 
     def block(start: int) -> int:
+        found = 0
         with pixels.open("rb", buffering=0) as file:
-            return zlib.crc32(os.pread(file.fileno(), _BLOCK, start))
+            for offset in range(start, start + _BLOCK, _PIECE):
+                found = zlib.crc32(os.pread(file.fileno(), _PIECE, offset), found)
+        return found
 
     with futures.ThreadPoolExecutor(limits.cores()) as pool:
         blocks = list(pool.map(block, range(0, pixels.stat().st_size, _BLOCK)))
@@ -129,10 +143,22 @@ def _trouble(path: Path) -> str:
         if size != index["bytes"]:
             return f"pixels.u8 has {size} bytes, not {index['bytes']}"
         found, wanted = _checksums(path), index["checksums"]
-    except (OSError, ValueError, KeyError) as error:
+        if len(found) != len(wanted):
+            return f"{len(wanted)} checksums, not {len(found)}"
+    except (OSError, ValueError, KeyError, TypeError) as error:
         return f"incomplete ({error})"
     wrong = [number for number, pair in enumerate(zip(found, wanted)) if pair[0] != pair[1]]
     return f"checksum {wrong[0]} of {len(wanted)} differs" if wrong else ""
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"--cache=disk: cannot write {path} ({error.strerror}); give another --cache"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -141,23 +167,20 @@ def _replacing(path: Path) -> Iterator[Path]:
     start = f".{path.name}.{socket.gethostname()}."
     temporary = path.with_name(f"{start}{os.getpid()}")
     try:
-        path.parent.mkdir(exist_ok=True)
-        for left in path.parent.glob(f"{start}*"):  # by a process that was killed
-            if not Path("/proc", left.name.removeprefix(start)).exists() or left == temporary:
-                shutil.rmtree(left)
-        temporary.mkdir()
-        yield temporary
-        for file in temporary.iterdir():
-            with file.open("rb") as written:
-                os.fsync(written.fileno())
-        try:
-            temporary.rename(path)
-        except OSError:
-            if not path.exists():  # else another process was faster, and wrote the same
-                raise
-    except OSError as error:
-        raise UserError(
-            f"--cache=disk: cannot write {path} ({error.strerror}); give another --cache"
-        ) from error
+        with _told(path):
+            path.parent.mkdir(exist_ok=True)
+            for left in path.parent.glob(f"{start}*"):  # by a process that was killed
+                if not Path("/proc", left.name.removeprefix(start)).exists() or left == temporary:
+                    shutil.rmtree(left)
+            temporary.mkdir()
+            yield temporary
+            for file in temporary.iterdir():
+                with file.open("rb") as written:
+                    os.fsync(written.fileno())
+            try:
+                temporary.rename(path)
+            except OSError:
+                if not path.exists():  # else another process was faster, and wrote the same
+                    raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

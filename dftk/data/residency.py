@@ -5,6 +5,7 @@ import dataclasses
 import math
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -13,6 +14,7 @@ from dftk.config import UsageError, UserError
 from dftk.data import faults, limits, pipeline, raw_file, stores
 from dftk.data.catalog import Shard
 
+_DISK_SHARE = 0.9  # of the disk space that is free
 _RAM_SHARE = 0.7  # of the memory that is free; the rest is for the model and batches in flight
 _DEVICE_SHARE = 0.25  # of an accelerator's memory; activations and weights need the rest
 _FLIGHT_SHARE = 0.1  # of the memory that is free, for batches being made
@@ -115,16 +117,17 @@ def choose(
     Raises:
       UserError: no room for what was requested, or a broken first record.
     """
-    needed = sum(shard.length for shard in shards) * math.prod(_shape(shards, size))
+    needed = sum(shard.length for shard in shards) * math.prod(stored_shape(shards, size))
     folder = raw_file.folder(shards, size)
     memory, disk = limits.available_memory(), limits.free_disk(folder.parents[1])
-    if not os.access(folder.parents[1], os.W_OK):
+    parent = folder.parent if folder.parent.exists() else folder.parents[1]
+    if not os.access(parent, os.W_OK):
         disk = 0
     room = {
         # Decoded in host memory, then copied.
         "device": min(_DEVICE_SHARE * (device_memory or math.inf), _RAM_SHARE * memory),
         "ram": _RAM_SHARE * memory,
-        "disk": math.inf if folder.exists() else disk,
+        "disk": math.inf if folder.exists() else _DISK_SHARE * disk,
         "none": math.inf,
     }
     where = {
@@ -155,6 +158,7 @@ def open_examples(
     *,
     size: int | None = None,
     progress: Callable[[int], None] | None = None,
+    raw_root: Path | None = None,
 ) -> Examples:
     """Opens a split with its pixels in the given residency.
 
@@ -164,17 +168,18 @@ def open_examples(
       size: resizes every image to this, once, when it is decoded; None keeps them as they are, and
         they must be of one size.
       progress: called with the number of examples read so far.
+      raw_root: where raw files lie, if not beside the shards.
 
     Raises:
       UserError: a broken or cut shard, an image that cannot be decoded or whose size differs from
         the first one's.
     """
-    shape, packed = _shape(shards, size), None
+    shape, packed = stored_shape(shards, size), None
     with faults.explained(shards, None if size else shape[:2]):
         if kind == "none":
             store: stores.Store = stores.Records(shards, shape, size, progress)
         elif kind == "disk":
-            store = raw_file.RawFile(shards, shape, size, progress)
+            store = raw_file.RawFile(shards, shape, size, progress, raw_root)
         elif kind == "device":
             store = memory = stores.Memory(shards, shape, size, progress, word=8)
             packed = memory.rows.view(np.int64)
@@ -205,11 +210,15 @@ def unpack(words: tf.Tensor, shape: pipeline.Shape) -> tf.Tensor:
     return tf.reshape(pixels[:, :size], [-1, *shape])
 
 
-def _shape(shards: Sequence[Shard], size: int | None) -> pipeline.Shape:
-    """Of the stored images: the first one's, or as resized."""
+def stored_shape(shards: Sequence[Shard], size: int | None) -> pipeline.Shape:
+    """Of the images as they are kept: the first one's, or as resized; raises as open_examples."""
     if size is not None:
         return (size, size, 3)
     with faults.explained(shards[:1], None):
         _, records = next(iter(pipeline.chunks(shards[:1], 1)))
-        height, width, _ = tf.io.extract_jpeg_shape(pipeline.parse(records)["image"][0]).numpy()
+        contents = pipeline.parse(records)["image"][0]
+        try:
+            height, width, _ = tf.io.extract_jpeg_shape(contents).numpy()
+        except tf.errors.InvalidArgumentError:  # a PNG by the name of .jpg decodes all the same
+            height, width, _ = pipeline.decode_jpeg(contents).shape
         return (int(height), int(width), 3)

@@ -88,7 +88,10 @@ class Memory(Store):
 
 
 class Records(Store):
-    """No pixels at all: the place of each record in its shard, read and decoded at every fetch."""
+    """No pixels at all: the place of each record in its shard, read and decoded at every fetch.
+
+    The records' own checksums are checked once, when the store is opened.
+    """
 
     def __init__(
         self,
@@ -121,7 +124,10 @@ class Records(Store):
         records = np.empty(len(rows), object)
         for position, row in enumerate(rows):
             with open(self._paths[row], "rb", buffering=0) as file:
-                records[position] = os.pread(file.fileno(), self._lengths[row], self._offsets[row])
+                record = os.pread(file.fileno(), self._lengths[row], self._offsets[row])
+            if len(record) != self._lengths[row]:
+                raise OSError(f"{self._paths[row]}: cut while it was in use")
+            records[position] = record
         return records
 
 

@@ -16,17 +16,18 @@ _COPY = 2**28  # bytes; far more than any cache holds
 _JPEGS = 512
 
 
-def measure(shards: Sequence[Shard], shape: pipeline.Shape) -> dict[str, float]:
+def measure(shards: Sequence[Shard], shape: pipeline.Shape, image_size: int) -> dict[str, float]:
     """Images per second of the bare machine, for images like these.
 
     Args:
       shards: whose files are read and whose images are decoded.
       shape: of the stored images.
+      image_size: of the images that the network sees.
 
     Returns:
-      "raw read" of the files' bytes and "raw read of pixels" (from the page cache, if they are in
-      it), "decode_jpeg" alone on all cores, "memory copy" of an image's bytes and "memory copy of
-      floats" on one core.
+      "raw read" of the files' bytes and "raw read of pixels", both from storage and not from the
+      page cache; "decode_jpeg" alone on all cores; "memory copy" of an image's bytes and "memory
+      copy of floats", those of the network's image, on one core.
     """
     jpegs = _jpegs(shards)
     record = sum(len(jpeg) for jpeg in jpegs.numpy()) / len(jpegs)
@@ -37,7 +38,7 @@ def measure(shards: Sequence[Shard], shape: pipeline.Shape) -> dict[str, float]:
         "raw read of pixels": read / pixels,
         "decode_jpeg": _decode_rate(jpegs),
         "memory copy": copy / pixels,
-        "memory copy of floats": copy / (4 * pixels),
+        "memory copy of floats": copy / (4 * 3 * image_size**2),
     }
 
 
@@ -51,7 +52,7 @@ def _jpegs(shards: Sequence[Shard]) -> tf.Tensor:
 
 
 def _read_rate(shards: Sequence[Shard]) -> float:
-    """Bytes per second of reading whole files one after the other."""
+    """Bytes per second of reading whole files, one after the other, from storage."""
     total = sum(Path(shard.path).stat().st_size for shard in shards)
     buffer = bytearray(_BLOCK)
 
@@ -61,7 +62,7 @@ def _read_rate(shards: Sequence[Shard]) -> float:
                 while file.readinto(buffer):
                     pass
 
-    return meter.rate(read, total)
+    return meter.rate(read, total, lambda: meter.forget(shard.path for shard in shards))
 
 
 def _decode_rate(jpegs: tf.Tensor) -> float:

@@ -15,16 +15,19 @@ _WORDS = {
     "augment": "scaling and augmenting on the device",
     "step": "the network's own computation",
 }
+_EVERY_TIME = "finding records and putting images together, in every epoch,"
+_FIRST_PASS = "--cache=disk: later runs find the pixels there"
 _REMEDIES = {
-    "read": "faster or nearer storage, or --cache=ram",
-    "parse": "--cache=ram: records are then parsed once",
-    "decode": "--cache=ram or --cache=disk: images are then decoded once",
-    "batch": "more free memory bandwidth, or a smaller --stored_size",
-    "cache": "--cache=ram, or --cache=device on a GPU",
-    "transfer": "--cache=device, or a smaller --stored_size",
+    "read": "storage that is faster or nearer",
+    "parse": "more cores",
+    "decode": "more cores",
+    "batch": "more cores, or a smaller --stored_size",
+    "cache": "a smaller --stored_size",
+    "transfer": "a smaller --stored_size",
     "augment": "a smaller --image_size, or --noaugment",
     "step": "a faster device, a smaller --image_size, or --mixed_precision",
 }
+_KEEP = "--cache=ram, or --cache=disk where memory is short: images are then decoded once"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,25 +53,30 @@ def input_s(found: Measured) -> float:
     return 1 / found.rung("transfer").img_per_s
 
 
-def cold_s(found: Measured) -> float:
-    """Seconds per image of the first pass, from the files to where pixels are kept."""
-    return 1 / found.rung("batch").img_per_s
-
-
 def bottleneck(found: Measured) -> Bottleneck:
     """The stage that takes most of the side that the run waits for.
 
     Sides are the first pass over the files (once a run, unless nothing is kept), the input of an
     epoch, and the device's computation.
     """
-    first_pass = found.images * cold_s(found)
     training = found.images * found.visits * found.real_s
-    if found.residency != "none" and first_pass > training:
+    helps = ""
+    if found.residency != "none" and found.first_pass_s > training:
         stage = _largest(found, _COLD)
-        why = f"the first pass takes {first_pass:.0f} s, all training after it {training:.0f} s"
+        why = (
+            f"the first pass takes {found.first_pass_s:.1f} s, all training after it "
+            f"{training:.1f} s"
+        )
+        helps = _FIRST_PASS if found.residency != "disk" else ""
     elif input_s(found) > found.step_s:
         kept = ("cache",) if found.residency != "none" else _COLD
         stage = _largest(found, (*kept, "transfer"))
+        if found.residency == "none" and stage != "transfer":
+            helps = _KEEP
+        elif found.residency == "disk" and stage == "cache":
+            helps = "--cache=ram"
+        elif found.residency in ("ram", "disk") and found.on_accelerator:
+            helps = "--cache=device"
         why = (
             f"input delivers {1 / input_s(found):,.0f} img/s, the device could train on "
             f"{1 / found.step_s:,.0f}; steps wait {found.input_wait:.0%} of their time"
@@ -79,7 +87,9 @@ def bottleneck(found: Measured) -> Bottleneck:
             f"the device trains on {1 / found.step_s:,.0f} img/s, input could deliver "
             f"{1 / input_s(found):,.0f}; steps wait {found.input_wait:.1%} of their time"
         )
-    sentence = f"{stage}: {_WORDS[stage]} binds ({why}); what helps: {_REMEDIES[stage]}."
+    helps = f"{helps}; or {_REMEDIES[stage]}" if helps else _REMEDIES[stage]
+    words = _EVERY_TIME if (found.residency, stage) == ("none", "batch") else _WORDS[stage]
+    sentence = f"{stage}: {words} binds ({why}); what helps: {helps}."
     return Bottleneck(stage, sentence)
 
 
@@ -88,7 +98,10 @@ def _largest(found: Measured, stages: tuple[str, ...]) -> str:
 
 
 def what_if(found: Measured) -> list[WhatIf]:
-    """Predictions from the measured rates; input and step overlap on an accelerator, else add."""
+    """Predictions from the measured rates; input and step overlap on an accelerator, else add.
+
+    Of more cores they give bounds only: how far each stage scales was not measured.
+    """
     source, step = input_s(found), found.step_s
     onward = found.rung("transfer").own_s  # what comes after the cache stays
 
@@ -98,17 +111,18 @@ def what_if(found: Measured) -> list[WhatIf]:
         return WhatIf(change, now / then / found.real_s, now / then, reason)
 
     answers = []
+    batches = source - onward  # cores make batches faster, and not the way to the device
     if found.on_accelerator:
-        reason = "input twice as fast, the accelerator as before"
-        answers.append(predict("twice the cores", source / 2, step, reason))
+        reason = "making batches at most twice as fast, the rest as before"
+        answers.append(predict("twice the cores", batches / 2 + onward, step, reason))
     else:
-        reason = "input and step twice as fast, at best"
+        reason = "an upper bound: all of it twice as fast"
         answers.append(predict("twice the cores", source / 2, step / 2, reason))
     if found.residency in ("none", "disk"):
         reason = f"measured: {1 / found.ram_s:.0f} img/s from RAM"
         answers.append(predict("--cache=ram", found.ram_s + onward, step, reason))
     if found.residency == "none":
-        reason = f"measured: raw pixels read at {1 / found.raw_s:.0f} img/s"
+        reason = f"from this storage's reads: {1 / found.raw_s:.0f} img/s, in order"
         answers.append(predict("--cache=disk", found.raw_s + onward, step, reason))
     reason = f"measured: {1 / found.double_batch_s:.0f} img/s on one batch of that size"
     change = f"--batch_size={2 * found.batch_size}"

@@ -1,11 +1,15 @@
 """Climbs from the files to the training step and measures what every stage delivers."""
 
+import contextlib
 import dataclasses
+import math
 import shutil
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
-from dftk.config import Config
-from dftk.data import raw_file, residency
+from dftk.config import Config, UserError
+from dftk.data import limits, raw_file, residency
 from dftk.data.catalog import Shard
 from dftk.perf import ceilings
 from dftk.perf.input_rungs import InputRungs
@@ -13,7 +17,8 @@ from dftk.perf.step_rungs import StepRungs
 from dftk.training.devices import Devices
 
 STAGES = ("read", "parse", "decode", "batch", "cache", "transfer", "augment", "step")
-_SAMPLE = 1024  # images that the stages work on
+_SAMPLE = 1024  # images that the stages work on, at most,
+_SAMPLE_SHARE = 0.05  # and of the free memory, for they are held up to three times
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +40,7 @@ class Measured:
     residency: str
     on_accelerator: bool  # input and step run side by side; on a CPU they share its cores
     images: int  # of the run
+    first_pass_s: float  # from the files to where pixels are kept, all images
     visits: float  # times that each is trained on in the run
     step_s: float  # training on one batch over and over
     real_s: float  # training on real input
@@ -65,18 +71,42 @@ def measure(
     Raises:
       UserError: see dftk.data.residency, dftk.models.registry.
     """
-    total = sum(shard.length for shard in shards)
-    part = residency.limit(shards, max(_SAMPLE, len(shards)))
-    raw = raw_file.folder(part, config.stored_size)
-    before = raw.exists()
-    try:
-        source = InputRungs(config, part, kind, devices.replicas)
+    size = config.stored_size
+    part = residency.limit(shards, max(_sample(shards, size), len(shards)))
+    with _scratch(Path(shards[0].path).parent, kind) as raw_root:
+        source = InputRungs(config, part, kind, devices.replicas, raw_root)
         steps = StepRungs(config, devices, source, phase)
         with source.examples.explained():
-            return _climb(config, part, devices, kind, total, source, steps)
+            measured = _climb(config, part, devices, kind, source, steps)
+    total = sum(shard.length for shard in shards)
+    # A raw file from before is read, not written.
+    written = kind != "disk" or not raw_file.folder(shards, size).exists()
+    first_pass = total * written / measured.rung("batch").img_per_s
+    return dataclasses.replace(measured, images=total, first_pass_s=first_pass)
+
+
+def _sample(shards: Sequence[Shard], size: int | None) -> int:
+    """How many images to measure on: enough, in memory that is there."""
+    pixels = math.prod(residency.stored_shape(shards, size))
+    return min(_SAMPLE, int(_SAMPLE_SHARE * limits.available_memory() / pixels))
+
+
+@contextlib.contextmanager
+def _scratch(beside: Path, kind: str) -> Iterator[Path]:
+    """A folder on the dataset's disk for raw files to measure with; goes away in the end."""
+    if kind != "disk":
+        yield beside  # never written
+        return
+    try:
+        folder = tempfile.mkdtemp(prefix=".dftk_doctor_", dir=beside)
+    except OSError as error:
+        raise UserError(
+            f"{beside}: cannot write there to measure --cache=disk ({error.strerror})"
+        ) from None
+    try:
+        yield Path(folder) / "dftk_pixels"
     finally:
-        if not before:  # a raw file of a part of the images is of no use to a run
-            shutil.rmtree(raw, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _climb(
@@ -84,11 +114,10 @@ def _climb(
     shards: Sequence[Shard],
     devices: Devices,
     kind: str,
-    total: int,
     source: InputRungs,
     steps: StepRungs,
 ) -> Measured:
-    roofs = ceilings.measure(shards, source.examples.shape)
+    roofs = ceilings.measure(shards, source.examples.shape, config.image_size)
     through = {**source.cold(), "cache": source.cache()}
     through |= {"transfer": steps.transfer(), "augment": steps.augment()}
     step_s, real_s, wait = steps.train()
@@ -96,8 +125,8 @@ def _climb(
     roofs["synthetic-input step"] = 1 / step_s
     kept = "decode_jpeg" if kind == "none" else "memory copy"
     against = [
-        *("raw read", "raw read", "decode_jpeg", "decode_jpeg", kept),
-        *("memory copy", "memory copy of floats", "synthetic-input step"),
+        *("raw read", "raw read", "decode_jpeg", "decode_jpeg", kept, kept),
+        *("memory copy of floats", "synthetic-input step"),
     ]
     own = _own({stage: 1 / rate for stage, rate in through.items()}, step_s, kind)
     return Measured(
@@ -107,7 +136,8 @@ def _climb(
         ],
         residency=kind,
         on_accelerator=devices.memory is not None,
-        images=total,
+        images=len(source.rows),
+        first_pass_s=0.0,
         visits=(config.frozen_epochs + config.finetune_epochs) * (config.folds - 1),
         step_s=step_s,
         real_s=real_s,

@@ -20,17 +20,12 @@ class Devices:
     names: tuple[str, ...]  # of the replicas' devices
     policy: str
     description: str
-
-    @property
-    def memory(self) -> int | None:
-        """Bytes that TensorFlow may use on the smallest of the GPUs; None without one."""
-        found = [d.memory_limit for d in device_lib.list_local_devices() if d.device_type == "GPU"]
-        return min(found, default=None)
+    memory: int | None  # bytes that TensorFlow may use on the smallest of the GPUs; None without
 
     def replicate(self, array: np.ndarray) -> Any:
         """A copy of the array in each replica's device memory, one value per replica."""
 
-        def copy(context: tf.distribute.ReplicaContext) -> tf.Tensor:
+        def copy(context: Any) -> tf.Tensor:  # a tf.distribute ValueContext
             with tf.device(self.names[context.replica_id_in_sync_group]):
                 return tf.identity(host)
 
@@ -64,7 +59,8 @@ def choose(config: Config) -> Devices:
             f"{len(devices)} replicas; it is the global batch size, over all of them"
         )
     policy, precision = choose_precision(config.mixed_precision)
-    return Devices(strategy, names, policy, f"{len(devices)} x {_name(devices[0])}, {precision}")
+    description = f"{len(devices)} x {_name(devices[0])}, {precision}"
+    return Devices(strategy, names, policy, description, _gpu_memory())
 
 
 def choose_precision(mixed: bool) -> tuple[str, str]:
@@ -84,6 +80,13 @@ def choose_precision(mixed: bool) -> tuple[str, str]:
         if flag in flags:
             return "mixed_bfloat16", f"mixed bfloat16 ({flag})"
     return "float32", "float32: --mixed_precision gains nothing, this CPU has no bfloat16 unit"
+
+
+def _gpu_memory() -> int | None:
+    if not tf.config.list_logical_devices("GPU"):
+        return None
+    found = device_lib.list_local_devices()
+    return min(device.memory_limit for device in found if device.device_type == "GPU")
 
 
 def _name(device: tf.config.LogicalDevice) -> str:
