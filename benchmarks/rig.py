@@ -18,7 +18,7 @@ from dftk.training import loop
 # Small on a CPU, where a step takes long; on a GPU as in training, and enough steps to time.
 GPU = bool(tf.config.list_physical_devices("GPU"))
 IMAGE_SIZE, BATCH_SIZE = (224, 64) if GPU else (96, 16)
-STEPS = {"frozen": 100, "finetune": 100} if GPU else {"frozen": 6, "finetune": 3}
+STEPS = {"frozen": 100, "finetune": 100} if GPU else {"frozen": 6, "finetune": 2}
 
 
 class Rig:

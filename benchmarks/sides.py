@@ -30,11 +30,11 @@ def consume(dataset: tf.data.Dataset) -> None:
         pass
 
 
-def decoding_alone(shards: Sequence[Shard]) -> Work:
+def decoding_alone(shards: Sequence[Shard], parallel: int = tf.data.AUTOTUNE) -> Work:
     """The ceiling: decode_jpeg of bytes in memory, parallel as tf.data's autotuner wants it."""
     jpegs = [pipeline.parse(records)["image"] for _, records in pipeline.chunks(shards, 32)]
     decoded = tf.data.Dataset.from_tensor_slices(tf.concat(jpegs, 0)).repeat(READINGS)
-    decoded = decoded.map(pipeline.decode_jpeg, num_parallel_calls=tf.data.AUTOTUNE)
+    decoded = decoded.map(pipeline.decode_jpeg, num_parallel_calls=parallel)
     decoded = decoded.prefetch(tf.data.AUTOTUNE)
     return lambda: consume(decoded)
 

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import sides
 import tensorflow as tf
-from material import counted_decodes
+from material import SIZE, counted_decodes
 from rig import STEPS
 
-from dftk.data import limits, pipeline, residency
+from dftk.data import limits, pipeline, residency, stores
+from dftk.models import preprocess
 from dftk.perf import meter
 from dftk.training import loop
 
@@ -20,12 +21,25 @@ pytest_plugins = ["drawn"]
 
 
 def test_parallelism_of_one(dataset, monkeypatch):
-    if limits.cores() < 2:
-        pytest.skip("one core: there is no parallelism to lose")
-    guards.cold_keeps_up_with_decoding(meter.compare(*sides.cold_stream(dataset), rounds=5))
+    """With a decode that waits in place of computing: other processes cannot hide what is lost."""
+
+    def wait(_):
+        time.sleep(0.002)
+        return np.zeros((SIZE, SIZE, 3), np.uint8)
+
+    def decode(contents):
+        image = tf.numpy_function(wait, [contents], tf.uint8)
+        return tf.ensure_shape(image, (SIZE, SIZE, 3))
+
+    monkeypatch.setattr(sides, "READINGS", 2)
+    monkeypatch.setattr(pipeline, "decode_jpeg", decode)
+    stream, _ = sides.cold_stream(dataset.train)
+    alone = sides.decoding_alone(dataset.train, parallel=2)
+    monkeypatch.setattr(limits, "cores", lambda: 2)
+    guards.cold_keeps_up_with_decoding(meter.compare(stream, alone, rounds=2))
     monkeypatch.setattr(limits, "cores", lambda: 1)
     with pytest.raises(AssertionError, match="the cold stream adds to decoding"):
-        guards.cold_keeps_up_with_decoding(meter.compare(*sides.cold_stream(dataset), rounds=5))
+        guards.cold_keeps_up_with_decoding(meter.compare(stream, alone, rounds=2))
 
 
 def test_no_prefetch(monkeypatch):
@@ -73,6 +87,28 @@ def test_a_decode_in_every_epoch(dataset, kind, caught):
         guards.each_jpeg_is_decoded_once(len(decodes), 40)
 
 
+def test_a_decode_in_every_epoch_is_slow(dataset, notebook_epoch, monkeypatch):
+    monkeypatch.setattr(stores, "Memory", stores.Records)
+    monkeypatch.setattr(sides, "COPIES", 1)
+    monkeypatch.setattr(limits, "cores", lambda: 2)  # no faster where there are many
+    examples = residency.open_examples(dataset.train, "ram", size=224)
+    ratio = meter.compare(sides.epoch(examples), notebook_epoch, rounds=3)
+    with pytest.raises(AssertionError, match="epochs from ram are slow"):
+        guards.epochs_beat_the_notebook(ratio, "ram")
+    with pytest.raises(AssertionError, match="a gather takes far more than a copy"):
+        guards.memory_nears_a_plain_copy(meter.compare(*sides.memory(examples), rounds=3))
+
+
+def test_an_augmentation_that_is_not_compiled(opened, monkeypatch):
+    images = tf.cast(opened("ram").fetch(np.arange(sides.BATCH_SIZE)), tf.float32) / 255.0
+    draws = np.random.default_rng(0).random((sides.BATCH_SIZE, pipeline.DRAWS), np.float32)
+    plain = tf.function(preprocess.augment.python_function)
+    monkeypatch.setattr(preprocess, "augment", plain)
+    ratio = meter.compare(*sides.augmentation(images, tf.constant(draws)), rounds=3)
+    with pytest.raises(AssertionError, match="the fused augmentation is slow"):
+        guards.augmentation_beats_per_image_ops(ratio)
+
+
 def test_a_retrace(rig, opened):
     trainable = loop.Trainable(
         rig.detector, rig.devices, rig.config, False, loop.Pixels(rig.devices, opened("ram"))
@@ -94,7 +130,7 @@ def test_input_that_a_step_waits_for(rig, monkeypatch):
 
     def slow(phase, kind):
         def wait(share):
-            with tf.control_dependencies([tf.py_function(lambda: time.sleep(2 * step_s), [], [])]):
+            with tf.control_dependencies([tf.py_function(lambda: time.sleep(4 * step_s), [], [])]):
                 return tf.identity(share)
 
         return honest(phase, kind).map(lambda batch: {**batch, "share": wait(batch["share"])})

@@ -10,13 +10,13 @@ pytest_plugins = ["drawn"]
 
 def test_cold_stream_against_decoding_alone(benchmark, dataset):
     """Reading, parsing and decoding beside decode_jpeg of the same bytes in memory."""
-    ratio = compare(benchmark, *sides.cold_stream(dataset.train), sides.READINGS * IMAGES)
+    ratio = compare(benchmark, *sides.cold_stream(dataset.train), sides.READINGS * IMAGES, rounds=7)
     guards.cold_keeps_up_with_decoding(ratio)
 
 
 def test_first_load_against_decoding_alone(benchmark, dataset):
     """The same, kept in memory that is touched for the first time."""
-    ratio = compare(benchmark, *sides.first_load(dataset.train), sides.READINGS * IMAGES)
+    ratio = compare(benchmark, *sides.first_load(dataset.train), sides.READINGS * IMAGES, rounds=5)
     guards.loading_keeps_up_with_decoding(ratio)
 
 

@@ -137,7 +137,7 @@ def _climb(
         residency=kind,
         on_accelerator=devices.memory is not None,
         images=len(source.rows),
-        first_pass_s=0.0,
+        first_pass_s=len(source.rows) / through["batch"],
         visits=(config.frozen_epochs + config.finetune_epochs) * (config.folds - 1),
         step_s=step_s,
         real_s=real_s,
