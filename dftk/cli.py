@@ -56,7 +56,7 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
             return error.exit_status
         except KeyboardInterrupt:
             print(
-                "interrupted; finished folds are kept, the same command does the others",
+                "interrupted; what was finished is kept, the same command does the rest",
                 file=sys.stderr,
             )
             return 130

@@ -145,6 +145,8 @@ class Config:
                     raise UsageError(f"--{field.name}={value}: must be finite")
         if self.seed >= 2**32:  # what Keras takes
             raise UsageError(f"--seed={self.seed}: must be below 2**32")
+        if self.stored_size and self.stored_size > 4096:
+            raise UsageError(f"--stored_size={self.stored_size}: must be at most 4096")
         if not self.dropout < 1:
             raise UsageError(f"--dropout={self.dropout}: must be below 1")
         if not self.lr_factor < 1 or not self.batchnorm_momentum < 1:

@@ -31,6 +31,9 @@ def main(argv: Sequence[str]) -> None:
         raise UsageError(f"unexpected argument {argv[1]!r}; every option is a flag (--help)")
     config = resolve(cli.given_config())
 
+    if _PICTURE.value and not _PICTURE.value.endswith(".png"):
+        raise UsageError(f"--picture={_PICTURE.value}: must end in .png")
+
     from dftk.perf import examination, findings
 
     files = [Path(f.value) for f in (_JSON, _PICTURE) if f.value not in (None, "-")]

@@ -75,6 +75,7 @@ def test_a_flag_wins_over_recipe_and_sample():
         ({"frozen_epochs": 0, "finetune_epochs": 0}, "nothing to train"),
         ({"cache": "tape"}, "--cache=tape: choose from"),
         ({"stored_size": 16}, "--stored_size=16: must be at least 32"),
+        ({"stored_size": 10**6}, "--stored_size=1000000: must be at most 4096"),
         ({"recipe": "best"}, "--recipe=best: choose from"),
     ],
 )

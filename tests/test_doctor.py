@@ -28,6 +28,8 @@ def test_doctor_writes_table_json_picture_and_trace(data_dir, tmp_path):
 def test_mistakes_are_one_line(tmp_path):
     answer = door("doctor", "--dataset=sample", "--phase=third")
     assert answer.returncode == 2
+    answer = door("doctor", "--dataset=sample", "--picture=d.txt")
+    assert (answer.returncode, "--picture=d.txt: must end in .png" in answer.stderr) == (2, True)
     answer = door("doctor", "--dataset=sample", f"--picture={tmp_path}/no/d.png")
     assert answer.returncode == 1
     assert f"error: {tmp_path}/no/d.png: cannot write it" in answer.stderr

@@ -44,3 +44,9 @@ def test_the_picture_is_one(tmp_path):
 
 def test_durations_are_readable():
     assert [findings._duration(s) for s in (3.4, 600, 10_000)] == ["3 s", "10 min", "2.8 h"]
+
+
+def test_a_busy_machine_is_named():
+    found = collected()
+    assert "measure again" not in findings.text({**found, "input_wait": 0.5})
+    assert "50% longer" in findings.text({**found, "input_wait": 0.0})

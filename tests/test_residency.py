@@ -149,13 +149,22 @@ def test_auto_takes_the_first_with_room(copy, machine, memory, disk, gpu, kind, 
     assert words in chosen.reason
 
 
+def test_auto_leaves_a_place_alone_that_cannot_be_written(copy, machine):
+    shards = copy().train
+    raw_file.folder(shards, None).parent.write_text("in the way")
+    machine(PIXELS)
+    assert residency.choose("auto", shards).kind == "none"
+    with pytest.raises(UserError, match=r"in \S+, which cannot be written"):
+        residency.choose("disk", shards)
+
+
 def test_auto_reuses_a_raw_file_on_a_full_disk(copy, machine):
     shards = copy().train
     raw_file.RawFile(shards, (64, 64, 3), None, None)
     machine(PIXELS, 0)
     chosen = residency.choose("auto", shards)
     assert chosen.kind == "disk"
-    assert chosen.reason.endswith("reused")
+    assert chosen.reason.endswith("there from before")
 
 
 @pytest.mark.parametrize("kind", ["ram", "device", "disk"])

@@ -121,20 +121,20 @@ def choose(
     folder = raw_file.folder(shards, size)
     memory, disk = limits.available_memory(), limits.free_disk(folder.parents[1])
     parent = folder.parent if folder.parent.exists() else folder.parents[1]
-    if not os.access(parent, os.W_OK):
-        disk = 0
+    writable = parent.is_dir() and os.access(parent, os.W_OK)
     room = {
         # Decoded in host memory, then copied.
         "device": min(_DEVICE_SHARE * (device_memory or math.inf), _RAM_SHARE * memory),
         "ram": _RAM_SHARE * memory,
-        "disk": math.inf if folder.exists() else _DISK_SHARE * disk,
+        "disk": math.inf if folder.exists() else _DISK_SHARE * disk * writable,
         "none": math.inf,
     }
+    found = f"{disk / 1e9:.1f} GB free" if writable else "which cannot be written"
+    found = "there from before" if folder.exists() else found
     where = {
         "device": f"of {(device_memory or memory) / 1e9:.1f} GB device memory",
         "ram": f"with {memory / 1e9:.1f} GB of memory free",
-        "disk": f"in {folder}, "
-        + (f"{disk / 1e9:.0f} GB free" if not folder.exists() else "reused"),
+        "disk": f"in {folder}, {found}",
         "none": "decoded every epoch",
     }
     pixels = f"{needed / 1e9:.2f} GB of pixels"

@@ -24,8 +24,8 @@ _REMEDIES = {
     "batch": "more cores, or a smaller --stored_size",
     "cache": "a smaller --stored_size",
     "transfer": "a smaller --stored_size",
-    "augment": "a smaller --image_size, or --noaugment",
-    "step": "a faster device, a smaller --image_size, or --mixed_precision",
+    "augment": "a smaller --image_size, or --noaugment where it is on",
+    "step": "a faster device, a smaller --image_size, or --mixed_precision where it is off",
 }
 _KEEP = "--cache=ram, or --cache=disk where memory is short: images are then decoded once"
 
@@ -98,7 +98,7 @@ def _largest(found: Measured, stages: tuple[str, ...]) -> str:
 
 
 def what_if(found: Measured) -> list[WhatIf]:
-    """Predictions from the measured rates; input and step overlap on an accelerator, else add.
+    """Predictions from the measured rates; on an accelerator input and step overlap.
 
     Of more cores they give bounds only: how far each stage scales was not measured.
     """
@@ -106,9 +106,11 @@ def what_if(found: Measured) -> list[WhatIf]:
     onward = found.rung("transfer").own_s  # what comes after the cache stays
 
     def predict(change: str, source_s: float, step_s: float, reason: str) -> WhatIf:
-        now = _combine(source, step, found.on_accelerator)
-        then = _combine(source_s, step_s, found.on_accelerator)
-        return WhatIf(change, now / then / found.real_s, now / then, reason)
+        if found.on_accelerator:
+            then = max(source_s, step_s)
+        else:  # what input takes from the step now, measured, grows and shrinks with it
+            then = step_s + max(0.0, found.real_s - step) * source_s / source
+        return WhatIf(change, 1 / then, found.real_s / then, reason)
 
     answers = []
     batches = source - onward  # cores make batches faster, and not the way to the device
@@ -128,7 +130,3 @@ def what_if(found: Measured) -> list[WhatIf]:
     change = f"--batch_size={2 * found.batch_size}"
     answers.append(predict(change, source, found.double_batch_s, reason))
     return answers
-
-
-def _combine(source_s: float, step_s: float, side_by_side: bool) -> float:
-    return max(source_s, step_s) if side_by_side else source_s + step_s

@@ -91,7 +91,7 @@ def _load(shards: Sequence[catalog.Shard], kind: str, size: int | None) -> resid
     examples = residency.open_examples(
         shards, kind, size=size, progress=lambda done: progress.update(done, rate(done))
     )
-    progress.close(f"{total} images once, {rate(total):.0f} img/s")
+    progress.close(f"{total} images, {rate(total):.0f} img/s")
     return examples
 
 
