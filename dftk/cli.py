@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
 
-from dftk.config import Config, UserError
+from dftk.config import Config, UsageError, UserError
 
 FLAGS = flags.FLAGS
 
@@ -36,6 +36,16 @@ def given_config() -> dict[str, object]:
     """The config flags that the user set, by name."""
     names = [field.name for field in dataclasses.fields(Config)]
     return {name: FLAGS[name].value for name in names if FLAGS[name].present}
+
+
+def refuse_arguments(argv: Sequence[str]) -> None:
+    """For doors that take flags only.
+
+    Raises:
+      UsageError: names the first argument that is none.
+    """
+    if len(argv) > 1:
+        raise UsageError(f"unexpected argument {argv[1]!r}; every option is a flag (--help)")
 
 
 def run(main: Callable[[Sequence[str]], int | None]) -> None:

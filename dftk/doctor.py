@@ -27,8 +27,7 @@ flags.adopt_module_key_flags(cli)  # --help shows them, not only --helpfull
 
 def main(argv: Sequence[str]) -> None:
     """Flags to config to one call."""
-    if len(argv) > 1:
-        raise UsageError(f"unexpected argument {argv[1]!r}; every option is a flag (--help)")
+    cli.refuse_arguments(argv)
     config = resolve(cli.given_config())
 
     if _PICTURE.value and not _PICTURE.value.endswith(".png"):

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from absl import flags
 
 from dftk import cli
-from dftk.config import UsageError
 
 _WORKDIR = flags.DEFINE_string("workdir", "runs/dftk", "Folder of the run, as dftk.train's.")
 _SPLIT = flags.DEFINE_enum(
@@ -24,8 +23,7 @@ _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS keeps datasets, if
 
 def main(argv: Sequence[str]) -> None:
     """Flags to one call."""
-    if len(argv) > 1:
-        raise UsageError(f"unexpected argument {argv[1]!r}; every option is a flag (--help)")
+    cli.refuse_arguments(argv)
 
     from dftk.evaluation import report, saved_folds
     from dftk.evaluation.workdir import Workdir

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from dftk import cli
-from dftk.config import UsageError, parse_folds, resolve
+from dftk.config import parse_folds, resolve
 
 _FOLD = flags.DEFINE_string(
     "fold", "all", "The fold to hold out: all, or indices such as 0 or 0,2."
@@ -23,8 +23,7 @@ flags.adopt_module_key_flags(cli)  # --help shows them, not only --helpfull
 
 def main(argv: Sequence[str]) -> None:
     """Flags to config to one call."""
-    if len(argv) > 1:
-        raise UsageError(f"unexpected argument {argv[1]!r}; every option is a flag (--help)")
+    cli.refuse_arguments(argv)
     config = resolve(cli.given_config())
     folds = parse_folds(_FOLD.value, config.folds)
 

@@ -66,6 +66,6 @@ def _diagnose_image(record: bytes, size: tuple[int, int] | None) -> str:
     if size is not None and shape[:2] != size:
         return (
             f"{filename}: {shape[1]}x{shape[0]} pixels, the others {size[1]}x{size[0]}; give "
-            "--stored_size to resize them all, or"
-        ).removesuffix(", or")
+            "--stored_size to resize them all"
+        )
     return ""

@@ -135,7 +135,8 @@ def _undecoded(shards: Sequence[Shard]) -> tf.data.Dataset:
     """Chunks as of pipeline.decoded, but with the records' lengths, int64 [n], for the images."""
 
     def parse(start: tf.Tensor, records: tf.Tensor) -> dict[str, tf.Tensor]:
-        columns = {name: pipeline.parse(records)[name] for name in _COLUMNS}
+        examples = pipeline.parse(records)
+        columns = {name: examples[name] for name in _COLUMNS}
         return {**columns, "start": start, "length": tf.strings.length(records)}
 
     dataset = pipeline.chunks(shards, 32).map(parse, num_parallel_calls=1).prefetch(2)
