@@ -155,6 +155,23 @@ class Config:
             raise UsageError("--frozen_epochs=0 --finetune_epochs=0: nothing to train")
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How a run is gone about; nothing of it changes what is computed."""
+
+    checkpoint_steps: int | None = None  # save the state also every so many steps of an epoch
+    profile_steps: tuple[int, int] | None = None  # first and last step of a TensorBoard trace
+
+    def __post_init__(self) -> None:
+        if self.checkpoint_steps is not None and self.checkpoint_steps < 1:
+            raise UsageError(f"--checkpoint_steps={self.checkpoint_steps}: must be at least 1")
+        if self.profile_steps and not 1 <= self.profile_steps[0] <= self.profile_steps[1]:
+            first, last = self.profile_steps
+            raise UsageError(
+                f"--profile_steps={first},{last}: give the first and the last step, from 1 on"
+            )
+
+
 RECIPES: dict[str, dict[str, Any]] = {
     "default": {},
     "seed": {"scaling": "unit", "finetune_base": False},

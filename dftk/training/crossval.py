@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from dftk.config import Config
+from dftk.config import Config, RunOptions
 from dftk.data import catalog, residency
 from dftk.evaluation import report
 from dftk.evaluation.workdir import (
@@ -26,16 +26,33 @@ from dftk.training import devices as devices_lib
 from dftk.training.fold import FoldResult, FoldTrainer
 
 
-def train(config: Config, folds: Sequence[int], workdir: Workdir) -> dict[str, Any]:
+def train(
+    config: Config,
+    folds: Sequence[int],
+    workdir: Workdir,
+    options: RunOptions = RunOptions(),  # noqa: B008  frozen
+) -> dict[str, Any]:
     """Trains the folds that the workdir does not hold yet, and writes its report.
+
+    Args, Raises: as train_folds.
+
+    Returns:
+      metrics.json's content.
+    """
+    train_folds(config, folds, workdir, options)
+    return report.write(workdir)
+
+
+def train_folds(
+    config: Config, folds: Sequence[int], workdir: Workdir, options: RunOptions
+) -> None:
+    """Trains the folds that the workdir does not hold yet; writes their folders and no report.
 
     Args:
       config: of the run.
       folds: indices, each below config.folds.
       workdir: made if it is not there; may hold folds of the same run.
-
-    Returns:
-      metrics.json's content.
+      options: how to go about it.
 
     Raises:
       UserError: see dftk.data.catalog, dftk.data.residency, dftk.models.registry, Workdir.open.
@@ -76,8 +93,6 @@ def train(config: Config, folds: Sequence[int], workdir: Workdir) -> dict[str, A
             ):
                 result = trainer.run(fold)
             _write_fold(workdir, fold, trainer.detector.model, result)
-            summary = report.write(workdir)
-    return summary if todo else report.write(workdir)
 
 
 def _load(shards: Sequence[catalog.Shard], kind: str, size: int | None) -> residency.Examples:
