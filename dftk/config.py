@@ -128,6 +128,11 @@ class Config:
         0.99, "Momentum of the base's BatchNorm statistics when they update.", low=0.0
     )
 
+    jit: str = option(
+        "auto",
+        "Compile the base by XLA, forward and backward. auto: on GPUs; on CPUs it is slower.",
+        choices=("auto", "on", "off"),
+    )
     seed: int = option(42, "Of weights, order, augmentation and dropout.", low=0)
     mixed_precision: bool = option(
         False, "bfloat16 where the device has it, else float16 on a GPU; says which."

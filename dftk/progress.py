@@ -10,6 +10,7 @@ class Throughput:
     """Examples and seconds of calls that did not compile, and the seconds of those that did."""
 
     examples: float = 0.0
+    steps: int = 0
     seconds: float = 0.0
     waited: float = 0.0
     compile_seconds: float = 0.0
@@ -20,21 +21,28 @@ class Throughput:
         return self.examples / self.seconds if self.seconds else float("nan")
 
     @property
+    def ms_per_step(self) -> float:
+        """Likewise."""
+        return 1000 * self.seconds / self.steps if self.steps else float("nan")
+
+    @property
     def input_wait(self) -> float:
         """Share of the time in which a step waited for its batch."""
         return self.waited / self.seconds if self.seconds else float("nan")
 
-    def __iadd__(self, other: "Throughput") -> "Throughput":
+    def add(self, other: "Throughput") -> None:
+        """Counts more calls."""
         self.examples += other.examples
+        self.steps += other.steps
         self.seconds += other.seconds
         self.waited += other.waited
         self.compile_seconds += other.compile_seconds
-        return self
 
     def summary(self) -> dict[str, float]:
         """For metrics.json."""
         return {
             "examples_per_s": self.examples_per_s,
+            "ms_per_step": self.ms_per_step,
             "input_wait": self.input_wait,
             "train_seconds": self.seconds,
             "compile_seconds": self.compile_seconds,
@@ -68,13 +76,22 @@ class Progress:
         if not self._live or now - self._drawn < self.interval:
             return
         self._drawn = now
-        speed = f"{rate:.1f} img/s  {(self._total - done) / rate:.0f} s left" if rate > 0 else ""
+        left = duration((self._total - done) / rate) if rate > 0 else ""
+        speed = f"{rate:.1f} img/s  {left} left" if left else ""
         sys.stderr.write(f"\r\x1b[K{self._title}  {done}/{self._total}  {speed}  {text}")
         sys.stderr.flush()
 
     def close(self, text: str) -> None:
         """Replaces the live line by a final one."""
         say(f"{self._title}  {text}", "\r\x1b[K" if self._live else "")
+
+
+def duration(seconds: float) -> str:
+    """In words: 40 s, 12 min, 3 h 05 min."""
+    minutes = round(seconds / 60)
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def say(text: str, prefix: str = "") -> None:

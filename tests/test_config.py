@@ -34,6 +34,7 @@ FLAGS = {
     "min_lr": 1e-7,
     "base_batchnorm": "inference",
     "batchnorm_momentum": 0.99,
+    "jit": "auto",
     "seed": 42,
     "mixed_precision": False,
 }

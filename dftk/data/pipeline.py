@@ -155,12 +155,21 @@ def steps_per_epoch(rows: int, batch_size: int, parts: int) -> int:
     return max(1, min(math.ceil(rows / batch_size), rows // parts))
 
 
-def plan(rows: int, batch_size: int, parts: int) -> list[np.ndarray]:
+def plan(
+    rows: int, batch_size: int, parts: int, mine: range | None = None, first: int = 0
+) -> list[np.ndarray]:
     """Cuts `rows` positions into batches, and each batch into one part per replica.
 
     Batches differ by one example at most, and so do the parts: an epoch has no runt at its end,
     and no replica is left without an example (unless there are fewer rows than replicas). For that
     a batch may exceed a batch_size that is below twice the number of replicas.
+
+    Args:
+      rows: their number.
+      batch_size: global.
+      parts: replicas.
+      mine: of the parts of a batch, those to return; all if not given.
+      first: the batch to begin with.
 
     Returns:
       three arrays, one entry per part in the order of consumption: start int64, stop int64, and
@@ -171,7 +180,11 @@ def plan(rows: int, batch_size: int, parts: int) -> list[np.ndarray]:
     starts = np.cumsum([0] + [part.size for _, part in cuts[:-1]])
     stops = starts + [part.size for _, part in cuts]
     shares = np.array([1 / size for size, _ in cuts], np.float32)
-    return [starts.astype(np.int64), stops.astype(np.int64), shares]
+    mine = mine or range(parts)
+    return [
+        column.reshape(-1, parts)[first:, mine.start : mine.stop].ravel()
+        for column in (starts.astype(np.int64), stops.astype(np.int64), shares)
+    ]
 
 
 class Batcher:
@@ -195,6 +208,8 @@ class Batcher:
         *,
         batch_size: int,
         parts: int = 1,
+        mine: range | None = None,
+        first: int = 0,
         shuffle: tuple[int, int] | None = None,
         images: bool = True,
     ) -> tf.data.Dataset:
@@ -204,6 +219,8 @@ class Batcher:
           rows: int64, the rows that the epoch visits, each once.
           batch_size: global batch size.
           parts: replicas; consecutive elements are the parts of one global batch.
+          mine: the replicas whose parts are wanted, where other workers take the rest.
+          first: the batch to begin with, where an epoch goes on.
           shuffle: (seed, epoch), the key of the order and of the augmentation's random numbers;
             None keeps the order and draws nothing.
           images: False where the step takes them from its device's memory.
@@ -221,7 +238,7 @@ class Batcher:
             table = np.random.default_rng([seed, epoch, 1]).random((self._n, DRAWS), np.float32)
             draws = {"draws": table}
         parallel = self._parallel(math.ceil(batch_size / parts)) if images else 2
-        cuts = plan(len(rows), batch_size, parts)
+        cuts = plan(len(rows), batch_size, parts, mine, first)
         with tf.device("CPU:0"):  # where the pipeline runs; a GPU's memory would be a detour
             tables, cuts, order = tf.nest.map_structure(
                 tf.constant, ({"label": self._labels, **draws}, tuple(cuts), order.astype(np.int64))

@@ -60,19 +60,27 @@ class Examples:
         *,
         batch_size: int,
         parts: int = 1,
+        mine: range | None = None,
+        first: int = 0,
         shuffle: tuple[int, int] | None = None,
         images: bool | None = None,
     ) -> tf.data.Dataset:
         """The batches of one epoch, see dftk.data.pipeline.Batcher.
 
         Args:
-          rows, batch_size, parts, shuffle: as there.
+          rows, batch_size, parts, mine, first, shuffle: as there.
           images: with pixels, or without; None leaves them out if they are `packed`.
         """
         if images is None:
             images = self.packed is None
         return self.batcher(
-            rows, batch_size=batch_size, parts=parts, shuffle=shuffle, images=images
+            rows,
+            batch_size=batch_size,
+            parts=parts,
+            mine=mine,
+            first=first,
+            shuffle=shuffle,
+            images=images,
         )
 
 

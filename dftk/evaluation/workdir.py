@@ -8,6 +8,7 @@ import math
 import os
 import platform
 import subprocess
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ PREDICTION_COLUMNS = ("filename", "fold", "label", "probability")
 
 # What may change from one start of a run to the next: where inputs lie, not what they are; and
 # where pixels are kept, which does not change the result.
+_TEMPORARY = ".part-"  # begins the names of files that are being written
 _FREE = ("dataset", "data_dir", "weights", "cache")
 
 
@@ -74,24 +76,40 @@ class Workdir:
             raise UserError(f"{self.path}: no finished fold in this workdir yet")
         return folds
 
-    def open(self, record: Mapping[str, Any]) -> None:
+    def has_states(self) -> bool:
+        """Whether a fold was begun whose state is kept."""
+        return any(self.path.glob("fold_*/checkpoint/state-*.npz"))
+
+    def begin_fold(self, fold: int) -> Path:
+        """Makes the fold's folder; removes what a killed process left there in part."""
+        folder = self.fold_dir(fold)
+        folder.mkdir(exist_ok=True)
+        for orphan in folder.rglob(f"{_TEMPORARY}*"):
+            orphan.unlink()
+        return folder
+
+    def open(self, record: Mapping[str, Any], write: bool = True) -> None:
         """Makes the folder, or continues the run in it.
 
         Args:
           record: config.json's content; its "config" and "inputs" must equal what an earlier run
             in this folder wrote, but for where things lie. Other entries of it stay.
+          write: False only compares.
 
         Raises:
           UserError: the folder cannot be written, or holds a run with other settings.
         """
         file = self.path / "config.json"
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            if write:
+                self.path.mkdir(parents=True, exist_ok=True)
             former = {}
-            if self.finished_folds():  # else there is nothing to mix up, nothing to lose
+            # Else there is nothing to mix up, nothing to lose.
+            if self.finished_folds() or self.has_states():
                 former = self.config()
                 self._refuse_other_run(former, record)
-            write_json(file, {**former, **record})
+            if write:
+                write_json(file, {**former, **record})
         except OSError as error:
             raise UserError(
                 f"--workdir={self.path}: cannot write there ({error.strerror}); choose another"
@@ -194,14 +212,23 @@ def write_text(path: Path, text: str) -> None:
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A path beside `path`, of the same suffix, that takes its place when the block ends well."""
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    # Not the process's number: in containers that share a folder, all of them may be number 1.
+    temporary = path.with_name(f"{_TEMPORARY}{uuid.uuid4().hex[:8]}.{path.name}")
     try:
         yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        _sync(temporary)
         temporary.replace(path)
+        _sync(path.parent)  # the name, too, is on the disk
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def environment(device: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from dftk.config import Config, UserError
-from dftk.models import preprocess, xception
+from dftk.models import folding, preprocess, xception
 
 _OTHERWISE = "give a file with --weights=PATH, or train from scratch with --weights=none"
 BACKBONES: dict[str, ModuleType] = {"xception": xception}
@@ -33,15 +33,23 @@ class Detector:
     unit_image: keras.Model
     scale: keras.layers.Layer  # [0, 1] to the range that the base expects
     base: keras.Model
+    folded: keras.Model  # the base at inference, with its weights; see dftk.models.folding
+    pool: keras.layers.Layer  # the base's last activation to a vector
     head: keras.Model
 
+    @property
+    def width(self) -> int:
+        """Length of the vector that the head sees."""
+        return self.head.input_shape[-1]
+
     def features(self, unit: tf.Tensor, training: bool) -> tf.Tensor:
-        """float32 [b, s, s, 3] in [0, 1] to the base's last activation.
+        """float32 [b, s, s, 3] in [0, 1] to what the head sees, float32 [b, width].
 
         `training` decides what BatchNorm of the base does. It holds because the base is called
         directly: inside an outer model, Keras 3 lets the outer call's `training` override it.
         """
-        return self.base(self.scale(unit), training=training)
+        scaled = self.scale(unit)
+        return self.pool(self.base(scaled, training=True) if training else self.folded(scaled))
 
     def reset_dropout(self, key: Sequence[int]) -> None:
         """Sets the state of every dropout layer from integers such as (seed, fold, epoch)."""
@@ -79,10 +87,11 @@ def build(config: Config, policy: str, synchronized: bool) -> Detector:
         # In float32: rounding to bfloat16 before the shift would cost mid-grey three bits.
         scale = keras.layers.Rescaling(*factors, dtype="float32")
         image = keras.Input((None, None, 3), dtype="uint8", name="image")
-        logit = head(base(scale(unit_image(image))))
+        pool = keras.layers.GlobalAveragePooling2D(dtype="float32")
+        logit = head(pool(base(scale(unit_image(image)))))
         probability = keras.layers.Activation("sigmoid", dtype="float32", name="probability")(logit)
     model = keras.Model(image, probability, name=f"{config.model}_detector")
-    return Detector(model, unit_image, scale, base, head)
+    return Detector(model, unit_image, scale, base, folding.fold_batchnorm(base), pool, head)
 
 
 def dropouts(head: keras.Model) -> list[keras.layers.Dropout]:

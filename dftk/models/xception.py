@@ -18,7 +18,7 @@ def base(weights: str | None) -> keras.Model:
 
 
 def head(dropout: float, l2: float, seed: int, synchronized: bool) -> keras.Model:
-    """Features [b, h, w, 2048] to logits float32 [b, 1]; positive means fake.
+    """Pooled features [b, 2048] to logits float32 [b, 1]; positive means fake.
 
     All in float32: it costs next to nothing, and a loss in half precision would.
 
@@ -28,10 +28,7 @@ def head(dropout: float, l2: float, seed: int, synchronized: bool) -> keras.Mode
       seed: of initial kernels and dropout.
       synchronized: BatchNorm statistics over all replicas, not over each one's part of a batch.
     """
-    layers = [
-        keras.Input((None, None, FEATURES)),
-        keras.layers.GlobalAveragePooling2D(dtype="float32"),
-    ]
+    layers = [keras.Input((FEATURES,))]
     for position, width in enumerate((256, 128)):
         layers += [
             keras.layers.Dense(

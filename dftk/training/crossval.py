@@ -1,6 +1,7 @@
 """A whole run: dataset and model opened once, every fold trained, the report written."""
 
 import dataclasses
+import os
 import shutil
 import time
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from dftk.config import Config, RunOptions
+from dftk.config import Config, RunOptions, UserError
 from dftk.data import catalog, residency
 from dftk.evaluation import report
 from dftk.evaluation.workdir import (
@@ -22,8 +23,11 @@ from dftk.evaluation.workdir import (
 )
 from dftk.models import registry
 from dftk.progress import Progress, say
+from dftk.training import cluster, interruption
 from dftk.training import devices as devices_lib
+from dftk.training.checkpoint import Checkpoints
 from dftk.training.fold import FoldResult, FoldTrainer
+from dftk.training.profile import StepProfile
 
 
 def train(
@@ -37,10 +41,11 @@ def train(
     Args, Raises: as train_folds.
 
     Returns:
-      metrics.json's content.
+      metrics.json's content; nothing in a worker that is not the chief.
     """
     train_folds(config, folds, workdir, options)
-    return report.write(workdir)
+    worker, _ = cluster.place(os.environ)
+    return report.write(workdir) if worker == 0 else {}
 
 
 def train_folds(
@@ -55,7 +60,9 @@ def train_folds(
       options: how to go about it.
 
     Raises:
-      UserError: see dftk.data.catalog, dftk.data.residency, dftk.models.registry, Workdir.open.
+      Interrupted: by a signal; what is trained is saved.
+      UserError: see dftk.data.catalog, dftk.data.residency, dftk.models.registry, Workdir.open,
+        FoldTrainer.run.
     """
     devices = devices_lib.choose(config)
     dataset = catalog.open_dataset(config.dataset, config.data_dir, config.folds)
@@ -66,13 +73,17 @@ def train_folds(
     }
     record = {"config": dataclasses.asdict(config), "inputs": inputs}
     todo = [fold for fold in folds if not workdir.is_finished(fold)]
+    devices.require_same(
+        [int(inputs["dataset_fingerprint"][:12], 16), *(f in todo for f in range(config.folds))],
+        "the dataset or --workdir (one folder that all of them share)",
+    )
     if todo:
         shards = residency.limit(dataset.train, config.max_examples)
         where = residency.choose(
             config.cache, shards, size=config.stored_size, device_memory=devices.memory
         )
         record["residency"] = dataclasses.asdict(where)
-    workdir.open({**record, **environment(devices.description)})
+    workdir.open({**record, **environment(devices.description)}, write=devices.chief)
     if shortfall := dataset.shortfall("train"):
         say(f"note: {shortfall}")
     say(f"{dataset.name}, {devices.description}, workdir {workdir.path}")
@@ -83,16 +94,49 @@ def train_folds(
         with devices.strategy.scope():  # before the pixels: a fault in the weights shows at once
             detector = registry.build(config, devices.policy, devices.replicas > 1)
         examples = _load(shards, where.kind, config.stored_size)
-        trainer = FoldTrainer(config, devices, detector, examples)
-        for fold in todo:
-            events = workdir.path / "tensorboard" / f"fold_{fold}"
-            shutil.rmtree(events, ignore_errors=True)  # of an attempt that did not finish
-            with (
-                tf.summary.create_file_writer(str(events)).as_default(),
-                examples.explained(),
-            ):
-                result = trainer.run(fold)
-            _write_fold(workdir, fold, trainer.detector.model, result)
+        _train_each(config, todo, workdir, options, devices, detector, examples)
+
+
+def _train_each(
+    config: Config,
+    folds: Sequence[int],
+    workdir: Workdir,
+    options: RunOptions,
+    devices: devices_lib.Devices,
+    detector: registry.Detector,
+    examples: residency.Examples,
+) -> None:
+    """Trains one fold after the other, through the same compiled phases."""
+    profile = StepProfile(options.profile_steps, workdir.path / "tensorboard")
+    with interruption.listening() as signals, examples.explained():
+        trainer = FoldTrainer(
+            config,
+            devices,
+            detector,
+            examples,
+            folds=len(folds),
+            save_steps=options.checkpoint_steps,
+            interruption=signals,
+            profile=profile,
+        )
+        for fold in folds:
+            folder = workdir.begin_fold(fold) if devices.chief else workdir.fold_dir(fold)
+            checkpoints = Checkpoints(folder / "checkpoint")
+            with _events(workdir, fold, devices.chief).as_default():
+                result = trainer.run(fold, checkpoints)
+            if devices.chief:
+                _write_fold(workdir, fold, trainer.detector.model, result)
+                checkpoints.remove()
+    profile.close()
+
+
+def _events(workdir: Workdir, fold: int, chief: bool) -> tf.summary.SummaryWriter:
+    """TensorBoard's, begun anew: a fold that goes on writes the history of its epochs again."""
+    if not chief:
+        return tf.summary.create_noop_writer()
+    folder = workdir.path / "tensorboard" / f"fold_{fold}"
+    shutil.rmtree(folder, ignore_errors=True)
+    return tf.summary.create_file_writer(str(folder))
 
 
 def _load(shards: Sequence[catalog.Shard], kind: str, size: int | None) -> residency.Examples:
@@ -113,9 +157,14 @@ def _load(shards: Sequence[catalog.Shard], kind: str, size: int | None) -> resid
 def _write_fold(workdir: Workdir, fold: int, model: Any, result: FoldResult) -> None:
     """Writes `fold_<f>/`, predictions.csv last: with it the fold counts as finished."""
     folder = workdir.fold_dir(fold)
-    folder.mkdir(exist_ok=True)
-    with replacing(workdir.model_path(fold)) as path:
-        model.save(path)
-    write_csv(folder / "history.csv", HISTORY_COLUMNS, result.history)
-    write_json(folder / "throughput.json", result.throughput)
-    write_csv(folder / "predictions.csv", PREDICTION_COLUMNS, result.predictions)
+    try:
+        with replacing(workdir.model_path(fold)) as path:
+            model.save(path)
+        write_csv(folder / "history.csv", HISTORY_COLUMNS, result.history)
+        write_json(folder / "throughput.json", result.throughput)
+        write_csv(folder / "predictions.csv", PREDICTION_COLUMNS, result.predictions)
+    except OSError as error:
+        raise UserError(
+            f"{folder}: cannot write the trained fold ({error.strerror or error}); its last state "
+            "is kept, the same command writes it once there is room"
+        ) from error

@@ -3,22 +3,26 @@
 import dataclasses
 import math
 import time
+from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from dftk.config import Config, UserError
-from dftk.data import pipeline
 from dftk.data.residency import Examples
 from dftk.evaluation import metrics
 from dftk.evaluation.scoring import Ensemble
 from dftk.models.registry import Detector
-from dftk.progress import Progress, Throughput
+from dftk.progress import Progress, Throughput, duration, say
 from dftk.training import loop, schedule
+from dftk.training.checkpoint import Checkpoints
 from dftk.training.devices import Devices
-
-_CALL_SECONDS = 1.0  # of training per call of the compiled loop: rare enough, and still live
+from dftk.training.epoch import Epochs
+from dftk.training.interruption import Interrupted, Interruption
+from dftk.training.profile import StepProfile
+from dftk.training.state import FoldState
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,15 +35,16 @@ class FoldResult:
 
 
 @dataclasses.dataclass
-class _FoldState:
-    """What the phases of one fold hand on."""
+class _Run:
+    """One fold in the making."""
 
-    fold: int
+    state: FoldState
     train_rows: np.ndarray
     held_out: np.ndarray
-    best_weights: loop.Snapshot  # of the epoch with the smallest val_loss, over both phases
-    best: float = math.inf
-    history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    best_weights: loop.Snapshot  # of what the phase that reached them changes
+    checkpoints: Checkpoints
+    best_is_new: bool = True  # not in a checkpoint yet
+    features: np.ndarray | None = None  # of the held-out fold, as long as the base rests
 
 
 class FoldTrainer:
@@ -50,9 +55,24 @@ class FoldTrainer:
       devices: as chosen for it.
       detector: built inside the strategy's scope.
       examples: all folds of `train`, decoded.
+      folds: how many will be trained, for the forecast.
+      save_steps: saves the state after every so many steps too, not only after each epoch.
+      interruption: asked between calls of the compiled loop.
+      profile: of some steps, or of none.
     """
 
-    def __init__(self, config: Config, devices: Devices, detector: Detector, examples: Examples):
+    def __init__(
+        self,
+        config: Config,
+        devices: Devices,
+        detector: Detector,
+        examples: Examples,
+        *,
+        folds: int = 1,
+        save_steps: int | None = None,
+        interruption: Interruption | None = None,
+        profile: StepProfile | None = None,
+    ):
         self._config, self._devices, self._examples = config, devices, examples
         self.detector = detector
         pixels = loop.Pixels(devices, examples)
@@ -62,113 +82,169 @@ class FoldTrainer:
             phase: loop.Trainable(self.detector, devices, config, phase.train_base, pixels)
             for phase in schedule.phases(config)
         }
+        self._schedule = list(self.phases)
+        self._outlook = schedule.Outlook(self._schedule, folds)
+        self._epochs = Epochs(
+            config,
+            devices,
+            detector,
+            examples,
+            save_steps,
+            interruption or Interruption(),
+            profile or StepProfile(None, Path()),
+        )
         variables = list(self.detector.model.variables)
         for trainable in self.phases.values():
             variables += trainable.optimizer.variables
         self._initial = loop.Snapshot(variables)
 
-    def run(self, fold: int) -> FoldResult:
+    def run(self, fold: int, checkpoints: Checkpoints) -> FoldResult:
         """Trains one fold through all phases; the best weights by val_loss stay in the model.
 
-        Scalars of every epoch go to TensorFlow's default summary writer, where there is one.
+        Goes on from the newest state in `checkpoints`, on a CPU to the same bits as if it had
+        never stopped. Scalars of every epoch go to TensorFlow's default summary writer, where
+        there is one.
 
         Args:
           fold: the fold held out.
+          checkpoints: of this fold; the chief alone writes them.
 
         Raises:
-          UserError: the loss is no longer a number.
+          Interrupted: by a signal; the state is saved.
+          UserError: the loss is no longer a number, or a state cannot be written.
         """
+        run = self._begin(fold, checkpoints)
+        try:
+            self._run_phase(run)
+            while run.state.phase + 1 < len(self._schedule):
+                self._next_phase(run)
+                self._run_phase(run)
+        except Interrupted as stop:
+            self._save(run)
+            checkpoints.wait()
+            raise Interrupted(
+                f"stopped by a signal, saved {self._where(run.state)}; the same command goes on "
+                "from there",
+                stop.number,
+            ) from None
+        checkpoints.wait()
+        self._outlook.end_fold()
+        predictions = self._predict(run) if self._devices.chief else []
+        speeds = {name: speed.summary() for name, speed in run.state.throughput.items()}
+        return FoldResult(run.state.history, predictions, speeds)
+
+    def _begin(self, fold: int, checkpoints: Checkpoints) -> _Run:
+        """The fold at its first step, or where its newest checkpoint is."""
         self._initial.restore()
         others = [index for index in range(self._config.folds) if index != fold]
-        state = _FoldState(
-            fold,
-            train_rows=self._examples.rows(others),
-            held_out=self._examples.rows([fold]),
-            best_weights=loop.Snapshot(self.detector.model.variables),
+        state = FoldState(fold, *schedule.patience(self._schedule[0], self._config))
+        run = _Run(
+            state,
+            self._examples.rows(others),
+            self._examples.rows([fold]),
+            loop.Snapshot(self._variables(0)),
+            checkpoints,
         )
-        throughput = {
-            phase.name: self._run_phase(state, phase, trainable).summary()
-            for phase, trainable in self.phases.items()
-        }
-        return FoldResult(state.history, self._predict(state), throughput)
+        if saved := checkpoints.load():
+            record, variables, best = saved
+            run.state = state = FoldState.from_record(record)
+            run.best_weights = loop.Snapshot(self._variables(state.best_phase), best)
+            run.best_is_new = False
+            loop.Snapshot(self._variables(state.phase), variables["model"]).restore()
+            optimizer = self.phases[self._schedule[state.phase]].optimizer
+            loop.Snapshot(optimizer.variables, variables["optimizer"]).restore()
+            say(f"fold {fold}: goes on {self._where(state)}")
+        place = [state.fold, state.phase, state.epoch, state.step]
+        self._devices.require_same(place, "checkpoints (in --workdir, which all of them share)")
+        for step, row in enumerate(state.history):
+            _summarize(step, row)
+        return run
 
-    def _run_phase(
-        self, state: _FoldState, phase: schedule.Phase, trainable: loop.Trainable
-    ) -> Throughput:
+    def _where(self, state: FoldState) -> str:
+        step = f", step {state.step}" if state.step else ""
+        name = self._schedule[state.phase].name
+        return f"after {name} epoch {state.epoch}{step}" if state.epoch or step else "at the start"
+
+    def _variables(self, phase: int) -> list[keras.Variable]:
+        """What a phase changes: with the base frozen, a hundredth of all."""
+        model = self.detector.model if self._schedule[phase].train_base else self.detector.head
+        return list(model.variables)
+
+    def _save(self, run: _Run) -> None:
+        if not self._devices.chief:
+            return
+        optimizer = self.phases[self._schedule[run.state.phase]].optimizer
+        groups = {"model": self._variables(run.state.phase), "optimizer": optimizer.variables}
+        values = {name: loop.Snapshot(list(group)).values for name, group in groups.items()}
+        best = run.best_weights.values if run.best_is_new else None
+        run.checkpoints.save(dataclasses.asdict(run.state), values, best)
+        run.best_is_new = False
+
+    def _next_phase(self, run: _Run) -> None:
+        """Goes on from the best weights so far; the optimizer of each phase begins anew."""
+        index = run.state.phase + 1
+        run.state.begin_phase(index, *schedule.patience(self._schedule[index], self._config))
+
+    def _run_phase(self, run: _Run) -> None:
         """Trains until the epochs or the patience end; leaves the fold's best weights so far."""
-        config = self._config
-        rate = schedule.PlateauRate(
-            phase.learning_rate, config.lr_factor, phase.plateau, config.min_lr
+        state, phase = run.state, self._schedule[run.state.phase]
+        while not state.over:
+            began = time.perf_counter()
+            title = f"fold {state.fold}  {phase.name} {state.epoch + 1}/{phase.epochs}"
+            progress = Progress(title, len(run.train_rows))
+            row, speed = self._run_epoch(run, phase, progress)
+            state.throughput.setdefault(phase.name, Throughput()).add(speed)
+            if state.end_epoch(row, phase.epochs):
+                run.best_weights = loop.Snapshot(self._variables(state.phase))
+                run.best_is_new = True
+            _summarize(len(state.history) - 1, row)
+            self._save(run)
+            self._outlook.saw(phase, time.perf_counter() - began - speed.compile_seconds)
+            progress.close(f"{_in_words(row)}  {self._forecast(state, phase)}".rstrip())
+        self._initial.restore()
+        run.best_weights.restore()
+
+    def _run_epoch(
+        self, run: _Run, phase: schedule.Phase, progress: Progress
+    ) -> tuple[dict[str, Any], Throughput]:
+        """Trains and validates; the epoch's row of the history."""
+        state, trainable = run.state, self.phases[phase]
+        trainable.optimizer.learning_rate = state.rate.rate
+
+        def show(done: int, speed: Throughput, loss: float) -> None:
+            epoch_s = len(run.train_rows) / speed.examples_per_s
+            text = (
+                f"{speed.ms_per_step:.0f} ms/step  {speed.input_wait:.1%} waiting  "
+                f"loss {loss:.4f}  {self._forecast(state, phase, epoch_s)}"
+            )
+            progress.update(done, speed.examples_per_s, text)
+
+        trained, speed = self._epochs.train(
+            trainable, state, run.train_rows, lambda: self._save(run), show
         )
-        stop = schedule.EarlyStop(phase.stop)
-        throughput = Throughput()
-        for epoch in range(1, phase.epochs + 1):
-            trainable.optimizer.learning_rate = rate.rate
-            row: dict[str, Any] = {"fold": state.fold, "phase": phase.name, "epoch": epoch}
-            row["learning_rate"] = rate.rate
-            title = f"fold {state.fold}  {phase.name} {epoch}/{phase.epochs}"
-            progress = Progress(title, len(state.train_rows))
-            trained, speed = self._train_epoch(trainable, state, progress)
-            row |= trained | self._validate(state.held_out)
-            progress.close(_in_words(row))
-            _check_finite(row)
-            _summarize(len(state.history), row)
-            throughput += speed
-            state.history.append(row)
-            if row["val_loss"] < state.best:
-                state.best = row["val_loss"]
-                state.best_weights = loop.Snapshot(self.detector.model.variables)
-            rate.update(row["val_loss"])
-            if stop.update(row["val_loss"]):
-                break
-        state.best_weights.restore()
-        return throughput
+        row: dict[str, Any] = {"fold": state.fold, "phase": phase.name, "epoch": state.epoch + 1}
+        row |= {"learning_rate": state.rate.rate, **trained, **self._validate(run, phase)}
+        _check_finite(row)
+        return row, speed
 
-    def _train_epoch(
-        self, trainable: loop.Trainable, state: _FoldState, progress: Progress
-    ) -> tuple[dict[str, float], Throughput]:
-        """Visits every training row once; returns loss, accuracy and speed.
+    def _forecast(
+        self, state: FoldState, phase: schedule.Phase, epoch_s: float | None = None
+    ) -> str:
+        left = self._outlook.left(state.phase, phase.epochs - state.epoch, epoch_s)
+        return f"run: {duration(left)} left at most" if math.isfinite(left) and left else ""
 
-        Order and augmentation are keyed by the seed and the epoch, dropout also by the fold; the
-        epoch is counted over both phases.
+    def _validate(self, run: _Run, phase: schedule.Phase) -> dict[str, float]:
+        """val_loss, with the L2 penalty as Keras's, val_accuracy and val_auc of the held-out fold.
+
+        As long as the base rests, what the head sees of these images stays as it is.
         """
-        config, rows, epoch = self._config, state.train_rows, len(state.history)
-        replicas = self._devices.replicas
-        self.detector.reset_dropout([config.seed, state.fold, epoch])
-        dataset = self._examples.batches(
-            rows, batch_size=config.batch_size, parts=replicas, shuffle=(config.seed, epoch)
-        )
-        iterator = loop.distribute(self._devices, dataset)
-        speed, totals = Throughput(), np.zeros(4, np.float32)
-        left, steps = pipeline.steps_per_epoch(len(rows), config.batch_size, replicas), 1
-        while left:
-            called, traces, before = time.perf_counter(), trainable.traces, totals
-            totals = trainable.run(iterator, tf.constant(steps), tf.constant(totals)).numpy()
-            seconds = time.perf_counter() - called
-            left -= steps
-            if trainable.traces > traces:
-                speed += Throughput(compile_seconds=seconds)
-            else:
-                _, _, examples, waited = (totals - before).tolist()
-                speed += Throughput(examples, seconds, waited)
-                steps = max(1, round(steps * _CALL_SECONDS / seconds))
-            steps = min(left, steps)
-            loss, right, seen, _ = totals.tolist()
-            text = f"{speed.input_wait:.1%} waiting  loss {loss / seen:.4f}"
-            progress.update(int(seen), speed.examples_per_s, text)
-        result = {
-            "loss": loss / seen + float(loop.l2_penalty(self.detector)),
-            "accuracy": right / seen,
-            "examples_per_s": speed.examples_per_s,
-            "input_wait": speed.input_wait,
-            "seconds": speed.seconds + speed.compile_seconds,
-        }
-        return result, speed
-
-    def _validate(self, rows: np.ndarray) -> dict[str, float]:
-        """val_loss, with the L2 penalty as Keras's, val_accuracy and val_auc of the given rows."""
-        labels = self._examples.labels[rows]
-        logits = self._scorer.logits(self._examples, rows, self._config.batch_size)
+        labels, features = self._examples.labels[run.held_out], run.features
+        if features is None:
+            features = self._scorer.features(
+                self._examples, run.held_out, self._config.batch_size, self._epochs.stop_if_asked
+            )
+        run.features = None if phase.train_base else features
+        logits = self._scorer.logits(features)
         if not np.isfinite(logits).all():
             return dict.fromkeys(("val_loss", "val_accuracy", "val_auc"), math.nan)
         penalty = float(loop.l2_penalty(self.detector))
@@ -178,17 +254,17 @@ class FoldTrainer:
             "val_auc": metrics.auc(labels, logits),
         }
 
-    def _predict(self, state: _FoldState) -> list[dict[str, Any]]:
+    def _predict(self, run: _Run) -> list[dict[str, Any]]:
         """Predictions of the model as it is saved, by the code that later scores the file."""
-        (probabilities,) = self._saved.score(self._examples, state.held_out)
+        (probabilities,) = self._saved.score(self._examples, run.held_out)
         return [
             {
                 "filename": self._examples.filenames[row],
-                "fold": state.fold,
+                "fold": run.state.fold,
                 "label": int(self._examples.labels[row]),
                 "probability": float(probability),
             }
-            for row, probability in zip(state.held_out, probabilities)
+            for row, probability in zip(run.held_out, probabilities)
         ]
 
 
@@ -205,7 +281,8 @@ def _check_finite(row: dict[str, Any]) -> None:
     if not math.isfinite(row["loss"] + row["val_loss"]):
         raise UserError(
             f"fold {row['fold']}, {row['phase']} epoch {row['epoch']}: loss {row['loss']}, "
-            f"val_loss {row['val_loss']}; lower the learning rate ({row['learning_rate']})"
+            f"val_loss {row['val_loss']}; the state before this epoch is kept; lower the learning "
+            f"rate ({row['learning_rate']}) in another --workdir"
         )
 
 

@@ -4,7 +4,7 @@ Keras's `fit` is not used: on several replicas it takes neither many steps per c
 step, and it retraces for every fold (keras issues 19246 and 20585 among them).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
@@ -15,7 +15,7 @@ from dftk.data import pipeline, residency
 from dftk.data.residency import Examples
 from dftk.models import preprocess
 from dftk.models.registry import Detector
-from dftk.training import devices as devices_lib
+from dftk.training import optimizer
 from dftk.training.devices import Devices
 
 Batch = dict[str, tf.Tensor]
@@ -72,8 +72,8 @@ class Trainable:
         if train_base:
             self.variables += detector.base.trainable_variables
         with devices.strategy.scope():
-            self.optimizer = devices_lib.optimizer(0.0, devices.policy)
-            self.optimizer.build(self.variables)
+            self.optimizer = optimizer.build(self.variables, devices.policy)
+        self._features = compiled(detector.features, devices)
         self.traces = 0
         self.run = tf.function(self._run, reduce_retracing=True)
 
@@ -120,10 +120,10 @@ class Trainable:
         if self._augment:
             unit = preprocess.augment(unit, batch["draws"])
         if not self._train_base:
-            frozen = detector.features(unit, training=False)
+            frozen = self._features(unit, training=False)
         with tf.GradientTape() as tape:
             if self._train_base:
-                features = detector.features(unit, training=self._update_batchnorm)
+                features = self._features(unit, training=self._update_batchnorm)
             else:
                 features = frozen
             logits = detector.head(features, training=True)[:, 0]
@@ -144,7 +144,9 @@ class Scorer:
 
     def __init__(self, detector: Detector, devices: Devices, pixels: Pixels):
         self._detector, self._devices, self._pixels = detector, devices, pixels
+        self._features = compiled(detector.features, devices)
         self.run = tf.function(self._run, reduce_retracing=True)
+        self._head = tf.function(self._logits, reduce_retracing=True)
 
     def _run(self, iterator: Iterator[Batch]) -> tuple[tf.Tensor, tf.Tensor]:
         inputs = (next(iterator), self._pixels.resident)
@@ -152,25 +154,55 @@ class Scorer:
 
     def _forward(self, batch: Batch, resident: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
         unit = self._detector.unit_image(self._pixels(batch, resident))
-        features = self._detector.features(unit, training=False)
-        return batch["index"], self._detector.head(features, training=False)[:, 0]
+        return batch["index"], self._features(unit, training=False)
 
-    def logits(self, examples: Examples, rows: np.ndarray, batch_size: int) -> np.ndarray:
-        """Logits of the given rows, float32 [len(rows)], placed by the index each one carries."""
-        replicas = self._devices.replicas
-        batch_size = max(batch_size, replicas)
-        dataset = examples.batches(rows, batch_size=batch_size, parts=replicas)
-        result = np.zeros(len(examples.labels), np.float32)
-        seen = np.zeros(len(examples.labels), np.int64)
-        iterator = distribute(self._devices, dataset)
-        for _ in range(pipeline.steps_per_epoch(len(rows), batch_size, replicas)):
-            index, logits = self.run(iterator)
-            local = self._devices.strategy.experimental_local_results
-            for positions, values in zip(local(index), local(logits)):
-                result[positions.numpy()] = values.numpy()
-                seen[positions.numpy()] += 1
-        assert (seen[rows] == 1).all(), "every row is scored once"
-        return result[rows]
+    def _logits(self, features: tf.Tensor) -> tf.Tensor:
+        return self._detector.head(features, training=False)[:, 0]
+
+    def features(
+        self,
+        examples: Examples,
+        rows: np.ndarray,
+        batch_size: int,
+        between: Callable[[], None] = lambda: None,
+    ) -> np.ndarray:
+        """What the head sees of the given rows, float32 [len(rows), width].
+
+        Every worker makes its part and gets the whole. `between` is called before each batch.
+        """
+        devices = self._devices
+        batch_size = max(batch_size, devices.replicas)
+        dataset = examples.batches(
+            rows, batch_size=batch_size, parts=devices.replicas, mine=devices.local
+        )
+        result = np.zeros((len(rows), self._detector.width), np.float32)
+        seen = np.zeros(len(rows), np.float32)
+        place = np.zeros(len(examples.labels), np.int64)
+        place[rows] = np.arange(len(rows))
+        iterator = distribute(devices, dataset)
+        for _ in range(pipeline.steps_per_epoch(len(rows), batch_size, devices.replicas)):
+            between()
+            index, features = self.run(iterator)
+            local = devices.strategy.experimental_local_results
+            for positions, values in zip(local(index), local(features)):
+                result[place[positions.numpy()]] = values.numpy()
+                seen[place[positions.numpy()]] += 1
+        result, seen = devices.sum_over_workers(result), devices.sum_over_workers(seen)
+        assert (seen == 1).all(), "every row is looked at once"
+        return result
+
+    def logits(self, features: np.ndarray) -> np.ndarray:
+        """Logits of features, float32 [n], by the head as it is now."""
+        return self._head(tf.constant(features)).numpy()
+
+
+def compiled(features: Callable[..., tf.Tensor], devices: Devices) -> Callable[..., tf.Tensor]:
+    """Detector.features by XLA, forward and backward, where it pays.
+
+    The head stays outside: its synchronised BatchNorm is a collective, which XLA cannot hold; it
+    is a thousandth of the work.
+    """
+    return tf.function(features, jit_compile=True) if devices.jit else features
 
 
 def l2_penalty(detector: Detector) -> tf.Tensor:
@@ -185,13 +217,18 @@ def binary_cross_entropy(labels: np.ndarray, logits: np.ndarray) -> float:
 
 
 class Snapshot:
-    """Values of a set of Keras variables, to be put back into them later."""
+    """Values of a set of Keras variables, to be put back into them later.
 
-    def __init__(self, variables: list[keras.Variable]):
+    Args:
+      variables: in an order that is the same in every process.
+      values: of them; read from the variables if not given.
+    """
+
+    def __init__(self, variables: list[keras.Variable], values: list[np.ndarray] | None = None):
         self._variables = variables
-        self._values = [variable.numpy() for variable in variables]
+        self.values = values or [variable.numpy() for variable in variables]
 
     def restore(self) -> None:
         """Assigns the values in place, so that compiled functions stay valid."""
-        for variable, value in zip(self._variables, self._values):
+        for variable, value in zip(self._variables, self.values, strict=True):
             variable.assign(value)

@@ -1,6 +1,9 @@
 """The two phases, and what val_loss does to them: learning rate, early stop, best weights."""
 
 import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 from dftk.config import Config
 
@@ -40,38 +43,98 @@ def phases(config: Config) -> tuple[Phase, ...]:
     return tuple(phase for phase in both if phase.epochs)
 
 
+@dataclasses.dataclass
 class PlateauRate:
     """keras.callbacks.ReduceLROnPlateau(monitor="val_loss"), without a Keras `fit` around it."""
 
-    min_delta = 1e-4  # Keras's default
+    rate: float
+    factor: float
+    patience: int
+    floor: float
+    best: float = math.inf
+    wait: int = 0
 
-    def __init__(self, rate: float, factor: float, patience: int, floor: float):
-        self.rate = rate
-        self._factor, self._patience, self._floor = factor, patience, floor
-        self._best, self._wait = float("inf"), 0
+    min_delta: ClassVar = 1e-4  # Keras's default
 
     def update(self, val_loss: float) -> float:
         """Takes an epoch's val_loss; returns the learning rate of the next epoch."""
-        if val_loss < self._best - self.min_delta:
-            self._best, self._wait = val_loss, 0
+        if val_loss < self.best - self.min_delta:
+            self.best, self.wait = val_loss, 0
         else:
-            self._wait += 1
-            if self._wait >= self._patience and self.rate > self._floor:
-                self.rate, self._wait = max(self.rate * self._factor, self._floor), 0
+            self.wait += 1
+            if self.wait >= self.patience and self.rate > self.floor:
+                self.rate, self.wait = max(self.rate * self.factor, self.floor), 0
         return self.rate
 
 
+@dataclasses.dataclass
 class EarlyStop:
     """keras.callbacks.EarlyStopping(monitor="val_loss"), likewise."""
 
-    def __init__(self, patience: int):
-        self._patience = patience
-        self._best, self._wait = float("inf"), 0
+    patience: int
+    best: float = math.inf
+    wait: int = 0
 
     def update(self, val_loss: float) -> bool:
         """Takes an epoch's val_loss; returns whether the phase ends here."""
-        if val_loss < self._best:
-            self._best, self._wait = val_loss, 0
+        if val_loss < self.best:
+            self.best, self.wait = val_loss, 0
         else:
-            self._wait += 1
-        return self._wait >= self._patience
+            self.wait += 1
+        return self.wait >= self.patience
+
+
+def patience(phase: Phase, config: Config) -> tuple[PlateauRate, EarlyStop]:
+    """What val_loss does to a phase, at its beginning."""
+    rate = PlateauRate(phase.learning_rate, config.lr_factor, phase.plateau, config.min_lr)
+    return rate, EarlyStop(phase.stop)
+
+
+class Outlook:
+    """How long a run still takes, from the epochs that it has seen.
+
+    A phase that none was seen of is taken at what forward and backward passes cost: an epoch that
+    trains everything at three of one with the base frozen.
+
+    Args:
+      phases: of the schedule.
+      folds: to train, the one at hand included.
+    """
+
+    def __init__(self, phases: Sequence[Phase], folds: int):
+        self._phases, self._folds = phases, folds
+        self._seconds: dict[str, float] = {}  # of the last whole epoch, by phase
+
+    def saw(self, phase: Phase, seconds: float) -> None:
+        """Takes the time of a whole epoch, validation included, without compiling."""
+        self._seconds[phase.name] = seconds
+
+    def end_fold(self) -> None:
+        """One fold less."""
+        self._folds -= 1
+
+    def left(self, index: int, epochs: int, now: float | None = None) -> float:
+        """Seconds until the last fold ends, if no phase stops early; NaN if nothing is known yet.
+
+        Args:
+          index: of the phase at hand.
+          epochs: left in it.
+          now: seconds of an epoch in this phase, if none was seen.
+        """
+        here = self._phases[index]
+        known = {**({here.name: now} if now else {}), **self._seconds}
+        per_epoch = [self._epoch(phase, known) for phase in self._phases]
+        after = sum(p.epochs * s for p, s in zip(self._phases[index + 1 :], per_epoch[index + 1 :]))
+        fold = sum(phase.epochs * seconds for phase, seconds in zip(self._phases, per_epoch))
+        return epochs * per_epoch[index] + after + (self._folds - 1) * fold
+
+    def _epoch(self, phase: Phase, known: Mapping[str, float]) -> float:
+        if phase.name in known or not known:
+            return known.get(phase.name, math.nan)
+        other = next(phase for phase in self._phases if phase.name in known)
+        return known[other.name] * _passes(phase) / _passes(other)
+
+
+def _passes(phase: Phase) -> int:
+    """A backward pass costs two forward ones."""
+    return 3 if phase.train_base else 1

@@ -1,0 +1,47 @@
+"""Adam as one kernel for each weight, and loss scaling where gradients are float16."""
+
+import keras
+import tensorflow as tf
+
+
+class FusedAdam(keras.optimizers.Adam):
+    """keras.optimizers.Adam with TensorFlow's kernel for the whole update of a weight.
+
+    The same formula (Kingma and Ba 2015, arXiv:1412.6980, before section 2.1: epsilon-hat) and the
+    same state. Keras spells it out in a dozen operations, each a pass over the weight and its
+    moments on a CPU, and a kernel to launch on a GPU.
+    """
+
+    def update_step(
+        self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor
+    ) -> None:
+        """Moves one variable and its moments."""
+        index = self._get_variable_index(variable)
+        step = tf.cast(self.iterations + 1, tf.float32)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self._momentums[index].value.handle,
+            v=self._velocities[index].value.handle,
+            beta1_power=tf.pow(self.beta_1, step),
+            beta2_power=tf.pow(self.beta_2, step),
+            lr=tf.cast(learning_rate, tf.float32),
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=self.epsilon,
+            grad=tf.cast(gradient, tf.float32),
+        )
+
+
+def build(variables: list[keras.Variable], policy: str) -> keras.optimizers.Optimizer:
+    """The optimizer of a phase, its state made; its learning rate is set epoch by epoch.
+
+    Args:
+      variables: what it will train.
+      policy: Keras dtype policy of the base. With float16 gradients it scales losses, and skips
+        steps whose gradients overflow.
+    """
+    optimizer: keras.optimizers.Optimizer = FusedAdam(0.0)
+    if policy == "mixed_float16":
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    optimizer.build(variables)
+    return optimizer
