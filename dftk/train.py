@@ -55,7 +55,9 @@ def main(argv: Sequence[str]) -> None:
     cli.refuse_arguments(argv)
     config = resolve(cli.given_config())
     job = _FOLD.value == "job"
-    folds = [fold_of_job(os.environ, config.folds)] if job else parse_folds(_FOLD.value, config.folds)
+    folds = (
+        [fold_of_job(os.environ, config.folds)] if job else parse_folds(_FOLD.value, config.folds)
+    )
     options = RunOptions(
         checkpoint_steps=_CHECKPOINT_STEPS.value,
         profile_steps=parse_steps(_PROFILE_STEPS.value),
@@ -71,7 +73,8 @@ def main(argv: Sequence[str]) -> None:
 
     workdir = Workdir(_WORKDIR.value)
     summary = (
-        launch.merge(workdir, folds) if _MERGE.value
+        launch.merge(workdir, folds)
+        if _MERGE.value
         else launch.run(config, folds, workdir, options)
     )
     if summary:

@@ -22,8 +22,8 @@ from dftk.evaluation.workdir import (
 )
 from dftk.models import registry
 from dftk.progress import Progress, say
-from dftk.training import interruption
 from dftk.training import devices as devices_lib
+from dftk.training import interruption
 from dftk.training.checkpoint import Checkpoints
 from dftk.training.fold import FoldResult, FoldTrainer
 from dftk.training.profile import StepProfile

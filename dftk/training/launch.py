@@ -7,7 +7,6 @@ from typing import Any
 import tensorflow as tf
 
 from dftk.config import Config, RunOptions, UserError
-from dftk.data import catalog
 from dftk.evaluation import report
 from dftk.evaluation.workdir import Workdir
 from dftk.training import cluster, crossval, parallel
@@ -18,7 +17,10 @@ class FoldsFailed(UserError):
 
 
 def run(
-    config: Config, folds: Sequence[int], workdir: Workdir, options: RunOptions = RunOptions()  # noqa: B008
+    config: Config,
+    folds: Sequence[int],
+    workdir: Workdir,
+    options: RunOptions = RunOptions(),  # noqa: B008
 ) -> dict[str, Any]:
     """Trains the folds that the workdir does not hold yet, and writes its report.
 
@@ -63,9 +65,7 @@ def _train(
                 config, folds, workdir, options, options.workers, options.ray_address
             )
             return {}
-        return ray_cluster.train_folds_on_ray(
-            config, folds, workdir, options, options.ray_address
-        )
+        return ray_cluster.train_folds_on_ray(config, folds, workdir, options, options.ray_address)
     gpus = _gpus()
     if (options.processes or len(gpus)) > 1:
         crossval.begin(config, workdir)  # before there are several to write it
