@@ -76,6 +76,7 @@ class Trainable:
         self._features = compiled(detector.features, devices)
         self.traces = 0
         self.run = tf.function(self._run, reduce_retracing=True)
+
     def _run(self, iterator: Iterator[Batch], steps: tf.Tensor, totals: tf.Tensor) -> tf.Tensor:
         """Trains for `steps` global batches.
 
