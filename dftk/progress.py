@@ -1,6 +1,7 @@
 """How far long work is, on stderr: a live line on a terminal, plain lines elsewhere; how fast."""
 
 import dataclasses
+import shutil
 import sys
 import time
 
@@ -84,6 +85,41 @@ class Progress:
     def close(self, text: str) -> None:
         """Replaces the live line by a final one."""
         say(f"{self._title}  {text}", "\r\x1b[K" if self._live else "")
+
+
+class Board:
+    """A live line for each of several processes below the lines that stay; off a terminal these
+    alone.
+    """
+
+    def __init__(self) -> None:
+        self.is_terminal = sys.stderr.isatty()
+        self._live: dict[int, str] = {}
+        self._drawn = 0
+
+    def line(self, text: str) -> None:
+        """Writes a line that stays."""
+        self._draw(text + "\n")
+
+    def live(self, key: int, text: str) -> None:
+        """Sets the live line of one process; "" leaves it as it was."""
+        if self.is_terminal and text:
+            self._live[key] = text
+            self._draw()
+
+    def end(self, key: int) -> None:
+        """Removes a live line."""
+        self._live.pop(key, None)
+        self._draw()
+
+    def _draw(self, above: str = "") -> None:
+        up = f"\x1b[{self._drawn}A" if self._drawn else ""
+        clear = f"\r{up}\x1b[J" if self.is_terminal else ""
+        width = shutil.get_terminal_size().columns - 1  # a longer line would take two rows
+        lines = [text[:width] + "\n" for _, text in sorted(self._live.items())]
+        self._drawn = len(lines)
+        sys.stderr.write(clear + above + "".join(lines))
+        sys.stderr.flush()
 
 
 def duration(seconds: float) -> str:

@@ -4,18 +4,47 @@ python -m dftk.train --dataset=sample --workdir=runs/sample
 python -m dftk.train --fold=all --mixed_precision --workdir=runs/rvf10k
 """
 
+import os
 from collections.abc import Sequence
 
 from absl import flags
 
 from dftk import cli
-from dftk.config import parse_folds, resolve
+from dftk.config import RunOptions, parse_folds, parse_steps, resolve
+from dftk.training.job_index import fold_of_job
 
 _FOLD = flags.DEFINE_string(
-    "fold", "all", "The fold to hold out: all, or indices such as 0 or 0,2."
+    "fold",
+    "all",
+    "The fold to hold out: all, or indices such as 0 or 0,2; job: the one that this task of an "
+    "array of jobs is for, by JOB_COMPLETION_INDEX (Kubernetes), SLURM_ARRAY_TASK_ID, CLUSTER_SPEC "
+    "(Vertex AI) or DFTK_FOLD; it writes no report, --merge does.",
 )
 _WORKDIR = flags.DEFINE_string(
     "workdir", "runs/dftk", "Folder of the run: config, models, metrics, predictions, report."
+)
+_MERGE = flags.DEFINE_bool(
+    "merge", False, "Train nothing; join the finished folds in --workdir into one report."
+)
+_PARALLEL = flags.DEFINE_string(
+    "parallel",
+    "1",
+    "Folds trained at once, each in a process of its own: a number; auto, one on each GPU; or "
+    "ray, on a Ray cluster. Where one fold alone is trained at a time, it takes all GPUs.",
+)
+_WORKERS = flags.DEFINE_integer(
+    "workers", 1, "Processes that train each fold together, started by Ray; with GPUs one each."
+)
+_RAY_ADDRESS = flags.DEFINE_string(
+    "ray_address", None, "Of the Ray cluster to join, such as auto; not given: one is started here."
+)
+_CHECKPOINT_STEPS = flags.DEFINE_integer(
+    "checkpoint_steps",
+    None,
+    "Save the state after every so many steps, not only after each epoch.",
+)
+_PROFILE_STEPS = flags.DEFINE_list(
+    "profile_steps", None, "FIRST,LAST: trace these training steps for TensorBoard."
 )
 cli.define_config_flags()
 flags.adopt_module_key_flags(cli)  # --help shows them, not only --helpfull
@@ -25,15 +54,32 @@ def main(argv: Sequence[str]) -> None:
     """Flags to config to one call."""
     cli.refuse_arguments(argv)
     config = resolve(cli.given_config())
-    folds = parse_folds(_FOLD.value, config.folds)
+    job = _FOLD.value == "job"
+    folds = (
+        [fold_of_job(os.environ, config.folds)] if job else parse_folds(_FOLD.value, config.folds)
+    )
+    options = RunOptions(
+        checkpoint_steps=_CHECKPOINT_STEPS.value,
+        profile_steps=parse_steps(_PROFILE_STEPS.value),
+        job=job,
+        parallel=_PARALLEL.value,
+        workers=_WORKERS.value,
+        ray_address=_RAY_ADDRESS.value,
+    )
 
     from dftk.evaluation import report
     from dftk.evaluation.workdir import Workdir
-    from dftk.training import crossval
+    from dftk.training import launch
 
     workdir = Workdir(_WORKDIR.value)
-    print(report.text_table(crossval.train(config, folds, workdir)))
-    print(f"report: {workdir.path / 'report.html'}")
+    summary = (
+        launch.merge(workdir, folds)
+        if _MERGE.value
+        else launch.run(config, folds, workdir, options)
+    )
+    if summary:
+        print(report.text_table(summary))
+        print(f"report: {workdir.path / 'report.html'}")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 _CGROUPS = Path("/sys/fs/cgroup")
+SIBLINGS = "DFTK_SIBLINGS"  # environment: how many processes of one run share this machine's memory
 
 
 def cores() -> int:
@@ -19,12 +20,15 @@ def cores() -> int:
 
 
 def available_memory() -> int:
-    """Bytes this process may still take: the kernel's estimate, or its cgroups' rest if smaller."""
+    """Bytes this process may still take: the kernel's estimate, or its cgroups' rest if smaller.
+
+    Shared out evenly among the processes of a run that trains folds side by side.
+    """
     meminfo = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
     limits = [int(meminfo["MemAvailable"].split()[0]) * 1024]
     for folder in _cgroup_folders("memory"):
         limits += _memory_rest(folder)
-    return min(limits)
+    return min(limits) // int(os.environ.get(SIBLINGS, "1"))
 
 
 def free_disk(folder: Path) -> int:

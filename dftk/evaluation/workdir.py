@@ -2,18 +2,21 @@
 
 import contextlib
 import csv
+import fcntl
 import io
 import json
 import math
 import os
 import platform
 import subprocess
+import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from dftk.config import UserError
+from dftk.progress import say
 
 HISTORY_COLUMNS = (
     "fold",
@@ -31,10 +34,11 @@ HISTORY_COLUMNS = (
 )
 PREDICTION_COLUMNS = ("filename", "fold", "label", "probability")
 
+_TEMPORARY = ".part-"  # begins the names of files that are being written
+_LOCK_S = 60  # that a process may take to end
 
 # What may change from one start of a run to the next: where inputs lie, not what they are; and
 # where pixels are kept, which does not change the result.
-_TEMPORARY = ".part-"  # begins the names of files that are being written
 _FREE = ("dataset", "data_dir", "weights", "cache")
 
 
@@ -87,6 +91,33 @@ class Workdir:
         for orphan in folder.rglob(f"{_TEMPORARY}*"):
             orphan.unlink()
         return folder
+
+    @contextlib.contextmanager
+    def locked(self, fold: int) -> Iterator[None]:
+        """Keeps other processes from training the fold: they would overwrite each other's state.
+
+        Waits some time for one that may be about to end.
+
+        Raises:
+          UserError: it does not end.
+        """
+        path = self.fold_dir(fold) / ".lock"
+        path.parent.mkdir(exist_ok=True)
+        with path.open("w") as file:
+            for second in range(_LOCK_S):
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if second == 0:
+                        say(f"fold {fold}: another process trains it here; waiting for its end")
+                    time.sleep(1)
+            else:
+                raise UserError(
+                    f"{self.fold_dir(fold)}: another process trains this fold; end it first"
+                )
+            yield
+            path.unlink(missing_ok=True)
 
     def open(self, record: Mapping[str, Any], write: bool = True) -> None:
         """Makes the folder, or continues the run in it.

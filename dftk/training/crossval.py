@@ -1,7 +1,7 @@
-"""A whole run: dataset and model opened once, every fold trained, the report written."""
+"""Folds in one process: dataset and model opened once, one fold trained after the other."""
 
+import contextlib
 import dataclasses
-import os
 import shutil
 import time
 from collections.abc import Sequence
@@ -11,7 +11,6 @@ import tensorflow as tf
 
 from dftk.config import Config, RunOptions, UserError
 from dftk.data import catalog, residency
-from dftk.evaluation import report
 from dftk.evaluation.workdir import (
     HISTORY_COLUMNS,
     PREDICTION_COLUMNS,
@@ -23,29 +22,11 @@ from dftk.evaluation.workdir import (
 )
 from dftk.models import registry
 from dftk.progress import Progress, say
-from dftk.training import cluster, interruption
 from dftk.training import devices as devices_lib
+from dftk.training import interruption
 from dftk.training.checkpoint import Checkpoints
 from dftk.training.fold import FoldResult, FoldTrainer
 from dftk.training.profile import StepProfile
-
-
-def train(
-    config: Config,
-    folds: Sequence[int],
-    workdir: Workdir,
-    options: RunOptions = RunOptions(),  # noqa: B008  frozen
-) -> dict[str, Any]:
-    """Trains the folds that the workdir does not hold yet, and writes its report.
-
-    Args, Raises: as train_folds.
-
-    Returns:
-      metrics.json's content; nothing in a worker that is not the chief.
-    """
-    train_folds(config, folds, workdir, options)
-    worker, _ = cluster.place(os.environ)
-    return report.write(workdir) if worker == 0 else {}
 
 
 def train_folds(
@@ -65,16 +46,13 @@ def train_folds(
         FoldTrainer.run.
     """
     devices = devices_lib.choose(config)
-    dataset = catalog.open_dataset(config.dataset, config.data_dir, config.folds)
-    inputs = {
-        "dataset": dataset.name,
-        "dataset_fingerprint": dataset.fingerprint(),
-        "weights": registry.weights_identity(config.weights),
-    }
-    record = {"config": dataclasses.asdict(config), "inputs": inputs}
+    dataset, record = _describe(config)
     todo = [fold for fold in folds if not workdir.is_finished(fold)]
     devices.require_same(
-        [int(inputs["dataset_fingerprint"][:12], 16), *(f in todo for f in range(config.folds))],
+        [
+            int(record["inputs"]["dataset_fingerprint"][:12], 16),
+            *(fold in todo for fold in range(config.folds)),
+        ],
         "the dataset or --workdir (one folder that all of them share)",
     )
     if todo:
@@ -95,6 +73,27 @@ def train_folds(
             detector = registry.build(config, devices.policy, devices.replicas > 1)
         examples = _load(shards, where.kind, config.stored_size)
         _train_each(config, todo, workdir, options, devices, detector, examples)
+
+
+def begin(config: Config, workdir: Workdir) -> None:
+    """Opens a workdir for processes that will train its folds; raises as train_folds.
+
+    What they would have to make is made: the sample is drawn, the folder there, and refused if it
+    holds another run.
+    """
+    _, record = _describe(config)
+    workdir.open({**record, **environment("see fold_*/train.log")})
+
+
+def _describe(config: Config) -> tuple[catalog.Catalog, dict[str, Any]]:
+    """The run's dataset, and what config.json says of the run whatever the device."""
+    dataset = catalog.open_dataset(config.dataset, config.data_dir, config.folds)
+    inputs = {
+        "dataset": dataset.name,
+        "dataset_fingerprint": dataset.fingerprint(),
+        "weights": registry.weights_identity(config.weights),
+    }
+    return dataset, {"config": dataclasses.asdict(config), "inputs": inputs}
 
 
 def _train_each(
@@ -120,13 +119,15 @@ def _train_each(
             profile=profile,
         )
         for fold in folds:
-            folder = workdir.begin_fold(fold) if devices.chief else workdir.fold_dir(fold)
-            checkpoints = Checkpoints(folder / "checkpoint")
-            with _events(workdir, fold, devices.chief).as_default():
-                result = trainer.run(fold, checkpoints)
-            if devices.chief:
-                _write_fold(workdir, fold, trainer.detector.model, result)
-                checkpoints.remove()
+            with workdir.locked(fold) if devices.chief else contextlib.nullcontext():
+                if devices.chief:
+                    workdir.begin_fold(fold)
+                checkpoints = Checkpoints(workdir.fold_dir(fold) / "checkpoint")
+                with _events(workdir, fold, devices.chief).as_default():
+                    result = trainer.run(fold, checkpoints)
+                if devices.chief:
+                    _write_fold(workdir, fold, trainer.detector.model, result)
+                    checkpoints.remove()
     profile.close()
 
 

@@ -238,13 +238,12 @@ class FoldTrainer:
 
         As long as the base rests, what the head sees of these images stays as it is.
         """
-        labels, features = self._examples.labels[run.held_out], run.features
-        if features is None:
-            features = self._scorer.features(
+        labels = self._examples.labels[run.held_out]
+        if run.features is None or phase.train_base:
+            run.features = self._scorer.features(
                 self._examples, run.held_out, self._config.batch_size, self._epochs.stop_if_asked
             )
-        run.features = None if phase.train_base else features
-        logits = self._scorer.logits(features)
+        logits = self._scorer.logits(run.features)
         if not np.isfinite(logits).all():
             return dict.fromkeys(("val_loss", "val_accuracy", "val_auc"), math.nan)
         penalty = float(loop.l2_penalty(self.detector))

@@ -76,7 +76,6 @@ class Trainable:
         self._features = compiled(detector.features, devices)
         self.traces = 0
         self.run = tf.function(self._run, reduce_retracing=True)
-
     def _run(self, iterator: Iterator[Batch], steps: tf.Tensor, totals: tf.Tensor) -> tf.Tensor:
         """Trains for `steps` global batches.
 
@@ -92,6 +91,9 @@ class Trainable:
         """
         self.traces += 1
         for _ in tf.range(steps):
+            # A step begins when the one before has updated its weights, not when its loss is
+            # known: else what is left of that one counts as waiting for input.
+            tf.autograph.experimental.set_loop_options(parallel_iterations=1)
             batch, waited = self._next(iterator, totals)
             parts = self._devices.strategy.run(self._step, (batch, self._pixels.resident))
             sums = self._devices.strategy.reduce("SUM", parts, axis=None)
@@ -111,7 +113,10 @@ class Trainable:
             batch = next(iterator)
         arrived = self._devices.strategy.experimental_local_results(batch["share"])
         with tf.control_dependencies(arrived):
-            return batch, tf.cast(tf.timestamp() - asked, tf.float32)
+            now = tf.timestamp()
+        with tf.control_dependencies([now]):  # the step, which else may come first
+            batch = tf.nest.map_structure(tf.identity, batch, expand_composites=True)
+        return batch, tf.cast(now - asked, tf.float32)
 
     def _step(self, batch: Batch, resident: tf.Tensor | None) -> tf.Tensor:
         """One replica's part of one step; float32 [3] as the first three of `_run`."""

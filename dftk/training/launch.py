@@ -1,0 +1,103 @@
+"""A whole run: the folds spread as asked, then the report."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from dftk.config import Config, RunOptions, UserError
+from dftk.evaluation import report
+from dftk.evaluation.workdir import Workdir
+from dftk.training import cluster, crossval, parallel
+
+
+class FoldsFailed(UserError):
+    """Some folds could not be trained; the others are, and in the report."""
+
+
+def run(
+    config: Config,
+    folds: Sequence[int],
+    workdir: Workdir,
+    options: RunOptions = RunOptions(),  # noqa: B008
+) -> dict[str, Any]:
+    """Trains the folds that the workdir does not hold yet, and writes its report.
+
+    Args:
+      config: of the run.
+      folds: indices, each below config.folds.
+      workdir: made if it is not there; may hold folds of the same run.
+      options: how to go about it.
+
+    Returns:
+      metrics.json's content; nothing in a task of an array of jobs, or in a worker that is not
+      the chief.
+
+    Raises:
+      FoldsFailed: after the report on the others.
+      Interrupted, UserError: see dftk.training.crossval.train_folds.
+    """
+    if options.job:
+        # Vertex AI sets it on tasks that are meant to work alone, too.
+        os.environ.pop("TF_CONFIG", None)
+        crossval.train_folds(config, folds, workdir, options)
+        return {}
+    failed = _train(config, folds, workdir, options)
+    if cluster.place(os.environ)[0] > 0:
+        return {}
+    summary = report.write(workdir) if workdir.finished_folds() else {}
+    if failed:
+        words = "; ".join(f"fold {fold}: {text}" for fold, text in sorted(failed.items()))
+        raise FoldsFailed(f"{words}; the same command tries again")
+    return summary
+
+
+def _train(
+    config: Config, folds: Sequence[int], workdir: Workdir, options: RunOptions
+) -> dict[int, str]:
+    """Returns the folds that failed where others went on, with their last words."""
+    if options.parallel == "ray" or options.workers > 1:
+        from dftk.training import ray_cluster  # of the extra `cluster`
+
+        if options.workers > 1:
+            ray_cluster.train_with_workers(
+                config, folds, workdir, options, options.workers, options.ray_address
+            )
+            return {}
+        return ray_cluster.train_folds_on_ray(config, folds, workdir, options, options.ray_address)
+    gpus = _gpus()
+    if (options.processes or len(gpus)) > 1:
+        crossval.begin(config, workdir)  # before there are several to write it
+        return parallel.train_folds(config, folds, workdir, options, gpus)
+    crossval.train_folds(config, folds, workdir, options)
+    return {}
+
+
+def _gpus() -> list[str]:
+    """As CUDA_VISIBLE_DEVICES names them; takes no memory of theirs."""
+    found = tf.config.list_physical_devices("GPU")
+    visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    return visible[: len(found)] or [str(index) for index in range(len(found))]
+
+
+def merge(workdir: Workdir, folds: Sequence[int]) -> dict[str, Any]:
+    """Joins the finished folds of a workdir into its report; again and again to the same effect.
+
+    Args:
+      workdir: of a run.
+      folds: that should be there.
+
+    Raises:
+      UserError: there is no run, or one of the folds is not finished; the report then is on those
+        that are.
+    """
+    workdir.config()
+    finished = workdir.require_folds()
+    summary = report.write(workdir)
+    if missing := [str(fold) for fold in folds if fold not in finished]:
+        raise FoldsFailed(
+            f"{workdir.path}: the report is on fold {', '.join(map(str, finished))}; fold "
+            f"{', '.join(missing)} is not finished"
+        )
+    return summary
