@@ -21,19 +21,21 @@ def node(**resources):
 
 
 @pytest.mark.parametrize(
-    ("nodes", "folds", "room"),
+    ("nodes", "folds", "room", "together"),
     [
-        ([node(CPU=64.0, GPU=4.0), node(CPU=8.0)], 5, (1, 1)),
-        ([node(CPU=64.0)], 5, (0, 12)),
-        ([node(CPU=8.0)] * 5, 5, (0, 8)),
-        ([node(CPU=8.0)] * 2, 5, (0, 2)),
-        ([node(CPU=2.0)], 5, (0, 1)),
-        ([node(CPU=0.0), node(CPU=4.0), {"Alive": False, "Resources": {}}], 1, (0, 4)),
+        ([node(CPU=64.0, GPU=4.0), node(CPU=8.0)], 5, (1, 1), 4),
+        ([node(CPU=64.0, GPU=8.0)], 5, (1, 1), 5),
+        ([node(CPU=64.0)], 5, (0, 12), 5),
+        ([node(CPU=8.0)] * 5, 5, (0, 8), 1),
+        ([node(CPU=8.0)] * 2, 5, (0, 2), 4),
+        ([node(CPU=2.0)], 5, (0, 1), 2),
+        ([node(CPU=0.0), node(CPU=4.0), {"Alive": False, "Resources": {}}], 1, (0, 4), 1),
     ],
 )
-def test_folds_share_what_the_cluster_has(nodes, folds, room):
+def test_folds_share_what_the_cluster_has(nodes, folds, room, together):
     found = ray_cluster.room_per_fold(nodes, folds)
     assert (found["num_gpus"], found["num_cpus"]) == room
+    assert ray_cluster.folds_on_a_node(nodes, found, folds) == together
 
 
 def test_a_cluster_with_no_room_is_refused():
@@ -135,7 +137,8 @@ def test_a_signal_saves_the_folds_and_the_same_call_goes_on(
     assert raised.value.exit_status == 75
     assert not workdir.is_finished(0)
     assert workdir.has_states()
-    assert re.search(r"^fold 0: not finished after .*saved", watch.lines[-1])
+    assert watch.lines[-1].startswith("fold 0: stopped on ")
+    assert "saved after finetune epoch 0" in (workdir.fold_dir(0) / "train.log").read_text()
     monkeypatch.setattr(ray_cluster, "say", print)
     assert ray_cluster.train_folds_on_ray(*arguments) == {}
     assert predictions(workdir, 0) == predictions(trained, 0)

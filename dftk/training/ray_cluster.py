@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from dftk.config import Config, RunOptions, UserError
+from dftk.data import limits
 from dftk.evaluation.workdir import Workdir
 from dftk.progress import say
 from dftk.training.interruption import Interrupted, Interruption, listening
@@ -61,6 +62,7 @@ def train_folds_on_ray(
     config, workdir = as_nodes_see_it(config), Workdir(workdir.path.absolute())
     with joined(address) as ray, marked(workdir) as mark, listening() as signals:
         room = room_per_fold(ray.nodes(), len(todo))
+        together = folds_on_a_node(ray.nodes(), room, len(todo))
         say(f"Ray: {len(todo)} folds, each with {_words(room)}")
         task = ray.remote(
             max_calls=1,  # a process a fold: TensorFlow gives GPU memory back when it ends
@@ -71,7 +73,7 @@ def train_folds_on_ray(
         )(_train_fold)
 
         def start(fold: int) -> Any:
-            return task.remote(config, fold, str(workdir.path), options, mark)
+            return task.remote(config, fold, str(workdir.path), options, mark, together)
 
         run = _Folds(ray, start)
         for fold in todo:
@@ -131,7 +133,10 @@ class _Folds:
     def _not_finished(self, attempt: _Attempt, event: _Outcome) -> None:
         fold = attempt.fold
         self._ends.append((fold, event.retries))
-        again = self._ends.count((fold, event.retries)) <= event.retries and not self._stopping
+        again = self._ends.count((fold, event.retries)) <= event.retries
+        if self._stopping:
+            say(f"fold {fold}: stopped on {attempt.node}")
+            return
         word = "started again" if again else "not finished"
         say(f"fold {fold}: {word} after {event.error} ({attempt.node})")
         if again:
@@ -151,10 +156,11 @@ def _next(ray: Any, stream: Any) -> str | _Outcome:
 
 
 def _train_fold(
-    config: Config, fold: int, path: str, options: RunOptions, mark: str
+    config: Config, fold: int, path: str, options: RunOptions, mark: str, together: int
 ) -> Iterator[str | _Outcome]:
     """Runs on a node; yields its name, then how the training ended."""
     yield f"{platform.node()}, process {os.getpid()}"
+    os.environ[limits.SIBLINGS] = str(together)
     workdir = Workdir(path)
     try:
         require_mark(workdir, mark)
@@ -193,6 +199,15 @@ def room_per_fold(nodes: Sequence[Mapping[str, Any]], folds: int) -> dict[str, f
         )
     folds_a_node = -(-folds // len(cpus))
     return {"num_gpus": 0, "num_cpus": max(1, min(cpus) // folds_a_node)}
+
+
+def folds_on_a_node(
+    nodes: Sequence[Mapping[str, Any]], room: Mapping[str, float], folds: int
+) -> int:
+    """The most folds that share one node's memory."""
+    kind, need = ("GPU", room["num_gpus"]) if room["num_gpus"] else ("CPU", room["num_cpus"])
+    offered = [node["Resources"].get(kind, 0) for node in nodes if node["Alive"]]
+    return max(1, min(folds, int(max(offered) // need)))
 
 
 def _words(room: Mapping[str, float]) -> str:

@@ -139,6 +139,9 @@ def output_into(path: Path) -> Iterator[None]:
             os.dup2(file.fileno(), number)
     try:
         yield
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise
     except BaseException:
         traceback.print_exc()
         raise
