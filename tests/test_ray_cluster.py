@@ -80,7 +80,7 @@ def predictions(workdir, fold):
 
 @pytest.mark.slow
 def test_a_killed_worker_costs_no_fold_and_changes_no_result(
-    address, trained, data_dir, tmp_path, monkeypatch
+    address, trained, data_dir, tmp_path, monkeypatch, capsys
 ):
     workdir = Workdir(tmp_path)
     watch = Watch(workdir, lambda process: os.kill(process, signal.SIGKILL))
@@ -96,6 +96,8 @@ def test_a_killed_worker_costs_no_fold_and_changes_no_result(
     for fold in (0, 3):
         assert predictions(workdir, fold) == predictions(trained, fold)
     assert not list(tmp_path.rglob(".*")), "no temporary file is left"
+    assert capsys.readouterr().out == "", "stdout is for results"
+    assert "worker died" in (tmp_path / "ray.log").read_text()
 
 
 @pytest.mark.slow

@@ -78,6 +78,14 @@ def test_a_workdir_that_cannot_be_written():
         pass
 
 
+def test_rays_notes_are_kept_where_there_are_any(tmp_path, capsys):
+    for words in ("", "a worker died"):
+        with ray_session.notes_into(tmp_path / "ray.log"):
+            print(words, end="")
+        assert (tmp_path / "ray.log").exists() is bool(words)
+    assert capsys.readouterr().out == ""
+
+
 def test_output_of_the_process_goes_into_the_file_and_back(tmp_path):
     code = f"""
 import os, pathlib, sys

@@ -12,7 +12,14 @@ from dftk.data import limits
 from dftk.evaluation.workdir import Workdir
 from dftk.progress import say
 from dftk.training.interruption import Interrupted, Interruption, listening
-from dftk.training.ray_session import as_nodes_see_it, joined, marked, output_into, require_mark
+from dftk.training.ray_session import (
+    as_nodes_see_it,
+    joined,
+    marked,
+    notes_into,
+    output_into,
+    require_mark,
+)
 
 _POLL_S = 1.0
 _LOST = 3  # times that a fold is started again after its worker or node was lost
@@ -41,7 +48,8 @@ def train_folds_on_ray(
     """Trains the folds that the workdir lacks, each as a Ray task with one GPU or a share of CPUs.
 
     A fold whose worker or node is lost is started again and goes on from its checkpoint; one that
-    raised is tried once more. What a fold prints is in `fold_<f>/train.log`.
+    raised is tried once more. What a fold prints is in `fold_<f>/train.log`; what Ray says of lost
+    workers, in `ray.log`.
 
     Args:
       config: of the run.
@@ -60,7 +68,12 @@ def train_folds_on_ray(
     if not (todo := [fold for fold in folds if not workdir.is_finished(fold)]):
         return {}
     config, workdir = as_nodes_see_it(config), Workdir(workdir.path.absolute())
-    with joined(address) as ray, marked(workdir) as mark, listening() as signals:
+    with (
+        joined(address) as ray,
+        marked(workdir) as mark,
+        notes_into(workdir.path / "ray.log"),
+        listening() as signals,
+    ):
         room = room_per_fold(ray.nodes(), len(todo))
         together = folds_on_a_node(ray.nodes(), room, len(todo))
         say(f"Ray: {len(todo)} folds, each with {_words(room)}")

@@ -129,6 +129,15 @@ def require_mark(workdir: Workdir, word: str) -> None:
 
 
 @contextlib.contextmanager
+def notes_into(path: Path) -> Iterator[None]:
+    """What Ray says of lost workers goes into a file: it is long, and on stdout, our results'."""
+    with path.open("a", encoding="utf-8") as file, contextlib.redirect_stdout(file):
+        yield
+    if not path.stat().st_size:
+        path.unlink()
+
+
+@contextlib.contextmanager
 def output_into(path: Path) -> Iterator[None]:
     """What the process prints, TensorFlow's notes and a traceback too, is added to a file."""
     sys.stdout.flush()

@@ -8,7 +8,14 @@ from typing import Any
 from dftk.config import Config, RunOptions, UsageError, UserError
 from dftk.evaluation.workdir import Workdir
 from dftk.progress import say
-from dftk.training.ray_session import as_nodes_see_it, joined, marked, output_into, require_mark
+from dftk.training.ray_session import (
+    as_nodes_see_it,
+    joined,
+    marked,
+    notes_into,
+    output_into,
+    require_mark,
+)
 
 _LOST = 2  # times that all workers are started again after one was lost
 
@@ -38,7 +45,12 @@ def train_with_workers(
       UserError: no such cluster, too little room in it, or what a worker raised.
     """
     config, workdir = as_nodes_see_it(config), Workdir(workdir.path.absolute())
-    with joined(address) as ray, marked(workdir) as mark, tempfile.TemporaryDirectory() as notes:
+    with (
+        joined(address) as ray,
+        marked(workdir) as mark,
+        notes_into(workdir.path / "ray.log"),
+        tempfile.TemporaryDirectory() as notes,
+    ):
         use_gpu = _has_room(ray.cluster_resources(), workers)
         from ray import train
         from ray.train.tensorflow import TensorflowTrainer
