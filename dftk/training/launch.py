@@ -58,10 +58,10 @@ def _train(
 ) -> dict[int, str]:
     """Returns the folds that failed where others went on, with their last words."""
     if options.parallel == "ray" or options.workers > 1:
-        from dftk.training import ray_cluster  # of the extra `cluster`
+        from dftk.training import ray_cluster, ray_workers  # of the extra `cluster`
 
         if options.workers > 1:
-            ray_cluster.train_with_workers(
+            ray_workers.train_with_workers(
                 config, folds, workdir, options, options.workers, options.ray_address
             )
             return {}

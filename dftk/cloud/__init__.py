@@ -1,0 +1,1 @@
+"""Job files for schedulers: one job of an array trains one fold."""
