@@ -124,7 +124,7 @@ data_dir = sys.argv[4]
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
 from dftk.config import UserError, resolve
-from dftk.data import catalog, pipeline, residency
+from dftk.data import batches, catalog, pipeline, residency
 from dftk.models import registry
 from dftk.training import devices as devices_lib, loop
 
@@ -147,7 +147,7 @@ for phase in ("frozen", "finetune"):
         dataset = examples.batches(np.arange(rows), batch_size=batch_size,
                                    parts=devices.replicas, shuffle=(0, epoch))
         iterator = loop.distribute(devices, dataset)
-        steps = pipeline.steps_per_epoch(rows, batch_size, devices.replicas)
+        steps = batches.steps_per_epoch(rows, batch_size, devices.replicas)
         totals = trainable.run(iterator, tf.constant(steps), tf.zeros([4])).numpy()
         assert totals[2] == rows, totals
         losses.append(float(totals[0] / rows))
