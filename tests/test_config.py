@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from dftk.config import Config, UsageError, parse_folds, resolve
+from dftk.config import Config, UsageError, as_flags, parse_folds, resolve
 
 # The contract with users: a change here is a change for everyone's scripts.
 FLAGS = {
@@ -88,6 +88,19 @@ def test_impossible_values_are_named(given, message):
 def test_config_is_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         resolve({}).seed = 1
+
+
+def test_a_config_comes_back_from_its_flags():
+    config = resolve({"dataset": "sample", "mixed_precision": True, "stored_size": 64})
+    given = {}
+    for flag in as_flags(config):
+        name, _, value = flag.removeprefix("--").partition("=")
+        kind = type(getattr(config, name.removeprefix("no"), getattr(config, name, None)))
+        if kind is bool:
+            given[name.removeprefix("no")] = not name.startswith("no")
+        else:
+            given[name] = kind(value)
+    assert resolve(given) == config
 
 
 def test_folds_are_read():

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from conftest import quick_config
@@ -6,6 +8,8 @@ from dftk.config import UserError
 from dftk.data import batches
 from dftk.models import registry
 from dftk.training import devices, fold
+from dftk.training.checkpoint import Checkpoints
+from dftk.training.held_out import HeldOut
 
 
 def make(config, examples):
@@ -13,6 +17,13 @@ def make(config, examples):
     with chosen.strategy.scope():
         detector = registry.build(config, chosen.policy, False)
     return fold.FoldTrainer(config, chosen, detector, examples)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A function that gives each run an empty folder of checkpoints."""
+    numbers = itertools.count()
+    return lambda: Checkpoints(tmp_path / str(next(numbers)))
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +35,8 @@ def trainer(data_dir, examples):
     return make(config, examples)
 
 
-def test_a_fold_trained_twice_is_bit_identical_and_traced_once(trainer):
-    first, _, again = trainer.run(1), trainer.run(2), trainer.run(1)
+def test_a_fold_trained_twice_is_bit_identical_and_traced_once(trainer, saved):
+    first, _, again = (trainer.run(number, saved()) for number in (1, 2, 1))
     assert again.predictions == first.predictions
     strip = [
         [{k: v for k, v in row.items() if k not in ("examples_per_s", "input_wait", "seconds")}
@@ -35,7 +46,7 @@ def test_a_fold_trained_twice_is_bit_identical_and_traced_once(trainer):
     assert [trainable.traces for trainable in trainer.phases.values()] == [1]
 
 
-def test_a_fold_never_trains_on_what_it_predicts(trainer, examples, monkeypatch):
+def test_a_fold_never_trains_on_what_it_predicts(trainer, saved, examples, monkeypatch):
     trained_on = []
     real = batches.Batcher.__call__
 
@@ -45,7 +56,7 @@ def test_a_fold_never_trains_on_what_it_predicts(trainer, examples, monkeypatch)
         return real(self, rows, **options)
 
     monkeypatch.setattr(batches.Batcher, "__call__", recorded)
-    result = trainer.run(4)
+    result = trainer.run(4, saved())
     held_out = set(np.flatnonzero(examples.folds == 4).tolist())
     assert {row["filename"] for row in result.predictions} == set(
         examples.filenames[sorted(held_out)]
@@ -57,29 +68,27 @@ def test_a_fold_never_trains_on_what_it_predicts(trainer, examples, monkeypatch)
 
 
 def test_patience_halves_the_rate_ends_the_phase_and_brings_the_best_weights_back(
-    trainer, monkeypatch
+    trainer, saved, monkeypatch
 ):
     val_losses = iter([0.5, 0.7, 0.6, 0.9])
     kernels = []
 
-    def scripted(_):
+    def scripted(*_):
         kernels.append(trainer.detector.head.get_weights()[0])
         return {"val_loss": next(val_losses), "val_accuracy": 0.5, "val_auc": 0.5}
 
-    monkeypatch.setattr(trainer, "_validate", scripted)
-    history = trainer.run(0).history
+    monkeypatch.setattr(HeldOut, "validate", scripted)
+    history = trainer.run(0, saved()).history
     assert [row["val_loss"] for row in history] == [0.5, 0.7, 0.6]
     assert [row["learning_rate"] for row in history] == [3e-3, 3e-3, 1.5e-3]
     np.testing.assert_array_equal(trainer.detector.head.get_weights()[0], kernels[0])
     assert not np.array_equal(kernels[0], kernels[2])
 
 
-def test_a_loss_that_is_no_number_stops_with_the_epoch_and_the_rate(data_dir, examples):
+def test_a_loss_that_is_no_number_stops_with_the_epoch_and_the_rate(data_dir, saved, examples):
     import dataclasses
 
     config = dataclasses.replace(quick_config(data_dir), finetune_epochs=0, frozen_lr=1e30)
     trainer = make(config, examples)
-    with pytest.raises(
-        UserError, match=r"fold 0, frozen epoch 1: .*lower the learning rate \(1e\+30\)"
-    ):
-        trainer.run(0)
+    with pytest.raises(UserError, match=r"learning rate .*1e\+30"):
+        trainer.run(0, saved())

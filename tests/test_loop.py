@@ -161,8 +161,8 @@ def test_the_frozen_step_is_kerass_own(rig, examples):
 def test_scores_are_placed_by_index(rig, examples):
     scorer = loop.Scorer(rig.detector, rig.devices, rig.pixels)
     rows = np.random.default_rng(0).permutation(400)[:37]
-    shuffled = scorer.logits(examples, rows, batch_size=16)
-    ordered = scorer.logits(examples, np.sort(rows), batch_size=8)
+    shuffled = scorer.logits(scorer.features(examples, rows, batch_size=16))
+    ordered = scorer.logits(scorer.features(examples, np.sort(rows), batch_size=8))
     np.testing.assert_allclose(shuffled[np.argsort(rows)], ordered, atol=1e-5)
     probability = rig.detector.model(examples.fetch(tf.constant(rows[:5])))[:, 0]
     np.testing.assert_allclose(probability, tf.sigmoid(shuffled[:5]), atol=1e-6)

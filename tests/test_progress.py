@@ -1,5 +1,8 @@
 import io
 import math
+import re
+
+import pytest
 
 from dftk import progress
 
@@ -42,7 +45,52 @@ def test_elsewhere_only_whole_lines(capsys):
 def test_throughput_leaves_compilation_out():
     speed = progress.Throughput(compile_seconds=9.0)
     assert math.isnan(speed.examples_per_s)
-    speed += progress.Throughput(examples=100.0, seconds=2.0, waited=0.5)
+    speed.add(progress.Throughput(examples=100.0, steps=4, seconds=2.0, waited=0.5))
     assert speed.summary() == {
-        "examples_per_s": 50.0, "input_wait": 0.25, "train_seconds": 2.0, "compile_seconds": 9.0,
+        "examples_per_s": 50.0, "ms_per_step": 500.0, "input_wait": 0.25, "train_seconds": 2.0,
+        "compile_seconds": 9.0,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(7.4, "7 s"), (99, "99 s"), (600, "10 min"), (3599, "1 h 00 min"), (11_100, "3 h 05 min")],
+)
+def test_durations_in_words(seconds, words):
+    assert progress.duration(seconds) == words
+
+
+def test_a_board_keeps_a_live_line_for_each_below_the_lines_that_stay(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    board = progress.Board()
+    board.live(1, "fold 1  8/80")
+    board.live(0, "fold 0  4/80")
+    board.line("fold 0  frozen 1/1  done")
+    board.end(0)
+    shown = render(terminal.getvalue())
+    assert shown == ["fold 0  frozen 1/1  done", "fold 1  8/80"]
+
+
+def test_off_a_terminal_a_board_writes_what_stays(capsys):
+    board = progress.Board()
+    board.live(1, "fold 1  8/80")
+    board.line("fold 0  done")
+    board.end(1)
+    assert capsys.readouterr().err == "fold 0  done\n"
+
+
+def render(text):
+    """What a terminal shows after these: lines, cursor up, erase below."""
+    lines, row = [""], 0
+    for piece in re.split(r"(\r|\n|\x1b\[\d*[AJ])", text):
+        if piece == "\n":
+            row += 1
+            lines += [""] * (row + 1 - len(lines))
+        elif piece.endswith("A") and piece.startswith("\x1b"):
+            row -= int(piece[2:-1])
+        elif piece.endswith("J") and piece.startswith("\x1b"):
+            lines[row:] = [""]
+        elif piece != "\r":
+            lines[row] += piece
+    return [line for line in lines if line]

@@ -80,7 +80,7 @@ def test_a_mixed_policy_stays_inside_the_base():
 
 
 def test_dropout_is_a_function_of_its_key(detector):
-    features = np.random.default_rng(1).random((8, 1, 1, 2048), np.float32)
+    features = np.random.default_rng(1).random((8, 2048), np.float32)
 
     def masked(key):
         detector.reset_dropout(key)

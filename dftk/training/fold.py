@@ -11,7 +11,6 @@ import numpy as np
 
 from dftk.config import Config
 from dftk.data.residency import Examples
-from dftk.evaluation import metrics
 from dftk.evaluation.scoring import Ensemble
 from dftk.models.registry import Detector
 from dftk.progress import Progress, Throughput, duration, say
@@ -19,6 +18,7 @@ from dftk.training import history, loop, schedule
 from dftk.training.checkpoint import Checkpoints
 from dftk.training.devices import Devices
 from dftk.training.epoch import Epochs
+from dftk.training.held_out import HeldOut
 from dftk.training.interruption import Interrupted, Interruption
 from dftk.training.profile import StepProfile
 from dftk.training.state import FoldState
@@ -39,11 +39,10 @@ class _Run:
 
     state: FoldState
     train_rows: np.ndarray
-    held_out: np.ndarray
+    held_out: HeldOut
     best_weights: loop.Snapshot  # of what the phase that reached them changes
     checkpoints: Checkpoints
     best_is_new: bool = True  # not in a checkpoint yet
-    features: np.ndarray | None = None  # of the held-out fold, as long as the base rests
 
 
 class FoldTrainer:
@@ -128,7 +127,7 @@ class FoldTrainer:
             ) from None
         checkpoints.wait()
         self._outlook.end_fold()
-        predictions = self._predict(run) if self._devices.chief else []
+        predictions = run.held_out.predict(self._saved) if self._devices.chief else []
         speeds = {name: speed.summary() for name, speed in run.state.throughput.items()}
         return FoldResult(run.state.history, predictions, speeds)
 
@@ -140,7 +139,7 @@ class FoldTrainer:
         run = _Run(
             state,
             self._examples.rows(others),
-            self._examples.rows([fold]),
+            self._held_out(fold),
             loop.Snapshot(self._variables(0)),
             checkpoints,
         )
@@ -158,6 +157,10 @@ class FoldTrainer:
         for step, row in enumerate(state.history):
             history.summarize(step, row)
         return run
+
+    def _held_out(self, fold: int) -> HeldOut:
+        rows, batch_size = self._examples.rows([fold]), self._config.batch_size
+        return HeldOut(fold, rows, self._examples, self.detector, self._scorer, batch_size)
 
     def _where(self, state: FoldState) -> str:
         step = f", step {state.step}" if state.step else ""
@@ -222,7 +225,8 @@ class FoldTrainer:
             trainable, state, run.train_rows, lambda: self._save(run), show
         )
         row: dict[str, Any] = {"fold": state.fold, "phase": phase.name, "epoch": state.epoch + 1}
-        row |= {"learning_rate": state.rate.rate, **trained, **self._validate(run, phase)}
+        row |= {"learning_rate": state.rate.rate, **trained}
+        row |= run.held_out.validate(phase.train_base, self._epochs.stop_if_asked)
         history.check_finite(row)
         return row, speed
 
@@ -231,36 +235,3 @@ class FoldTrainer:
     ) -> str:
         left = self._outlook.left(state.phase, phase.epochs - state.epoch, epoch_s)
         return f"run: {duration(left)} left at most" if math.isfinite(left) and left else ""
-
-    def _validate(self, run: _Run, phase: schedule.Phase) -> dict[str, float]:
-        """val_loss, with the L2 penalty as Keras's, val_accuracy and val_auc of the held-out fold.
-
-        As long as the base rests, what the head sees of these images stays as it is.
-        """
-        labels = self._examples.labels[run.held_out]
-        if run.features is None or phase.train_base:
-            run.features = self._scorer.features(
-                self._examples, run.held_out, self._config.batch_size, self._epochs.stop_if_asked
-            )
-        logits = self._scorer.logits(run.features)
-        if not np.isfinite(logits).all():
-            return dict.fromkeys(("val_loss", "val_accuracy", "val_auc"), math.nan)
-        penalty = float(loop.l2_penalty(self.detector))
-        return {
-            "val_loss": loop.binary_cross_entropy(labels, logits) + penalty,
-            "val_accuracy": float(np.mean((logits >= 0) == labels)),
-            "val_auc": metrics.auc(labels, logits),
-        }
-
-    def _predict(self, run: _Run) -> list[dict[str, Any]]:
-        """Predictions of the model as it is saved, by the code that later scores the file."""
-        (probabilities,) = self._saved.score(self._examples, run.held_out)
-        return [
-            {
-                "filename": self._examples.filenames[row],
-                "fold": run.state.fold,
-                "label": int(self._examples.labels[row]),
-                "probability": float(probability),
-            }
-            for row, probability in zip(run.held_out, probabilities)
-        ]
