@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from material import SIZE, notebook_augment
 
-from dftk.data import pipeline, residency
+from dftk.data import batches, pipeline, residency
 from dftk.data.catalog import Shard
 from dftk.data.residency import Examples
 from dftk.models import preprocess
@@ -85,7 +85,7 @@ def waiting() -> Sides:
     def fetch(rows: tf.Tensor) -> tf.Tensor:
         return tf.reshape(tf.numpy_function(far, [rows], tf.uint8), [-1, 8, 8, 3])
 
-    batcher = pipeline.Batcher(fetch, np.zeros(STEPS, np.int64), lambda _: 2)
+    batcher = batches.Batcher(fetch, np.zeros(STEPS, np.int64), lambda _: 2)
 
     def together() -> None:
         for _ in batcher(np.arange(STEPS), batch_size=1):
@@ -99,7 +99,7 @@ def augmentation(images: tf.Tensor, draws: tf.Tensor) -> Sides:
 
     Args:
       images: float32 [BATCH_SIZE, h, w, 3] in [0, 1].
-      draws: float32 [BATCH_SIZE, pipeline.DRAWS].
+      draws: float32 [BATCH_SIZE, batches.DRAWS].
     """
     one_by_one = tf.data.Dataset.from_tensor_slices(images).repeat(AUGMENTED_BATCHES)
     one_by_one = one_by_one.map(notebook_augment, num_parallel_calls=tf.data.AUTOTUNE)

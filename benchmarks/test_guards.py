@@ -12,7 +12,7 @@ import tensorflow as tf
 from material import SIZE, counted_decodes
 from rig import STEPS
 
-from dftk.data import limits, pipeline, residency, stores
+from dftk.data import batches, limits, pipeline, residency, stores
 from dftk.models import preprocess
 from dftk.perf import meter
 from dftk.training import loop
@@ -58,7 +58,7 @@ def test_a_float32_border(opened):
     def floats(rows):
         return tf.cast(examples.fetch(rows), tf.float32)
 
-    batcher = pipeline.Batcher(floats, examples.labels, lambda _: 2)
+    batcher = batches.Batcher(floats, examples.labels, lambda _: 2)
     batch = next(iter(batcher(np.arange(32), batch_size=32, shuffle=(42, 0))))
     with pytest.raises(AssertionError, match="images cross the border as float32"):
         guards.the_border_is_uint8(batch)
@@ -101,7 +101,7 @@ def test_a_decode_in_every_epoch_is_slow(dataset, notebook_epoch, monkeypatch):
 
 def test_an_augmentation_that_is_not_compiled(opened, monkeypatch):
     images = tf.cast(opened("ram").fetch(np.arange(sides.BATCH_SIZE)), tf.float32) / 255.0
-    draws = np.random.default_rng(0).random((sides.BATCH_SIZE, pipeline.DRAWS), np.float32)
+    draws = np.random.default_rng(0).random((sides.BATCH_SIZE, batches.DRAWS), np.float32)
     plain = tf.function(preprocess.augment.python_function)
     monkeypatch.setattr(preprocess, "augment", plain)
     ratio = meter.compare(*sides.augmentation(images, tf.constant(draws)), rounds=3)

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from absl import flags
 
 from dftk import cli
-from dftk.config import RunOptions, parse_folds, parse_steps, resolve
+from dftk.config import parse_folds, resolve
+from dftk.options import RunOptions, parse_steps
 from dftk.training.job_index import fold_of_job
 
 _FOLD = flags.DEFINE_string(

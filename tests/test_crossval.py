@@ -12,7 +12,8 @@ from conftest import quick_config
 from PIL import Image
 
 from dftk.config import UserError
-from dftk.evaluation.workdir import Workdir, read_csv
+from dftk.evaluation.files import read_csv
+from dftk.evaluation.workdir import Workdir
 from dftk.training import crossval
 
 

@@ -3,11 +3,116 @@ import subprocess
 import sys
 import textwrap
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
-from dftk.config import resolve
+from dftk.config import UsageError, resolve
+from dftk.models import registry
 from dftk.training import devices
+
+STEPS = """
+import sys
+import keras
+import numpy as np
+import tensorflow as tf
+
+count, phase, kind, rate, jit, data_dir, weights, out = sys.argv[1:]
+cpu = tf.config.list_physical_devices("CPU")[0]
+logical = [tf.config.LogicalDeviceConfiguration()] * int(count)
+tf.config.set_logical_device_configuration(cpu, logical)
+from dftk.config import resolve
+from dftk.data import catalog, residency
+from dftk.models import registry
+from dftk.training import devices as devices_lib, loop, optimizer
+
+if kind == "sgd":
+    def build(variables, policy):
+        sgd = keras.optimizers.SGD(0.0)
+        sgd.build(variables)
+        return sgd
+    optimizer.build = build
+config = resolve({"dataset": "sample", "image_size": 32, "batch_size": 16, "dropout": 0.0,
+                  "base_batchnorm": "inference", "augment": True, "jit": jit, "weights": weights})
+devices = devices_lib.choose(config)
+assert devices.replicas == int(count)
+shards = catalog.open_dataset("sample", data_dir, 5).train
+examples = residency.open_examples(shards, "ram")
+with devices.strategy.scope():
+    detector = registry.build(config, devices.policy, devices.replicas > 1)
+pixels = loop.Pixels(devices, examples)
+trainable = loop.Trainable(detector, devices, config, phase == "finetune", pixels)
+trainable.optimizer.learning_rate = float(rate)
+dataset = examples.batches(np.arange(320), batch_size=16, parts=devices.replicas, shuffle=(0, 0))
+iterator, losses, totals = loop.distribute(devices, dataset), [], tf.zeros([4])
+for _ in range(20):
+    after = trainable.run(iterator, tf.constant(1), totals)
+    losses.append(float(after[0] - totals[0]))
+    totals = after
+values = {str(i): v.numpy() for i, v in enumerate(detector.model.variables)}
+np.savez(out, losses=losses, **values)
+"""
+
+
+@pytest.fixture(scope="module")
+def calibrated(examples, tmp_path_factory):
+    """Random weights whose BatchNorm statistics fit: else activations all but vanish with depth,
+    and rounding is all that is left of gradients.
+    """
+    config = resolve({"dataset": "sample", "image_size": 32, "batchnorm_momentum": 0.0})
+    detector = registry.build(config, "float32", False)
+    detector.features(detector.unit_image(examples.fetch(tf.range(0, 400, 4))), training=True)
+    path = tmp_path_factory.mktemp("weights") / "calibrated.weights.h5"
+    detector.base.save_weights(path)
+    return path
+
+
+def after_20_steps(count, phase, kind, rate, given, jit="off"):
+    data_dir, weights, folder = given
+    out = folder / f"{count}_{phase}_{kind}_{jit}.npz"
+    values = (count, phase, kind, rate, jit, data_dir, weights, out)
+    answer = subprocess.run(
+        [sys.executable, "-c", STEPS, *map(str, values)], capture_output=True, text=True
+    )
+    assert answer.returncode == 0, answer.stderr[-3000:]
+    return dict(np.load(out))
+
+
+@pytest.fixture
+def given(data_dir, calibrated, tmp_path):
+    return data_dir, calibrated, tmp_path
+
+
+# Through the kinks of 36 layers of ReLU any other order of summing grows from step to step, on one
+# device too: steps that train all of it are small here.
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("phase", "rate", "counts"), [("frozen", 1e-2, (2, 4)), ("finetune", 1e-6, (2,))]
+)
+def test_several_devices_train_the_weights_of_one(given, phase, rate, counts):
+    """20 steps of SGD on the same global batches, in float32."""
+    one, *several = (after_20_steps(n, phase, "sgd", rate, given) for n in (1, *counts))
+    for other in several:
+        np.testing.assert_allclose(other.pop("losses"), one["losses"], rtol=1e-4)
+        for name, weight in other.items():
+            np.testing.assert_allclose(weight, one[name], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_with_adam_the_losses_of_several_devices_are_those_of_one(given):
+    one, two = (after_20_steps(n, "finetune", "adam", 1e-6, given)["losses"] for n in (1, 2))
+    np.testing.assert_allclose(two, one, rtol=1e-4)
+    assert one[-1] != one[0]
+
+
+@pytest.mark.slow
+def test_xla_trains_alike_on_one_device_and_on_two(given):
+    """The all-reduce and the head's synchronised BatchNorm stay outside what is compiled."""
+    plain = after_20_steps(1, "finetune", "sgd", 1e-6, given)["losses"]
+    for count in (1, 2):
+        compiled = after_20_steps(count, "finetune", "sgd", 1e-6, given, jit="on")["losses"]
+        np.testing.assert_allclose(compiled, plain, rtol=1e-3)
+
 
 SCRIPT = """
 import json, sys
@@ -19,7 +124,7 @@ data_dir = sys.argv[4]
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
 from dftk.config import UserError, resolve
-from dftk.data import catalog, pipeline, residency
+from dftk.data import batches, catalog, pipeline, residency
 from dftk.models import registry
 from dftk.training import devices as devices_lib, loop
 
@@ -42,7 +147,7 @@ for phase in ("frozen", "finetune"):
         dataset = examples.batches(np.arange(rows), batch_size=batch_size,
                                    parts=devices.replicas, shuffle=(0, epoch))
         iterator = loop.distribute(devices, dataset)
-        steps = pipeline.steps_per_epoch(rows, batch_size, devices.replicas)
+        steps = batches.steps_per_epoch(rows, batch_size, devices.replicas)
         totals = trainable.run(iterator, tf.constant(steps), tf.zeros([4])).numpy()
         assert totals[2] == rows, totals
         losses.append(float(totals[0] / rows))
@@ -54,7 +159,8 @@ def mask():
     return [layer(tf.ones([1, 64]), training=True) for layer in registry.dropouts(detector.head)]
 masks = [devices.strategy.experimental_local_results(m) for m in devices.strategy.run(mask)]
 masks = masks[0] if masks else ()
-scores = loop.Scorer(detector, devices, pixels).logits(examples, np.arange(3, 44), batch_size=16)
+scorer = loop.Scorer(detector, devices, pixels)
+scores = scorer.logits(scorer.features(examples, np.arange(3, 44), batch_size=16))
 print(json.dumps({"replicas": devices.replicas, "losses": losses, "scores": scores.tolist(),
                   "per_replica": per_replica, "masks": [m.numpy().tolist() for m in masks],
                   "description": devices.description}))
@@ -81,7 +187,7 @@ def test_two_replicas_train_and_score_as_one(data_dir):
     one, two = json.loads(one.stdout), json.loads(two.stdout)
     assert (one["replicas"], two["replicas"]) == (1, 2)
     assert two["description"].startswith("2 x CPU")
-    assert two["losses"] == pytest.approx(one["losses"], rel=1e-4)
+    assert two["losses"] == pytest.approx(one["losses"], rel=1e-3)
     assert two["scores"] == pytest.approx(one["scores"], abs=2e-3)
 
 
@@ -123,6 +229,19 @@ def test_mixed_precision_follows_the_device_and_says_so():
     assert devices.choose_precision(False) == ("float32", "float32")
 
 
-def test_float16_gradients_are_scaled():
-    assert type(devices.optimizer(1e-3, "mixed_float16")).__name__ == "LossScaleOptimizer"
-    assert type(devices.optimizer(1e-3, "mixed_bfloat16")).__name__ == "Adam"
+def test_xla_is_for_gpus_unless_asked_for():
+    gpu = bool(tf.config.list_physical_devices("GPU"))
+    assert devices.choose_jit(resolve({}), 1) is gpu
+    assert devices.choose_jit(resolve({"jit": "on"}), 2) is True
+    assert devices.choose_jit(resolve({"jit": "off"}), 1) is False
+    with pytest.raises(
+        UsageError, match="--jit=on: not with --base_batchnorm=update on 2 replicas"
+    ):
+        devices.choose_jit(resolve({"jit": "on", "base_batchnorm": "update"}), 2)
+
+
+def test_one_worker_alone_agrees_with_itself():
+    chosen = devices.choose(resolve({}))
+    chosen.require_same([1, 2], "nothing")
+    assert chosen.sum_over_workers(np.arange(3)).tolist() == [0, 1, 2]
+    assert (chosen.chief, chosen.workers, chosen.local) == (True, 1, range(len(chosen.names)))

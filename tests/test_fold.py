@@ -3,7 +3,7 @@ import pytest
 from conftest import quick_config
 
 from dftk.config import UserError
-from dftk.data import pipeline
+from dftk.data import batches
 from dftk.models import registry
 from dftk.training import devices, fold
 
@@ -37,14 +37,14 @@ def test_a_fold_trained_twice_is_bit_identical_and_traced_once(trainer):
 
 def test_a_fold_never_trains_on_what_it_predicts(trainer, examples, monkeypatch):
     trained_on = []
-    real = pipeline.Batcher.__call__
+    real = batches.Batcher.__call__
 
     def recorded(self, rows, **options):
         if options["shuffle"]:
             trained_on.append(set(rows.tolist()))
         return real(self, rows, **options)
 
-    monkeypatch.setattr(pipeline.Batcher, "__call__", recorded)
+    monkeypatch.setattr(batches.Batcher, "__call__", recorded)
     result = trainer.run(4)
     held_out = set(np.flatnonzero(examples.folds == 4).tolist())
     assert {row["filename"] for row in result.predictions} == set(

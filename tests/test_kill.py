@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from dftk.evaluation.workdir import Workdir, read_csv
+from dftk.evaluation.files import read_csv
+from dftk.evaluation.workdir import Workdir
 
 TIMINGS = ("examples_per_s", "input_wait", "seconds")
 FLAGS = (

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from dftk.config import resolve
-from dftk.data import pipeline, residency, stores
+from dftk.data import batches, pipeline, residency, stores
 from dftk.models import preprocess
 from dftk.perf import diagnosis, ladder, meter
 from dftk.perf.input_rungs import InputRungs
@@ -34,7 +34,7 @@ class Plants:
             patch.setattr(owner, name, self.slowed(getattr(owner, name), stage))
         self.slow_dataset(patch, pipeline, "chunks", "read", lambda _, records: records)
         self.slow_dataset(patch, loop, "distribute", "transfer", None)
-        self.slow_dataset(patch, pipeline.Batcher, "_dataset", "batch", lambda b: b["index"])
+        self.slow_dataset(patch, batches.Batcher, "_dataset", "batch", lambda b: b["index"])
         read = stores.Records._read
 
         def slow_read(store, rows):

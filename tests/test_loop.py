@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from dftk.config import resolve
-from dftk.data import pipeline
+from dftk.data import batches
 from dftk.models import registry
 from dftk.training import devices as devices_lib
 from dftk.training import loop
@@ -175,7 +175,7 @@ def test_binary_cross_entropy_is_kerass_and_does_not_overflow():
 
 
 def test_waiting_for_input_is_measured(rig, monkeypatch):
-    real = pipeline.Batcher.__call__
+    real = batches.Batcher.__call__
 
     def slow(*arguments, **options):
         def wait(batch):
@@ -185,7 +185,7 @@ def test_waiting_for_input_is_measured(rig, monkeypatch):
         return real(*arguments, **options).map(wait)
 
     assert rig.train("frozen")[3] < 0.4
-    monkeypatch.setattr(pipeline.Batcher, "__call__", slow)
+    monkeypatch.setattr(batches.Batcher, "__call__", slow)
     assert rig.train("frozen")[3] > 0.8, "three batches of half a second, steps of far less"
 
 

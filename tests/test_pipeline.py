@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dftk.data import pipeline
+from dftk.data import batches, pipeline
 from dftk.models import preprocess
 
 
@@ -26,7 +26,7 @@ def collect(examples, rows, **options):
     [(320, 32, 1), (7, 32, 2), (101, 10, 4), (65, 32, 2), (9, 8, 8), (1, 1, 1)],
 )
 def test_plan_visits_every_row_once_in_even_parts(rows, batch_size, parts):
-    starts, stops, shares = pipeline.plan(rows, batch_size, parts)
+    starts, stops, shares = batches.plan(rows, batch_size, parts)
     assert np.concatenate([np.arange(a, b) for a, b in zip(starts, stops)]).tolist() == list(
         range(rows)
     )

@@ -9,8 +9,10 @@ import time
 import pytest
 from conftest import quick_config
 
-from dftk.config import RunOptions, UsageError, UserError
-from dftk.evaluation.workdir import Workdir, read_csv
+from dftk.config import UsageError, UserError
+from dftk.evaluation.files import read_csv
+from dftk.evaluation.workdir import Workdir
+from dftk.options import RunOptions
 from dftk.training import ray_workers
 
 

@@ -6,7 +6,8 @@ from sklearn.metrics import roc_auc_score
 
 from dftk.config import UserError
 from dftk.evaluation import saved_folds
-from dftk.evaluation.workdir import Workdir, read_csv
+from dftk.evaluation.files import read_csv
+from dftk.evaluation.workdir import Workdir
 
 
 def test_held_out_folds_give_metrics_json_again(trained):

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from dftk.config import UsageError, UserError
-from dftk.data import faults, limits, pipeline, raw_file, stores
+from dftk.data import batches, faults, limits, pipeline, raw_file, stores
 from dftk.data.catalog import Shard
 
 _DISK_SHARE = 0.9  # of the disk space that is free
@@ -42,9 +42,9 @@ class Examples:
     folds: np.ndarray  # int64 [n], -1 in `valid`
     filenames: np.ndarray  # object [n] of str
     resized: bool  # to `shape`, whatever size the files have
-    fetch: pipeline.Fetch
+    fetch: batches.Fetch
     packed: np.ndarray | None  # int64 [n, words], for the devices to copy and `unpack`; or None
-    batcher: pipeline.Batcher
+    batcher: batches.Batcher
 
     def explained(self) -> contextlib.AbstractContextManager[None]:
         """Around what reads batches: a fault in the data becomes a UserError, see faults."""
@@ -65,7 +65,7 @@ class Examples:
         shuffle: tuple[int, int] | None = None,
         images: bool | None = None,
     ) -> tf.data.Dataset:
-        """The batches of one epoch, see dftk.data.pipeline.Batcher.
+        """The batches of one epoch, see dftk.data.batches.Batcher.
 
         Args:
           rows, batch_size, parts, mine, first, shuffle: as there.
@@ -207,7 +207,7 @@ def open_examples(
         resized=size is not None,
         fetch=store.fetch,
         packed=packed,
-        batcher=pipeline.Batcher(store.fetch, store.labels, parallel),
+        batcher=batches.Batcher(store.fetch, store.labels, parallel),
     )
 
 

@@ -13,14 +13,8 @@ import numpy as np
 
 from dftk.config import THRESHOLD
 from dftk.evaluation import metrics, plots
-from dftk.evaluation.workdir import (
-    HISTORY_COLUMNS,
-    PREDICTION_COLUMNS,
-    Workdir,
-    write_csv,
-    write_json,
-    write_text,
-)
+from dftk.evaluation.files import write_csv, write_json, write_text
+from dftk.evaluation.workdir import HISTORY_COLUMNS, PREDICTION_COLUMNS, Workdir
 
 _TEMPLATE = Path(__file__).with_name("report_template.html")
 

@@ -8,8 +8,9 @@ import numpy as np
 from dftk.config import UserError
 from dftk.data import catalog, residency
 from dftk.evaluation import metrics, plots, report
+from dftk.evaluation.files import write_csv, write_json
 from dftk.evaluation.scoring import load_ensemble
-from dftk.evaluation.workdir import Workdir, write_csv, write_json
+from dftk.evaluation.workdir import Workdir
 
 
 def evaluate(workdir: Workdir, split: str, data_dir: str | None) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from dftk.config import Config
-from dftk.data import pipeline
+from dftk.data import batches
 from dftk.models import preprocess, registry
 from dftk.perf import meter
 from dftk.perf.input_rungs import InputRungs
@@ -82,7 +82,7 @@ class StepRungs:
 
     def _steps_per_epoch(self) -> int:
         rows, config = len(self._source.rows), self._config
-        return pipeline.steps_per_epoch(rows, config.batch_size, self._devices.replicas)
+        return batches.steps_per_epoch(rows, config.batch_size, self._devices.replicas)
 
     def _run(self, dataset: tf.data.Dataset, steps: int) -> np.ndarray:
         """Seconds per image and share of waiting of `steps` steps, after a first one."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from dftk.config import UserError
-from dftk.evaluation.workdir import replacing
+from dftk.evaluation.files import replacing
 from dftk.progress import say
 
 Arrays = Sequence[np.ndarray]

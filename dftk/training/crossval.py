@@ -9,18 +9,12 @@ from typing import Any
 
 import tensorflow as tf
 
-from dftk.config import Config, RunOptions, UserError
+from dftk.config import Config, UserError
 from dftk.data import catalog, residency
-from dftk.evaluation.workdir import (
-    HISTORY_COLUMNS,
-    PREDICTION_COLUMNS,
-    Workdir,
-    environment,
-    replacing,
-    write_csv,
-    write_json,
-)
+from dftk.evaluation.files import replacing, write_csv, write_json
+from dftk.evaluation.workdir import HISTORY_COLUMNS, PREDICTION_COLUMNS, Workdir, environment
 from dftk.models import registry
+from dftk.options import RunOptions
 from dftk.progress import Progress, say
 from dftk.training import devices as devices_lib
 from dftk.training import interruption

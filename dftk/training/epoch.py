@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from dftk.config import Config, UserError
-from dftk.data import pipeline
+from dftk.data import batches
 from dftk.data.residency import Examples
 from dftk.models.registry import Detector
 from dftk.progress import Throughput
@@ -72,7 +72,7 @@ class Epochs:
         if state.step == 0:
             self.detector.reset_dropout([self.config.seed, state.fold, state.total_epochs])
         devices = self.devices
-        total = pipeline.steps_per_epoch(len(rows), self.config.batch_size, devices.replicas)
+        total = batches.steps_per_epoch(len(rows), self.config.batch_size, devices.replicas)
         dataset = self.examples.batches(
             rows,
             batch_size=self.config.batch_size,

@@ -8,15 +8,14 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from dftk.config import Config, UserError
+from dftk.config import Config
 from dftk.data.residency import Examples
 from dftk.evaluation import metrics
 from dftk.evaluation.scoring import Ensemble
 from dftk.models.registry import Detector
 from dftk.progress import Progress, Throughput, duration, say
-from dftk.training import loop, schedule
+from dftk.training import history, loop, schedule
 from dftk.training.checkpoint import Checkpoints
 from dftk.training.devices import Devices
 from dftk.training.epoch import Epochs
@@ -157,7 +156,7 @@ class FoldTrainer:
         place = [state.fold, state.phase, state.epoch, state.step]
         self._devices.require_same(place, "checkpoints (in --workdir, which all of them share)")
         for step, row in enumerate(state.history):
-            _summarize(step, row)
+            history.summarize(step, row)
         return run
 
     def _where(self, state: FoldState) -> str:
@@ -197,10 +196,10 @@ class FoldTrainer:
             if state.end_epoch(row, phase.epochs):
                 run.best_weights = loop.Snapshot(self._variables(state.phase))
                 run.best_is_new = True
-            _summarize(len(state.history) - 1, row)
+            history.summarize(len(state.history) - 1, row)
             self._save(run)
             self._outlook.saw(phase, time.perf_counter() - began - speed.compile_seconds)
-            progress.close(f"{_in_words(row)}  {self._forecast(state, phase)}".rstrip())
+            progress.close(f"{history.in_words(row)}  {self._forecast(state, phase)}".rstrip())
         self._initial.restore()
         run.best_weights.restore()
 
@@ -224,7 +223,7 @@ class FoldTrainer:
         )
         row: dict[str, Any] = {"fold": state.fold, "phase": phase.name, "epoch": state.epoch + 1}
         row |= {"learning_rate": state.rate.rate, **trained, **self._validate(run, phase)}
-        _check_finite(row)
+        history.check_finite(row)
         return row, speed
 
     def _forecast(
@@ -265,27 +264,3 @@ class FoldTrainer:
             }
             for row, probability in zip(run.held_out, probabilities)
         ]
-
-
-def _in_words(row: dict[str, Any]) -> str:
-    return (
-        f"loss {row['loss']:.4f}  acc {row['accuracy']:.4f}  val_loss {row['val_loss']:.4f}  "
-        f"val_acc {row['val_accuracy']:.4f}  val_auc {row['val_auc']:.4f}  "
-        f"{row['examples_per_s']:.1f} img/s  {row['input_wait']:.1%} waiting  "
-        f"{row['seconds']:.0f} s"
-    )
-
-
-def _check_finite(row: dict[str, Any]) -> None:
-    if not math.isfinite(row["loss"] + row["val_loss"]):
-        raise UserError(
-            f"fold {row['fold']}, {row['phase']} epoch {row['epoch']}: loss {row['loss']}, "
-            f"val_loss {row['val_loss']}; the state before this epoch is kept; lower the learning "
-            f"rate ({row['learning_rate']}) in another --workdir"
-        )
-
-
-def _summarize(step: int, row: dict[str, Any]) -> None:
-    for name, value in row.items():
-        if isinstance(value, float):
-            tf.summary.scalar(name, value, step=step)

@@ -6,9 +6,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from dftk.config import Config, RunOptions, UserError
+from dftk.config import Config, UserError
 from dftk.evaluation import report
 from dftk.evaluation.workdir import Workdir
+from dftk.options import RunOptions
 from dftk.training import cluster, crossval, parallel
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from dftk.config import Config
-from dftk.data import pipeline, residency
+from dftk.data import batches, residency
 from dftk.data.residency import Examples
 from dftk.models import preprocess
 from dftk.models.registry import Detector
@@ -76,6 +76,7 @@ class Trainable:
         self._features = compiled(detector.features, devices)
         self.traces = 0
         self.run = tf.function(self._run, reduce_retracing=True)
+
     def _run(self, iterator: Iterator[Batch], steps: tf.Tensor, totals: tf.Tensor) -> tf.Tensor:
         """Trains for `steps` global batches.
 
@@ -185,7 +186,7 @@ class Scorer:
         place = np.zeros(len(examples.labels), np.int64)
         place[rows] = np.arange(len(rows))
         iterator = distribute(devices, dataset)
-        for _ in range(pipeline.steps_per_epoch(len(rows), batch_size, devices.replicas)):
+        for _ in range(batches.steps_per_epoch(len(rows), batch_size, devices.replicas)):
             between()
             index, features = self.run(iterator)
             local = devices.strategy.experimental_local_results

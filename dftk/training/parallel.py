@@ -16,9 +16,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import IO
 
-from dftk.config import Config, RunOptions, UsageError, as_flags
+from dftk.config import Config, UsageError, as_flags
 from dftk.data import limits
 from dftk.evaluation.workdir import Workdir
+from dftk.options import RunOptions
 from dftk.progress import Board, say
 from dftk.training.interruption import Interrupted, Interruption, listening
 

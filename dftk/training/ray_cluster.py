@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from dftk.config import Config, RunOptions, UserError
+from dftk.config import Config, UserError
 from dftk.data import limits
 from dftk.evaluation.workdir import Workdir
+from dftk.options import RunOptions
 from dftk.progress import say
 from dftk.training.interruption import Interrupted, Interruption, listening
 from dftk.training.ray_session import (

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from dftk.config import Config, UserError
-from dftk.evaluation.workdir import Workdir, write_text
+from dftk.evaluation.files import write_text
+from dftk.evaluation.workdir import Workdir
 
 _CONNECT_S = 10.0  # Ray itself tries for a quarter of an hour
 _START = (

@@ -6,8 +6,9 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dftk.config import Config, RunOptions, UsageError, UserError
+from dftk.config import Config, UsageError, UserError
 from dftk.evaluation.workdir import Workdir
+from dftk.options import RunOptions
 from dftk.progress import say
 from dftk.training.ray_session import (
     as_nodes_see_it,

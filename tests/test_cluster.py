@@ -1,0 +1,106 @@
+"""TF_CONFIG, and two real workers on this machine."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+from test_kill import contents
+
+from dftk.config import UsageError
+from dftk.training import cluster
+
+WORKERS = {"worker": ["a:1", "b:1"]}
+
+
+def environ(jobs, kind="worker", index=0):
+    return {"TF_CONFIG": json.dumps({"cluster": jobs, "task": {"type": kind, "index": index}})}
+
+
+@pytest.mark.parametrize(
+    ("environment", "place"),
+    [
+        ({}, (0, 1)),
+        ({"TF_CONFIG": "{}"}, (0, 1)),
+        (environ({"worker": ["a:1"]}), (0, 1)),
+        (environ(WORKERS, index=1), (1, 2)),
+        (environ({"chief": ["c:1"], **WORKERS}, "chief"), (0, 3)),
+        (environ({"chief": ["c:1"], **WORKERS}, index=1), (2, 3)),
+    ],
+)
+def test_place(environment, place):
+    assert cluster.place(environment) == place
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"TF_CONFIG": "{"}, "TF_CONFIG='{': cannot be read"),
+        ({"TF_CONFIG": "[]"}, "cannot be read"),
+        (environ(WORKERS, index=2), "there is no worker 2 among"),
+        (environ(WORKERS, "chief"), "there is no chief 0"),
+        (environ({**WORKERS, "ps": ["p:1"]}), "job 'ps'; only chief and worker"),
+    ],
+)
+def test_what_it_cannot_mean_is_named(environment, message):
+    with pytest.raises(UsageError, match=message):
+        cluster.place(environment)
+
+
+def free_ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def start_workers(count, flags, workdirs):
+    hosts = [f"127.0.0.1:{port}" for port in free_ports(count)]
+    return [
+        subprocess.Popen(
+            [sys.executable, "-m", "dftk.train", *flags, f"--workdir={workdir}"],
+            env={**os.environ, **environ({"worker": hosts}, index=index)},
+            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for index, workdir in zip(range(count), workdirs)
+    ]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_two_workers_train_the_model_of_one_process(data_dir, tmp_path):
+    """Without dropout, whose masks differ by replica; the base frozen, see test_devices."""
+    flags = [
+        "--dataset=sample", f"--data_dir={data_dir}", "--fold=0,1", "--image_size=32",
+        "--max_examples=100", "--finetune_epochs=0", "--frozen_epochs=2", "--dropout=0",
+    ]  # fmt: skip
+    two, one = tmp_path / "two", tmp_path / "one"
+    workers = start_workers(2, flags, [two, two])
+    outputs = [worker.communicate(timeout=300) for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0], outputs
+    subprocess.run(
+        [sys.executable, "-m", "dftk.train", *flags, f"--workdir={one}"], cwd=ROOT, check=True
+    )
+    assert outputs[0][0].startswith("  "), "the chief prints the table"
+    assert outputs[1][0] == "", "the other prints none, and writes nothing"
+    first, second = contents(one), contents(two)
+    for mean in ("mean", "pooled"):
+        for name, value in first["metrics"][mean].items():
+            assert second["metrics"][mean][name] == pytest.approx(value, abs=1e-4), name
+
+
+@pytest.mark.slow
+def test_workers_that_do_not_share_the_workdir_are_refused(data_dir, tmp_path, trained):
+    """One would go on where the other begins."""
+    flags = ["--dataset=sample", f"--data_dir={data_dir}", "--fold=0", "--image_size=32",
+             "--max_examples=200", "--frozen_epochs=1", "--finetune_epochs=1"]  # fmt: skip
+    workers = start_workers(2, flags, [trained.path, tmp_path / "other"])
+    for worker in workers:
+        errors = worker.communicate(timeout=120)[1]
+        assert worker.returncode == 1
+        assert "see other the dataset or --workdir (one folder that all of them share)" in errors

@@ -1,0 +1,42 @@
+import os
+import signal
+import threading
+
+import pytest
+
+from dftk.training.interruption import Interrupted, listening
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_is_noted_and_the_former_handler_comes_back(number):
+    former = signal.getsignal(number)
+    with listening() as interruption:
+        assert interruption.number == 0
+        os.kill(os.getpid(), number)
+        assert interruption.number == number
+    assert signal.getsignal(number) is former
+
+
+def test_ctrl_c_twice_does_not_wait():
+    with listening():
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_in_another_thread_nothing_is_heard():
+    heard = []
+
+    def work():
+        with listening() as interruption:
+            heard.append(interruption.number)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert heard == [0]
+
+
+def test_the_exit_status_tells_a_scheduler_to_try_again():
+    assert Interrupted("", signal.SIGTERM).exit_status == 75
+    assert Interrupted("", signal.SIGINT).exit_status == 130
