@@ -1,6 +1,7 @@
 """One model trained by several Ray workers in step: Ray Train starts them and sets TF_CONFIG."""
 
 import os
+import platform
 import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -53,6 +54,8 @@ def train_with_workers(
         tempfile.TemporaryDirectory() as notes,
     ):
         use_gpu = _has_room(ray.cluster_resources(), workers)
+        # Else all that a worker prints is in its log twice; Ray Train hands this on to the workers.
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")
         from ray import train
         from ray.train.tensorflow import TensorflowTrainer
 
@@ -99,7 +102,9 @@ def _train_as_worker(loop: dict[str, Any]) -> None:
     config, folds, path, options = loop["arguments"]
     workdir = Workdir(path)
     require_mark(workdir, loop["mark"])
-    with output_into(workdir.path / f"worker_{train.get_context().get_world_rank()}.log"):
+    worker = train.get_context().get_world_rank()
+    with output_into(workdir.path / f"worker_{worker}.log"):
+        say(f"worker {worker} on {platform.node()}, process {os.getpid()}")
         from dftk.training import crossval
 
         crossval.train_folds(config, folds, workdir, options)
