@@ -12,7 +12,8 @@ from material import counted_decodes
 
 from dftk.config import resolve
 from dftk.evaluation.workdir import Workdir
-from dftk.training import crossval, launch, loop
+from dftk.launch import run
+from dftk.training import crossval, loop
 from dftk.training.fold import FoldTrainer
 
 pytest_plugins = ["drawn"]
@@ -54,7 +55,7 @@ def run(dataset_dir):
     ):
         patch.setattr(crossval, "FoldTrainer", Recorded)
         patch.setattr(loop, "distribute", recorded)
-        launch.run(config, range(5), Workdir(Path(folder, "run")))
+        run.train(config, range(5), Workdir(Path(folder, "run")))
     return SimpleNamespace(decodes=len(decodes), trainers=trainers, specs=specs)
 
 

@@ -11,8 +11,8 @@ from absl import flags
 
 from dftk import cli
 from dftk.config import parse_folds, resolve
+from dftk.launch.job_index import fold_of_job
 from dftk.options import RunOptions, parse_steps
-from dftk.training.job_index import fold_of_job
 
 _FOLD = flags.DEFINE_string(
     "fold",
@@ -70,13 +70,11 @@ def main(argv: Sequence[str]) -> None:
 
     from dftk.evaluation import report
     from dftk.evaluation.workdir import Workdir
-    from dftk.training import launch
+    from dftk.launch import run
 
     workdir = Workdir(_WORKDIR.value)
     summary = (
-        launch.merge(workdir, folds)
-        if _MERGE.value
-        else launch.run(config, folds, workdir, options)
+        run.merge(workdir, folds) if _MERGE.value else run.train(config, folds, workdir, options)
     )
     if summary:
         print(report.text_table(summary))

@@ -91,10 +91,10 @@ def quick_config(data_dir):
 def trained(data_dir, tmp_path_factory):
     """The workdir of a run with folds 0 and 3, trained in this process."""
     from dftk.evaluation.workdir import Workdir
-    from dftk.training import launch
+    from dftk.launch import run
 
     workdir = Workdir(tmp_path_factory.mktemp("runs") / "trained")
-    launch.run(quick_config(data_dir), [0, 3], workdir)
+    run.train(quick_config(data_dir), [0, 3], workdir)
     return workdir
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from dftk.config import UserError
 from dftk.evaluation.files import read_csv
 from dftk.evaluation.workdir import Workdir
-from dftk.training import launch
+from dftk.launch import run
 
 
 def test_the_workdir_holds_what_the_contract_says(trained):
@@ -98,7 +98,7 @@ def test_the_report_needs_no_other_file(trained):
 def test_running_again_trains_nothing_and_adding_a_fold_trains_only_that(trained, data_dir, capsys):
     before = trained.model_path(0).stat().st_mtime_ns
     first = json.loads((trained.path / "metrics.json").read_text())
-    again = launch.run(quick_config(data_dir), [0, 3], trained)
+    again = run.train(quick_config(data_dir), [0, 3], trained)
     assert "already trained in this workdir: fold 0, 3" in capsys.readouterr().err
     assert again["pooled"] == first["pooled"]
     assert "residency" in trained.config(), "what the last training wrote stays"
@@ -106,7 +106,7 @@ def test_running_again_trains_nothing_and_adding_a_fold_trains_only_that(trained
 
 
 def test_pixels_may_live_elsewhere_when_a_run_goes_on(trained, data_dir):
-    launch.run(dataclasses.replace(quick_config(data_dir), cache="none"), [0, 3], trained)
+    run.train(dataclasses.replace(quick_config(data_dir), cache="none"), [0, 3], trained)
     assert trained.config()["config"]["cache"] == "none"
 
 
@@ -114,7 +114,7 @@ def test_pixels_may_live_elsewhere_when_a_run_goes_on(trained, data_dir):
 @pytest.mark.parametrize("cache", ["device", "disk", "none"])
 def test_every_residency_trains_the_same_model(trained, data_dir, tmp_path, cache):
     workdir = Workdir(tmp_path)
-    launch.run(dataclasses.replace(quick_config(data_dir), cache=cache), [0], workdir)
+    run.train(dataclasses.replace(quick_config(data_dir), cache=cache), [0], workdir)
     assert workdir.config()["residency"]["kind"] == cache
     ours, theirs = (read_csv(w.fold_dir(0) / "predictions.csv") for w in (workdir, trained))
     assert ours == theirs
@@ -124,5 +124,5 @@ def test_other_settings_are_refused_before_anything_is_touched(trained, data_dir
     before = {path: path.stat().st_mtime_ns for path in trained.path.rglob("*")}
     other = dataclasses.replace(quick_config(data_dir), seed=7)
     with pytest.raises(UserError, match=r"holds a run with seed=42, this one has seed=7"):
-        launch.run(other, [0], trained)
+        run.train(other, [0], trained)
     assert {path: path.stat().st_mtime_ns for path in trained.path.rglob("*")} == before

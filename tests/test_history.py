@@ -17,6 +17,11 @@ def test_in_words():
     )
 
 
+def test_a_speed_that_is_not_known_is_not_told():
+    unknown = {**ROW, "examples_per_s": float("nan"), "input_wait": float("nan")}
+    assert history.in_words(unknown).endswith("val_auc 0.9000  10 s")
+
+
 @pytest.mark.parametrize("name", ["loss", "val_loss"])
 def test_a_loss_that_is_no_number_is_told_with_what_to_do(name):
     history.check_finite(ROW)

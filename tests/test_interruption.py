@@ -1,4 +1,5 @@
 import os
+import pickle
 import signal
 import threading
 
@@ -40,3 +41,8 @@ def test_in_another_thread_nothing_is_heard():
 def test_the_exit_status_tells_a_scheduler_to_try_again():
     assert Interrupted("", signal.SIGTERM).exit_status == 75
     assert Interrupted("", signal.SIGINT).exit_status == 130
+
+
+def test_it_survives_the_way_from_another_process():
+    again = pickle.loads(pickle.dumps(Interrupted("saved", signal.SIGINT)))
+    assert (str(again), again.number, again.exit_status) == ("saved", signal.SIGINT, 130)

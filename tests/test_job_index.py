@@ -6,7 +6,7 @@ import pytest
 from conftest import ROOT
 
 from dftk.config import UsageError
-from dftk.training.job_index import fold_of_job
+from dftk.launch.job_index import fold_of_job
 
 
 def vertex(pool, index, workers=4):
@@ -67,5 +67,5 @@ def test_errors_name_variable_value_and_remedy(environ, words):
 
 
 def test_no_tensorflow_is_loaded():
-    code = "import sys, dftk.training.job_index; assert 'tensorflow' not in sys.modules"
+    code = "import sys, dftk.launch.job_index; assert 'tensorflow' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

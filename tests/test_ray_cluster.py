@@ -13,8 +13,8 @@ from conftest import quick_config
 from dftk.config import UserError
 from dftk.evaluation.files import read_csv
 from dftk.evaluation.workdir import Workdir
+from dftk.launch import ray_cluster
 from dftk.options import RunOptions
-from dftk.training import ray_cluster
 from dftk.training.interruption import Interrupted
 
 

@@ -12,7 +12,7 @@ from conftest import ROOT, quick_config
 
 from dftk.config import UserError
 from dftk.evaluation.workdir import Workdir
-from dftk.training import ray_session
+from dftk.launch import ray_session
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_rays_notes_are_kept_where_there_are_any(tmp_path, capsys):
 def test_output_of_the_process_goes_into_the_file_and_back(tmp_path):
     code = f"""
 import os, pathlib, sys
-from dftk.training.ray_session import output_into
+from dftk.launch.ray_session import output_into
 print("before")
 try:
     with output_into(pathlib.Path({str(tmp_path / "log")!r})):

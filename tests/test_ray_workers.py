@@ -12,8 +12,8 @@ from conftest import quick_config
 from dftk.config import UsageError, UserError
 from dftk.evaluation.files import read_csv
 from dftk.evaluation.workdir import Workdir
+from dftk.launch import ray_workers
 from dftk.options import RunOptions
-from dftk.training import ray_workers
 
 
 @pytest.mark.parametrize(

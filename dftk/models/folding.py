@@ -75,9 +75,10 @@ class FoldedConvolution(keras.layers.Layer):
         else:
             kernel = convolution.kernel
         scaled = tf.cast(kernel.value * scale, image.dtype)
-        return tf.nn.bias_add(
-            tf.nn.conv2d(image, scaled, strides, padding), tf.cast(bias, image.dtype)
-        )
+        convolved = tf.nn.conv2d(image, scaled, strides, padding)
+        # Not tf.nn.bias_add: TensorFlow 2.21's remapper then tries to fuse it with the residual
+        # sum, fails ("exist for missing node") and fuses nothing in the whole graph.
+        return convolved + tf.cast(bias, image.dtype)
 
 
 def _scale_and_bias(batchnorm: keras.layers.BatchNormalization) -> tuple[tf.Tensor, tf.Tensor]:

@@ -214,6 +214,8 @@ class FoldTrainer:
         trainable.optimizer.learning_rate = state.rate.rate
 
         def show(done: int, speed: Throughput, loss: float) -> None:
+            if not speed.seconds:  # compiled, so far
+                return
             epoch_s = len(run.train_rows) / speed.examples_per_s
             text = (
                 f"{speed.ms_per_step:.0f} ms/step  {speed.input_wait:.1%} waiting  "

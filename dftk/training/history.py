@@ -10,11 +10,12 @@ from dftk.config import UserError
 
 def in_words(row: dict[str, Any]) -> str:
     """A row as a line for people."""
+    speed = f"{row['examples_per_s']:.1f} img/s  {row['input_wait']:.1%} waiting  "
+    known = row["examples_per_s"] > 0  # unless each call of this epoch compiled
     return (
         f"loss {row['loss']:.4f}  acc {row['accuracy']:.4f}  val_loss {row['val_loss']:.4f}  "
         f"val_acc {row['val_accuracy']:.4f}  val_auc {row['val_auc']:.4f}  "
-        f"{row['examples_per_s']:.1f} img/s  {row['input_wait']:.1%} waiting  "
-        f"{row['seconds']:.0f} s"
+        f"{speed if known else ''}{row['seconds']:.0f} s"
     )
 
 

@@ -15,9 +15,12 @@ class Interrupted(UserError):
     """Stopped by a signal, with the state saved."""
 
     def __init__(self, text: str, number: int):
-        super().__init__(text)
+        super().__init__(text, number)
         self.number = number
         self.exit_status = 130 if number == signal.SIGINT else SAVED
+
+    def __str__(self) -> str:
+        return self.args[0]
 
 
 class Interruption:

@@ -9,15 +9,16 @@ import tensorflow as tf
 from dftk.config import Config, UserError
 from dftk.evaluation import report
 from dftk.evaluation.workdir import Workdir
+from dftk.launch import parallel
 from dftk.options import RunOptions
-from dftk.training import cluster, crossval, parallel
+from dftk.training import cluster, crossval
 
 
 class FoldsFailed(UserError):
     """Some folds could not be trained; the others are, and in the report."""
 
 
-def run(
+def train(
     config: Config,
     folds: Sequence[int],
     workdir: Workdir,
@@ -58,8 +59,13 @@ def _train(
     config: Config, folds: Sequence[int], workdir: Workdir, options: RunOptions
 ) -> dict[int, str]:
     """Returns the folds that failed where others went on, with their last words."""
+    gpus = _gpus()
+    if options.parallel != "ray" and options.workers == 1 and (options.processes or len(gpus)) <= 1:
+        crossval.train_folds(config, folds, workdir, options)
+        return {}
+    crossval.begin(config, workdir)  # before there are several to write it
     if options.parallel == "ray" or options.workers > 1:
-        from dftk.training import ray_cluster, ray_workers  # of the extra `cluster`
+        from dftk.launch import ray_cluster, ray_workers  # of the extra `cluster`
 
         if options.workers > 1:
             ray_workers.train_with_workers(
@@ -67,12 +73,7 @@ def _train(
             )
             return {}
         return ray_cluster.train_folds_on_ray(config, folds, workdir, options, options.ray_address)
-    gpus = _gpus()
-    if (options.processes or len(gpus)) > 1:
-        crossval.begin(config, workdir)  # before there are several to write it
-        return parallel.train_folds(config, folds, workdir, options, gpus)
-    crossval.train_folds(config, folds, workdir, options)
-    return {}
+    return parallel.train_folds(config, folds, workdir, options, gpus)
 
 
 def _gpus() -> list[str]:
@@ -98,7 +99,7 @@ def merge(workdir: Workdir, folds: Sequence[int]) -> dict[str, Any]:
     summary = report.write(workdir)
     if missing := [str(fold) for fold in folds if fold not in finished]:
         raise FoldsFailed(
-            f"{workdir.path}: the report is on fold {', '.join(map(str, finished))}; fold "
-            f"{', '.join(missing)} is not finished"
+            f"{workdir.path}: the report is on fold {', '.join(map(str, finished))}; not finished: "
+            f"fold {', '.join(missing)}"
         )
     return summary

@@ -10,10 +10,7 @@ from typing import Any
 from dftk.config import Config, UserError
 from dftk.data import limits
 from dftk.evaluation.workdir import Workdir
-from dftk.options import RunOptions
-from dftk.progress import say
-from dftk.training.interruption import Interrupted, Interruption, listening
-from dftk.training.ray_session import (
+from dftk.launch.ray_session import (
     as_nodes_see_it,
     joined,
     marked,
@@ -21,6 +18,9 @@ from dftk.training.ray_session import (
     output_into,
     require_mark,
 )
+from dftk.options import RunOptions
+from dftk.progress import say
+from dftk.training.interruption import Interrupted, Interruption, listening
 
 _POLL_S = 1.0
 _LOST = 3  # times that a fold is started again after its worker or node was lost

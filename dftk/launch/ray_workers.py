@@ -8,9 +8,7 @@ from typing import Any
 
 from dftk.config import Config, UsageError, UserError
 from dftk.evaluation.workdir import Workdir
-from dftk.options import RunOptions
-from dftk.progress import say
-from dftk.training.ray_session import (
+from dftk.launch.ray_session import (
     as_nodes_see_it,
     joined,
     marked,
@@ -18,6 +16,8 @@ from dftk.training.ray_session import (
     output_into,
     require_mark,
 )
+from dftk.options import RunOptions
+from dftk.progress import say
 
 _LOST = 2  # times that all workers are started again after one was lost
 

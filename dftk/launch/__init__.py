@@ -1,0 +1,1 @@
+"""Many folds on the devices and machines that there are."""
