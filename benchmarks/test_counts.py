@@ -12,7 +12,7 @@ from material import counted_decodes
 
 from dftk.config import resolve
 from dftk.evaluation.workdir import Workdir
-from dftk.launch import run
+from dftk.launch import run as launch
 from dftk.training import crossval, loop
 from dftk.training.fold import FoldTrainer
 
@@ -55,7 +55,7 @@ def run(dataset_dir):
     ):
         patch.setattr(crossval, "FoldTrainer", Recorded)
         patch.setattr(loop, "distribute", recorded)
-        run.train(config, range(5), Workdir(Path(folder, "run")))
+        launch.train(config, range(5), Workdir(Path(folder, "run")))
     return SimpleNamespace(decodes=len(decodes), trainers=trainers, specs=specs)
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from conftest import ROOT, quick_config
@@ -70,7 +71,8 @@ def test_two_at_once_equal_the_plain_run_and_a_killed_fold_is_tried_again(traine
 
 def child_of(pid, fold):
     """The process that trains the fold."""
-    for child in map(int, open(f"/proc/{pid}/task/{pid}/children").read().split()):
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    for child in map(int, children.split()):
         with open(f"/proc/{child}/environ") as file:
             if f"DFTK_FOLD={fold}\0" in file.read():
                 return child
@@ -78,7 +80,7 @@ def child_of(pid, fold):
 
 
 @pytest.mark.slow
-def test_a_fold_that_fails_twice_is_reported_and_the_others_are_kept(trained, flags, tmp_path):
+def test_a_fold_that_fails_twice_is_reported_and_the_others_are_kept(flags, tmp_path):
     workdir = tmp_path / "run"
     (workdir / "fold_3").mkdir(parents=True)
     (workdir / "fold_3" / "checkpoint").write_text("in the way")

@@ -10,7 +10,6 @@ from conftest import ROOT, quick_config
 from test_cli import door
 
 from dftk.config import UserError, as_flags
-from dftk.evaluation.workdir import Workdir
 from dftk.launch import run
 
 
@@ -34,7 +33,7 @@ def test_merge_joins_what_is_there_again_and_again(trained):
 
 def test_merge_names_the_folds_that_are_not_there_after_the_report(trained):
     (trained.path / "report.html").unlink()
-    with pytest.raises(UserError, match="the report is on fold 0, 3; fold 1, 2, 4 is not finished"):
+    with pytest.raises(UserError, match="the report is on fold 0, 3; not finished: fold 1, 2, 4"):
         run.merge(trained, range(5))
     assert (trained.path / "report.html").exists()
 
@@ -99,7 +98,5 @@ def test_a_full_disk_keeps_what_is_trained(flags, tmp_path, trained):
     answer = door("train", "--fold=0", *flags, f"--workdir={workdir}")
     assert answer.returncode == 0, answer.stderr[-2000:]
     assert "fold 0: goes on after frozen epoch 1" in answer.stderr
-    ours, theirs = (
-        Workdir(path).fold_dir(0) / "predictions.csv" for path in (workdir, trained.path)
-    )
+    ours, theirs = (path / "fold_0" / "predictions.csv" for path in (workdir, trained.path))
     assert ours.read_text() == theirs.read_text()

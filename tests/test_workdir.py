@@ -1,7 +1,3 @@
-import json
-import os
-
-import numpy as np
 import pytest
 
 from dftk.config import UserError
@@ -79,27 +75,41 @@ def test_a_fold_counts_once_its_predictions_are_there(tmp_path):
     assert workdir.finished_folds() == [2, 10]
 
 
-def test_csv_gives_float32_back_exactly_and_keeps_names_as_text(tmp_path):
-    values = np.random.default_rng(0).random(200, np.float32)
-    rows = [{"filename": f"{i:05d}", "fold": 0, "label": 1, "probability": float(v)}
-            for i, v in enumerate(values)]  # fmt: skip
-    workdir_lib.write_csv(tmp_path / "p.csv", workdir_lib.PREDICTION_COLUMNS, rows)
-    back = workdir_lib.read_csv(tmp_path / "p.csv")
-    assert [np.float32(row["probability"]) for row in back] == list(values)
-    assert back[7]["filename"] == "00007"
-    assert (back[0]["fold"], back[0]["label"]) == (0, 1)
+def test_a_state_too_binds_the_folder_to_its_settings(tmp_path):
+    workdir = Workdir(tmp_path)
+    workdir.open(RECORD)
+    (workdir.begin_fold(0) / "checkpoint").mkdir()
+    (workdir.fold_dir(0) / "checkpoint" / "state-000001.npz").write_bytes(b"")
+    with pytest.raises(UserError, match="holds a run with seed=1, this one has seed=2"):
+        workdir.open({**RECORD, "config": {**RECORD["config"], "seed": 2}})
 
 
-def test_json_has_null_for_nan(tmp_path):
-    workdir_lib.write_json(tmp_path / "m.json", {"auc": float("nan"), "folds": [{"f1": 0.5}]})
-    assert json.loads((tmp_path / "m.json").read_text()) == {"auc": None, "folds": [{"f1": 0.5}]}
+def test_a_worker_that_does_not_write_only_compares(tmp_path):
+    Workdir(tmp_path / "run").open(RECORD, write=False)
+    assert not (tmp_path / "run").exists()
 
 
-def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path):
-    path = tmp_path / "model.keras"
-    path.write_text("old")
-    with pytest.raises(RuntimeError, match="disk"), workdir_lib.replacing(path) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError("disk")
-    assert path.read_text() == "old"
-    assert os.listdir(tmp_path) == ["model.keras"]
+def test_what_a_killed_process_left_in_part_is_removed(tmp_path):
+    workdir = Workdir(tmp_path)
+    (tmp_path / "fold_1" / "checkpoint").mkdir(parents=True)
+    for name in ("checkpoint/.part-1.state-000001.npz", ".part-2.model.keras"):
+        (tmp_path / "fold_1" / name).write_bytes(b"half")
+    (tmp_path / "fold_1" / "train.log").write_text("kept")
+    workdir.begin_fold(1)
+    assert sorted(path.name for path in (tmp_path / "fold_1").rglob("*")) == [
+        "checkpoint", "train.log",
+    ]  # fmt: skip
+
+
+def test_a_fold_is_trained_by_one_process_at_a_time(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(workdir_lib, "_LOCK_S", 1)
+    workdir = Workdir(tmp_path)
+    with workdir.locked(2):
+        other = workdir.locked(2)
+        with pytest.raises(UserError, match="fold_2: another process trains this fold"):
+            other.__enter__()
+        with workdir.locked(3):
+            pass
+    assert "fold 2: another process trains it here; waiting" in capsys.readouterr().err
+    with workdir.locked(2):
+        pass
