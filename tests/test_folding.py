@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dftk.models import folding, xception
+from dftk.models import folding, registry, xception
 
 IMAGES = tf.constant(np.random.default_rng(0).uniform(-1, 1, (2, 64, 64, 3)).astype(np.float32))
 
@@ -51,6 +51,22 @@ def test_gradients_of_all_154_weights_are_those_of_the_original(base):
     assert len(ours) == 154
     for a, b in zip(ours, theirs):
         assert np.linalg.norm(a - b) <= 1e-2 * np.linalg.norm(b), "rounding, at kinks of ReLU"
+
+
+@pytest.mark.parametrize(("policy", "digits"), [("mixed_bfloat16", 2), ("mixed_float16", 3)])
+def test_in_half_precision_the_original_is_no_closer_to_float32(base, policy, digits):
+    """Scale and kernel are multiplied in float32, and rounded once."""
+    with registry.dtype_policy(policy):
+        half = xception.base(None)
+    half.set_weights(base.get_weights())
+    folded = folding.fold_batchnorm(half)
+    assert folded(IMAGES).dtype == policy.split("_")[1]
+    exact = base(IMAGES, training=False).numpy()
+    off = [
+        np.linalg.norm(tf.cast(model(IMAGES), tf.float32) - exact) / np.linalg.norm(exact)
+        for model in (folded, lambda images: half(images, training=False))
+    ]
+    assert off[0] <= 1.5 * off[1] < 10.0**-digits * 15
 
 
 def test_weights_are_shared_not_copied(base):

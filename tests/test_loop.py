@@ -153,8 +153,11 @@ def test_the_frozen_step_is_kerass_own(rig, examples):
     assert total[2] == 32
     penalty = sum(map(float, plain.detector.head.losses))  # in Keras's losses, not in ours
     assert total[0] / 32 + penalty == pytest.approx(losses[-1], rel=1e-2)
-    for ours, theirs in zip(plain.detector.head.get_weights(), head.get_weights(), strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=2e-6)
+    # A bias before BatchNorm has no gradient but rounding, which Adam makes as large as any other.
+    pairs = list(zip(plain.detector.head.get_weights(), head.get_weights(), strict=True))
+    assert [pairs.pop(index)[0].shape for index in (7, 1)] == [(128,), (256,)]
+    for ours, theirs in pairs:
+        np.testing.assert_allclose(ours, theirs, atol=5e-6)
     assert any(moved(rig.detector.head.get_weights(), head.get_weights()))
 
 

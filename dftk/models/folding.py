@@ -55,17 +55,16 @@ class FoldedConvolution(keras.layers.Layer):
     """A convolution and the BatchNorm after it, in one; has no weights of its own."""
 
     def __init__(self, convolution: keras.layers.Layer, batchnorm: keras.layers.BatchNormalization):
-        super().__init__(dtype=convolution.dtype_policy, name=f"{batchnorm.name}_folded")
-        # In a tuple that Keras does not look into: the weights belong to these two.
+        # As float32, so that Keras hands out weights as they are: in half precision they would be
+        # rounded before they are multiplied, and once more after.
+        super().__init__(dtype="float32", autocast=False, name=f"{batchnorm.name}_folded")
+        # In a function, where Keras does not look: the weights belong to these two.
         self._parts = lambda: (convolution, batchnorm)
 
-    def compute_output_shape(self, input_shape: tuple) -> tuple:
-        """As the convolution's."""
-        return self._parts()[0].compute_output_shape(input_shape)
-
     def call(self, image: tf.Tensor) -> tf.Tensor:
-        """[b, h, w, channels] to what BatchNorm of the convolution gives, in the same dtype."""
+        """[b, h, w, channels] to BatchNorm of the convolution, in the dtype these compute in."""
         convolution, batchnorm = self._parts()
+        image = tf.cast(image, convolution.compute_dtype)
         scale, bias = _scale_and_bias(batchnorm)
         strides, padding = convolution.strides, convolution.padding.upper()
         if isinstance(convolution, keras.layers.SeparableConv2D):

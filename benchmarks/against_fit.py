@@ -1,0 +1,128 @@
+"""Training steps against a bare Keras `fit` of the same model, on the same batches.
+
+python benchmarks/against_fit.py --image_size=224 --batch_size=16
+
+prints a line of JSON for each phase, timed in turn. Precision and devices are of a process: the
+table takes one run for each of them.
+"""
+
+import argparse
+import dataclasses
+import json
+import tempfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from material import build_dataset, draw_tree
+
+from dftk.config import Config, resolve
+from dftk.data import catalog, residency
+from dftk.models import registry
+from dftk.perf import meter
+from dftk.training import devices as devices_lib
+from dftk.training import loop
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--devices", type=int, default=1, help="logical CPUs; GPUs are all taken")
+    parser.add_argument("--mixed_precision", action="store_true")
+    parser.add_argument("--base_batchnorm", default="inference", choices=("inference", "update"))
+    parser.add_argument("--image_size", type=int, default=96)
+    parser.add_argument("--batch_size", type=int, default=16)
+    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=5)
+    return parser.parse_args()
+
+
+class Fit:
+    """The detector of a run as a plain Keras model, compiled once; trained by `fit`."""
+
+    def __init__(self, config: Config, devices: devices_lib.Devices, phase: str):
+        with devices.strategy.scope():
+            detector = registry.build(config, devices.policy, devices.replicas > 1)
+            detector.base.trainable = phase == "finetune"
+            for layer in detector.base.layers:
+                if isinstance(layer, keras.layers.BatchNormalization):
+                    # The one way to make `fit` keep its statistics. Scale and offset then rest,
+                    # too: less work than ours.
+                    layer.trainable = config.base_batchnorm == "update" and phase == "finetune"
+            self.model = detector.model
+            self.model.compile(
+                keras.optimizers.Adam(1e-5), "binary_crossentropy", ["accuracy"],
+                jit_compile=False,  # on a CPU XLA would make it two to four times slower
+            )  # fmt: skip
+
+    def run(self, batches: tf.data.Dataset) -> None:
+        """An epoch."""
+        self.model.fit(batches, verbose=0)
+
+
+def ours(
+    config: Config, devices: devices_lib.Devices, examples: residency.Examples, phase: str
+) -> tuple[loop.Trainable, registry.Detector]:
+    with devices.strategy.scope():
+        detector = registry.build(config, devices.policy, devices.replicas > 1)
+    pixels = loop.Pixels(devices, examples)
+    trainable = loop.Trainable(detector, devices, config, phase == "finetune", pixels)
+    trainable.optimizer.learning_rate = 1e-5
+    return trainable, detector
+
+
+def measure(
+    args: argparse.Namespace, examples: residency.Examples, phase: str
+) -> dict[str, object]:
+    """fit's time / ours, over the same steps from memory."""
+    config = resolve(
+        {
+            "weights": "none", "augment": False, "image_size": args.image_size,
+            "batch_size": args.batch_size, "mixed_precision": args.mixed_precision,
+            "base_batchnorm": args.base_batchnorm,
+        }
+    )  # fmt: skip
+    devices = devices_lib.choose(config)
+    rows = np.resize(np.arange(len(examples.labels)), args.steps * args.batch_size)
+    trainable, detector = ours(config, devices, examples, phase)
+    fit = Fit(config, devices, phase)
+
+    def train() -> None:
+        detector.reset_dropout([0])
+        dataset = examples.batches(
+            rows, batch_size=args.batch_size, parts=devices.replicas, shuffle=(0, 0)
+        )
+        iterator = loop.distribute(devices, dataset)
+        trainable.run(iterator, tf.constant(args.steps), tf.zeros([4])).numpy()
+
+    whole = examples.batches(rows, batch_size=args.batch_size, shuffle=(0, 0))
+    pairs = whole.map(lambda batch: (batch["image"], batch["label"][:, None]))
+    ratio = meter.compare(train, lambda: fit.run(pairs), args.rounds)
+    return {
+        "phase": phase,
+        "device": devices.description,
+        "base_batchnorm": args.base_batchnorm,
+        **dataclasses.asdict(ratio),
+        "ours_img_per_s": len(rows) / ratio.ours_s,
+        "fit_img_per_s": len(rows) / ratio.theirs_s,
+    }
+
+
+def main() -> None:
+    args = arguments()
+    if not tf.config.list_physical_devices("GPU"):
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        logical = [tf.config.LogicalDeviceConfiguration()] * args.devices
+        tf.config.set_logical_device_configuration(cpu, logical)
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder, "tree")
+        draw_tree(tree)
+        dataset = catalog.open_dataset(build_dataset(tree, Path(folder, "data")), None, 5)
+        shards = residency.limit(dataset.train, 100)
+        examples = residency.open_examples(shards, "ram", size=args.image_size)
+        for phase in ("frozen", "finetune"):
+            print(json.dumps(measure(args, examples, phase)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
