@@ -51,13 +51,13 @@ class Fit:
                     layer.trainable = config.base_batchnorm == "update" and phase == "finetune"
             self.model = detector.model
             self.model.compile(
-                keras.optimizers.Adam(1e-5), "binary_crossentropy", ["accuracy"],
+                keras.optimizers.Adam(1e-5), "binary_crossentropy", metrics=["accuracy"],
                 jit_compile=False,  # on a CPU XLA would make it two to four times slower
             )  # fmt: skip
 
     def run(self, batches: tf.data.Dataset) -> None:
         """An epoch."""
-        self.model.fit(batches, verbose=0)
+        self.model.fit(batches, verbose=0, shuffle=False)
 
 
 def ours(
@@ -72,17 +72,13 @@ def ours(
 
 
 def measure(
-    args: argparse.Namespace, examples: residency.Examples, phase: str
+    config: Config,
+    devices: devices_lib.Devices,
+    examples: residency.Examples,
+    phase: str,
+    args: argparse.Namespace,
 ) -> dict[str, object]:
     """fit's time / ours, over the same steps from memory."""
-    config = resolve(
-        {
-            "weights": "none", "augment": False, "image_size": args.image_size,
-            "batch_size": args.batch_size, "mixed_precision": args.mixed_precision,
-            "base_batchnorm": args.base_batchnorm,
-        }
-    )  # fmt: skip
-    devices = devices_lib.choose(config)
     rows = np.resize(np.arange(len(examples.labels)), args.steps * args.batch_size)
     trainable, detector = ours(config, devices, examples, phase)
     fit = Fit(config, devices, phase)
@@ -114,6 +110,14 @@ def main() -> None:
         cpu = tf.config.list_physical_devices("CPU")[0]
         logical = [tf.config.LogicalDeviceConfiguration()] * args.devices
         tf.config.set_logical_device_configuration(cpu, logical)
+    config = resolve(
+        {
+            "weights": "none", "augment": False, "image_size": args.image_size,
+            "batch_size": args.batch_size, "mixed_precision": args.mixed_precision,
+            "base_batchnorm": args.base_batchnorm,
+        }
+    )  # fmt: skip
+    devices = devices_lib.choose(config)  # once: collectives of two strategies are mixed up
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder, "tree")
         draw_tree(tree)
@@ -121,7 +125,7 @@ def main() -> None:
         shards = residency.limit(dataset.train, 100)
         examples = residency.open_examples(shards, "ram", size=args.image_size)
         for phase in ("frozen", "finetune"):
-            print(json.dumps(measure(args, examples, phase)), flush=True)
+            print(json.dumps(measure(config, devices, examples, phase, args)), flush=True)
 
 
 if __name__ == "__main__":

@@ -61,6 +61,21 @@ def augmenting_in_the_step_costs_no_more(ratio: Ratio) -> None:
     _at_least(0.85, ratio, "the step augments slower than the input would; see loop.Trainable")
 
 
+def steps_are_as_fast_as_fit(ratio: Ratio) -> None:
+    """keras.Model.fit / our loop, the same steps."""
+    _at_least(1.0, ratio, "Keras's own loop is faster; see loop.Trainable, models.folding")
+
+
+def saving_costs_little(share: float) -> None:
+    """Of an epoch, in which training stands still for a checkpoint."""
+    assert share < 0.02, f"{share:.1%} of an epoch: training waits for its checkpoints"
+
+
+def one_graph_for_five_folds(ratio: float) -> None:
+    """Wall time with the model rebuilt for each fold / once for all."""
+    assert ratio > 1.05, f"{ratio:.2f}: building and tracing again costs more than that"
+
+
 def real_input_costs_nothing(ratio: Ratio) -> None:
     """Training on one batch repeated / on real input."""
     _at_least(0.9, ratio, "the step waits for its input; see input_wait, Batcher and distribute")
