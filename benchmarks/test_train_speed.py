@@ -45,8 +45,9 @@ def test_steps_against_fit(flags):
     answer = subprocess.run(
         [sys.executable, script, *flags], capture_output=True, text=True, check=True
     )
-    for line in answer.stdout.splitlines():
-        row = json.loads(line)
+    rows = [json.loads(line) for line in answer.stdout.splitlines() if line.startswith("{")]
+    assert [row["phase"] for row in rows] == ["frozen", "finetune"]
+    for row in rows:
         names = [field.name for field in dataclasses.fields(meter.Ratio)]
         ratio = meter.Ratio(**{name: row[name] for name in names})
         print(

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from conftest import rewrite
 
 from dftk.config import UsageError, UserError
 from dftk.data import catalog
@@ -49,3 +50,25 @@ def test_missing_shard_is_named(dataset, tmp_path):
     lost.unlink()
     with pytest.raises(UserError, match=f"{lost}: missing"):
         catalog.open_dataset(str(copy), None, 5)
+
+
+def test_fingerprint_sees_other_contents_of_the_same_size(copy):
+    opened = copy()
+    before, size = opened.fingerprint(), Path(opened.train[3].path).stat().st_size
+
+    def relabel(index, feature):
+        if index == 0:
+            label = feature["label"].int64_list
+            label.value[0] = 1 - label.value[0]
+
+    rewrite(opened.train[3], relabel)
+    assert Path(opened.train[3].path).stat().st_size == size
+    assert opened.fingerprint() != before
+
+
+def test_a_cut_shard_has_no_fingerprint(copy):
+    opened = copy()
+    path = Path(opened.train[3].path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(UserError, match="cut or corrupt, its last record would end at byte"):
+        opened.fingerprint()

@@ -87,7 +87,8 @@ def given(data_dir, calibrated, tmp_path):
 # device too: steps that train all of it are small here.
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("phase", "rate", "counts"), [("frozen", 1e-2, (2, 4)), ("finetune", 1e-6, (2,))]
+    ("phase", "rate", "counts"),
+    [("frozen", 1e-2, (2, 4)), pytest.param("finetune", 1e-6, (2,), marks=pytest.mark.long)],
 )
 def test_several_devices_train_the_weights_of_one(given, phase, rate, counts):
     """20 steps of SGD on the same global batches, in float32."""
@@ -98,14 +99,14 @@ def test_several_devices_train_the_weights_of_one(given, phase, rate, counts):
             np.testing.assert_allclose(weight, one[name], rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_with_adam_the_losses_of_several_devices_are_those_of_one(given):
     one, two = (after_20_steps(n, "finetune", "adam", 1e-6, given)["losses"] for n in (1, 2))
     np.testing.assert_allclose(two, one, rtol=1e-4)
     assert one[-1] != one[0]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_xla_trains_alike_on_one_device_and_on_two(given):
     """The all-reduce and the head's synchronised BatchNorm stay outside what is compiled."""
     plain = after_20_steps(1, "finetune", "sgd", 1e-6, given)["losses"]

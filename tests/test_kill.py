@@ -125,7 +125,9 @@ def test_killed_at_any_moment_a_run_ends_with_the_same_bits(reference, data_dir,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.long)]
+)
 def test_a_signal_saves_and_says_so(reference, data_dir, tmp_path, number):
     workdir = tmp_path / "run"
     process = start(data_dir, workdir)

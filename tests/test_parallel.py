@@ -79,7 +79,7 @@ def child_of(pid, fold):
     raise AssertionError("no such child")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_fold_that_fails_twice_is_reported_and_the_others_are_kept(flags, tmp_path):
     workdir = tmp_path / "run"
     (workdir / "fold_3").mkdir(parents=True)
@@ -94,7 +94,7 @@ def test_a_fold_that_fails_twice_is_reported_and_the_others_are_kept(flags, tmp_
     assert [entry["fold"] for entry in result["folds"]] == [0]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_signal_stops_all_and_the_death_of_the_parent_too(flags, tmp_path):
     workdir = tmp_path / "run"
     for number, status in ((signal.SIGTERM, 75), (signal.SIGKILL, -9)):

