@@ -72,14 +72,23 @@ def start_workers(count, flags, workdirs):
     ]  # fmt: skip
 
 
+LOGICAL = """
+import tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from dftk import cli, train
+cli.run(train.main)
+"""
+
+
 @pytest.mark.slow
-def test_two_workers_train_the_model_of_one_process(data_dir, tmp_path):
+def test_two_workers_and_two_devices_give_the_metrics_of_one(data_dir, tmp_path):
     """Without dropout, whose masks differ by replica; the base frozen, see test_devices."""
     flags = [
         "--dataset=sample", f"--data_dir={data_dir}", "--fold=0,1", "--image_size=32",
         "--max_examples=100", "--finetune_epochs=0", "--frozen_epochs=2", "--dropout=0",
     ]  # fmt: skip
-    two, one = tmp_path / "two", tmp_path / "one"
+    two, one, devices = (tmp_path / name for name in ("two", "one", "devices"))
     workers = start_workers(2, flags, [two, two])
     outputs = [worker.communicate(timeout=300) for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0], outputs
@@ -88,10 +97,14 @@ def test_two_workers_train_the_model_of_one_process(data_dir, tmp_path):
     )
     assert outputs[0][0].startswith("  "), "the chief prints the table"
     assert outputs[1][0] == "", "the other prints none, and writes nothing"
-    first, second = contents(one), contents(two)
-    for mean in ("mean", "pooled"):
-        for name, value in first["metrics"][mean].items():
-            assert second["metrics"][mean][name] == pytest.approx(value, abs=1e-4), name
+    command = [sys.executable, "-c", LOGICAL, *flags, f"--workdir={devices}"]
+    subprocess.run(command, cwd=ROOT, check=True)
+    assert "2 x CPU" in (devices / "config.json").read_text()
+    expected = contents(one)["metrics"]
+    for found in (contents(two)["metrics"], contents(devices)["metrics"]):
+        for part in ("mean", "std", "pooled"):
+            for name, value in expected[part].items():
+                assert found[part][name] == pytest.approx(value, abs=1e-4), name
 
 
 @pytest.mark.slow

@@ -130,6 +130,7 @@ def _throughput_table(throughput: Mapping[str, Any]) -> str:
             fold.removeprefix("fold_"),
             phase,
             _number(speed["examples_per_s"], ".1f"),
+            _number(speed.get("ms_per_step"), ",.0f"),  # runs of before had none
             _number(speed["input_wait"], ".2%"),
             _number(speed["train_seconds"], ",.0f"),
             _number(speed["compile_seconds"], ",.1f"),
@@ -137,7 +138,7 @@ def _throughput_table(throughput: Mapping[str, Any]) -> str:
         for fold, phases in throughput.items()
         for phase, speed in phases.items()
     ]
-    head = ["fold", "phase", "img/s", "waiting for input", "training s", "compiling s"]
+    head = ["fold", "phase", "img/s", "ms/step", "waiting for input", "training s", "compiling s"]
     return _table(head, body)
 
 
