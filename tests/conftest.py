@@ -88,6 +88,24 @@ def quick_config(data_dir):
 
 
 @pytest.fixture(scope="session")
+def calibrated(examples, tmp_path_factory):
+    """Random weights whose BatchNorm statistics fit: else activations all but vanish with depth,
+    and rounding is all that is left of gradients.
+    """
+    import tensorflow as tf
+
+    from dftk.config import resolve
+    from dftk.models import registry
+
+    config = resolve({"dataset": "sample", "image_size": 32, "batchnorm_momentum": 0.0})
+    detector = registry.build(config, "float32", False)
+    detector.features(detector.unit_image(examples.fetch(tf.range(0, 400, 4))), training=True)
+    path = tmp_path_factory.mktemp("weights") / "calibrated.weights.h5"
+    detector.base.save_weights(path)
+    return path
+
+
+@pytest.fixture(scope="session")
 def trained(data_dir, tmp_path_factory):
     """The workdir of a run with folds 0 and 3, trained in this process."""
     from dftk.evaluation.workdir import Workdir

@@ -8,7 +8,6 @@ import pytest
 import tensorflow as tf
 
 from dftk.config import UsageError, resolve
-from dftk.models import registry
 from dftk.training import devices
 
 STEPS = """
@@ -52,19 +51,6 @@ for _ in range(20):
 values = {str(i): v.numpy() for i, v in enumerate(detector.model.variables)}
 np.savez(out, losses=losses, **values)
 """
-
-
-@pytest.fixture(scope="module")
-def calibrated(examples, tmp_path_factory):
-    """Random weights whose BatchNorm statistics fit: else activations all but vanish with depth,
-    and rounding is all that is left of gradients.
-    """
-    config = resolve({"dataset": "sample", "image_size": 32, "batchnorm_momentum": 0.0})
-    detector = registry.build(config, "float32", False)
-    detector.features(detector.unit_image(examples.fetch(tf.range(0, 400, 4))), training=True)
-    path = tmp_path_factory.mktemp("weights") / "calibrated.weights.h5"
-    detector.base.save_weights(path)
-    return path
 
 
 def after_20_steps(count, phase, kind, rate, given, jit="off"):
