@@ -47,7 +47,7 @@ def train_folds(
             int(record["inputs"]["dataset_fingerprint"][:12], 16),
             *(fold in todo for fold in range(config.folds)),
         ],
-        "the dataset or --workdir (one folder that all of them share)",
+        "dataset and --workdir, which must be one folder that all of them share",
     )
     if todo:
         shards = residency.limit(dataset.train, config.max_examples)

@@ -76,7 +76,7 @@ class Devices:
         seen[self.worker] = numbers
         if (self.sum_over_workers(seen) != seen[self.worker]).any():
             raise UserError(
-                f"worker {self.worker} of {self.workers}: another one sees other {what}"
+                f"worker {self.worker} of {self.workers}: not all of them see the same {what}"
             )
 
 

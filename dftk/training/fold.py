@@ -153,7 +153,7 @@ class FoldTrainer:
             loop.Snapshot(optimizer.variables, variables["optimizer"]).restore()
             say(f"fold {fold}: goes on {self._where(state)}")
         place = [state.fold, state.phase, state.epoch, state.step]
-        self._devices.require_same(place, "checkpoints (in --workdir, which all of them share)")
+        self._devices.require_same(place, "checkpoints in --workdir, which must be one folder")
         for step, row in enumerate(state.history):
             history.summarize(step, row)
         return run
