@@ -11,6 +11,7 @@ from dftk.evaluation import report
 from dftk.evaluation.workdir import Workdir
 from dftk.launch import parallel
 from dftk.options import RunOptions
+from dftk.progress import say
 from dftk.training import cluster, crossval
 
 
@@ -44,6 +45,7 @@ def train(
         # Vertex AI sets it on tasks that are meant to work alone, too.
         os.environ.pop("TF_CONFIG", None)
         crossval.train_folds(config, folds, workdir, options)
+        say(f"no report yet; when all folds are trained: --merge --workdir={workdir.path}")
         return {}
     failed = _train(config, folds, workdir, options)
     if cluster.place(os.environ)[0] > 0:
