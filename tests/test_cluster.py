@@ -119,7 +119,7 @@ def test_two_workers_and_two_devices_give_the_metrics_of_one(data_dir, calibrate
                 assert found[part][name] == pytest.approx(value, abs=2 * step), name
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_workers_that_do_not_share_the_workdir_are_refused(data_dir, tmp_path, trained):
     """One would go on where the other begins."""
     flags = ["--dataset=sample", f"--data_dir={data_dir}", "--fold=0", "--image_size=32",

@@ -142,7 +142,7 @@ def test_a_signal_saves_and_says_so(reference, data_dir, tmp_path, number):
     assert contents(workdir) == reference
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_other_settings_do_not_go_on(data_dir, tmp_path):
     workdir = tmp_path / "run"
     process = start(data_dir, workdir)

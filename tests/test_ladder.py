@@ -112,8 +112,16 @@ def climb(plants, dataset, tmp_path_factory):
 @pytest.mark.parametrize(
     ("kind", "stage"),
     [
-        *(("none", stage) for stage in ("read", "parse", "decode", "batch", "transfer")),
-        *(("ram", stage) for stage in ("decode", "cache", "transfer", "augment", "step")),
+        *(("none", stage) for stage in ("read", "decode")),
+        *(("ram", stage) for stage in ("cache", "augment", "step")),
+        *(
+            pytest.param(kind, stage, marks=pytest.mark.long)
+            for kind, stages in (
+                ("none", ("parse", "batch", "transfer")),
+                ("ram", ("decode", "transfer")),
+            )
+            for stage in stages
+        ),
     ],
 )
 def test_the_planted_bottleneck_is_named(climb, kind, stage):
