@@ -44,7 +44,7 @@ class RunOptions:
         if self.profile_steps and not 1 <= self.profile_steps[0] <= self.profile_steps[1]:
             first, last = self.profile_steps
             raise UsageError(
-                f"--profile_steps={first},{last}: give the first and the last step, from 1 on"
+                f"--profile_steps={first},{last}: give the first step, from 1 on, and the last"
             )
 
 

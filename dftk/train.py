@@ -6,6 +6,7 @@ python -m dftk.train --fold=all --mixed_precision --workdir=runs/rvf10k
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 from absl import flags
 
@@ -54,11 +55,26 @@ flags.adopt_module_key_flags(cli)  # --help shows them, not only --helpfull
 def main(argv: Sequence[str]) -> None:
     """Flags to config to one call."""
     cli.refuse_arguments(argv)
-    config = resolve(cli.given_config())
-    job = _FOLD.value == "job"
-    folds = (
-        [fold_of_job(os.environ, config.folds)] if job else parse_folds(_FOLD.value, config.folds)
-    )
+    from dftk.evaluation import report
+    from dftk.evaluation.workdir import Workdir
+
+    workdir = Workdir(_WORKDIR.value)
+    summary = _merge(workdir) if _MERGE.value else _train(workdir)
+    if summary:
+        print(report.text_table(summary))
+        print(f"report: {workdir.path / 'report.html'}")
+
+
+def _merge(workdir: Any) -> dict[str, Any]:
+    from dftk.launch import run
+
+    return run.merge(workdir, _FOLD.value)
+
+
+def _train(workdir: Any) -> dict[str, Any]:
+    config, fold = resolve(cli.given_config()), _FOLD.value
+    job = fold == "job"
+    folds = [fold_of_job(os.environ, config.folds)] if job else parse_folds(fold, config.folds)
     options = RunOptions(
         checkpoint_steps=_CHECKPOINT_STEPS.value,
         profile_steps=parse_steps(_PROFILE_STEPS.value),
@@ -67,18 +83,9 @@ def main(argv: Sequence[str]) -> None:
         workers=_WORKERS.value,
         ray_address=_RAY_ADDRESS.value,
     )
+    from dftk.launch import run  # TensorFlow: after the flags are found to be right
 
-    from dftk.evaluation import report
-    from dftk.evaluation.workdir import Workdir
-    from dftk.launch import run
-
-    workdir = Workdir(_WORKDIR.value)
-    summary = (
-        run.merge(workdir, folds) if _MERGE.value else run.train(config, folds, workdir, options)
-    )
-    if summary:
-        print(report.text_table(summary))
-        print(f"report: {workdir.path / 'report.html'}")
+    return run.train(config, folds, workdir, options)
 
 
 if __name__ == "__main__":

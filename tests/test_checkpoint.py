@@ -1,3 +1,4 @@
+import errno
 import os
 import resource
 import subprocess
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
+from dftk.config import UserError
 from dftk.training.checkpoint import Checkpoints
 
 RNG = np.random.default_rng(0)
@@ -83,6 +85,7 @@ def test_a_torn_state_is_named_and_the_one_before_it_taken(folder, damage, capsy
     assert record["epoch"] == 2
     np.testing.assert_array_equal(best[0], arrays(1)[0])
     assert "state-000003.npz: not whole" in capsys.readouterr().err
+    assert (folder / "state-000003.damaged").exists()
     # What is saved from here on finds its best weights, too.
     for seed in (4, 5):
         save(again, seed)
@@ -90,6 +93,41 @@ def test_a_torn_state_is_named_and_the_one_before_it_taken(folder, damage, capsy
     record, _, best = Checkpoints(folder).load()
     assert record["epoch"] == 5
     np.testing.assert_array_equal(best[0], arrays(1)[0])
+
+
+def test_a_state_that_cannot_be_read_now_is_not_touched(folder, monkeypatch):
+    """A file server that stumbles is no reason to begin anew."""
+    checkpoints = Checkpoints(folder)
+    save(checkpoints, 1, best=arrays(1))
+    checkpoints.wait()
+
+    def stale(*_, **__):
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "load", stale)
+        with pytest.raises(UserError, match="state-000001.npz: cannot be read"):
+            Checkpoints(folder).load()
+    assert Checkpoints(folder).load()[0]["epoch"] == 1
+
+
+def test_a_worker_that_only_reads_removes_nothing(folder):
+    checkpoints = Checkpoints(folder)
+    save(checkpoints, 1, best=arrays(1))
+    checkpoints.wait()
+    (folder / "best-000002.npz").write_bytes(b"")
+    (folder / "state-000002.npz").write_bytes(b"")
+    before = sorted(os.listdir(folder))
+    assert Checkpoints(folder, write=False).load()[0]["epoch"] == 1
+    assert sorted(os.listdir(folder)) == before
+
+
+def test_the_state_of_another_run_is_refused(folder):
+    checkpoints = Checkpoints(folder, "one")
+    save(checkpoints, 1, best=arrays(1))
+    checkpoints.wait()
+    with pytest.raises(UserError, match="of a run with other settings"):
+        Checkpoints(folder, "another").load()
 
 
 def test_removed_when_the_fold_is_done(folder):
@@ -106,7 +144,8 @@ def test_a_full_disk_keeps_the_last_good_state_and_says_so(folder):
     import numpy as np
     from pathlib import Path
     from dftk.config import UserError
-    from dftk.training.checkpoint import Checkpoints
+    from dftk.config import UserError
+from dftk.training.checkpoint import Checkpoints
     checkpoints = Checkpoints(Path(sys.argv[1]))
     small, large = [np.zeros(1000)], [np.zeros(100_000)]
     checkpoints.save({"epoch": 1}, {"model": small}, small)

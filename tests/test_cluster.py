@@ -128,6 +128,4 @@ def test_workers_that_do_not_share_the_workdir_are_refused(data_dir, tmp_path, t
     for worker in workers:
         errors = worker.communicate(timeout=120)[1]
         assert worker.returncode == 1
-        assert (
-            "not all of them see the same dataset and --workdir, which must be one folder" in errors
-        )
+        assert "not all of them see the same flags, dataset and --workdir" in errors

@@ -1,9 +1,14 @@
+import json
 import os
 import pickle
 import signal
+import subprocess
+import sys
 import threading
+import time
 
 import pytest
+from conftest import ROOT
 
 from dftk.training.interruption import Interrupted, listening
 
@@ -46,3 +51,25 @@ def test_the_exit_status_tells_a_scheduler_to_try_again():
 def test_it_survives_the_way_from_another_process():
     again = pickle.loads(pickle.dumps(Interrupted("saved", signal.SIGINT)))
     assert (str(again), again.number, again.exit_status) == ("saved", signal.SIGINT, 130)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_while_tensorflow_waits_for_workers_a_signal_ends_the_process_at_once(number):
+    """Python's own handlers would wait until C++ returns, which is when the last worker comes."""
+    hosts = {"worker": ["127.0.0.1:1", "127.0.0.1:2"]}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dftk.train", "--dataset=sample"],
+        env={
+            **os.environ,
+            "TF_CONFIG": json.dumps({"cluster": hosts, "task": {"type": "worker", "index": 1}}),
+        },
+        cwd=ROOT, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    for line in process.stderr:
+        if "waiting for all in TF_CONFIG" in line:
+            break
+    time.sleep(3)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 128 + number
+    assert "stopped by a signal, nothing was trained" in errors

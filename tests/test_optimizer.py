@@ -1,6 +1,11 @@
+import subprocess
+import sys
+import textwrap
+
 import keras
 import numpy as np
 import tensorflow as tf
+from conftest import ROOT
 
 from dftk.training import optimizer
 
@@ -42,3 +47,38 @@ def test_float16_gradients_are_scaled_and_an_overflow_skips_the_step():
     step(tf.fill([3], 2.0**14))
     np.testing.assert_allclose(weights[0], 0.9, rtol=1e-5)
     assert type(optimizer.build(weights, "mixed_bfloat16")) is optimizer.FusedAdam
+
+
+def test_an_overflow_on_any_replica_skips_the_step_on_all():
+    """Keras asks the first replica alone: on the others it would make every weight NaN."""
+    code = """
+    import keras, numpy as np, tensorflow as tf
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    logical = [tf.config.LogicalDeviceConfiguration()] * 2
+    tf.config.set_logical_device_configuration(cpu, logical)
+    from dftk.training import optimizer
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    with strategy.scope():
+        weights = [keras.Variable(np.ones(3, np.float32))]
+        scaled = optimizer.build(weights, "mixed_float16")
+    scaled.learning_rate = 0.1
+
+    @tf.function
+    def step(bad):
+        def replica():
+            mine = tf.distribute.get_replica_context().replica_id_in_sync_group
+            scaled.apply([tf.where(tf.equal(mine, bad), np.inf, 2.0**13) * tf.ones(3)], weights)
+        strategy.run(replica)
+
+    for bad in (1, 0, 9):
+        step(tf.constant(bad))
+        print(weights[0].numpy().tolist(), float(scaled.scale_loss(1.0)))
+    """
+    answer = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    skipped_1, skipped_0, done = answer.stdout.splitlines()
+    assert skipped_1 == f"[1.0, 1.0, 1.0] {2.0**14}"
+    assert skipped_0 == f"[1.0, 1.0, 1.0] {2.0**13}"
+    assert done.startswith("[0.8999")

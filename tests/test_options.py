@@ -17,7 +17,7 @@ def test_processes(text, processes):
         ({"workers": 0}, "--workers=0: must be at least 1"),
         ({"checkpoint_steps": 0}, "--checkpoint_steps=0: must be at least 1"),
         ({"profile_steps": (0, 3)}, "--profile_steps=0,3"),
-        ({"profile_steps": (9, 3)}, "--profile_steps=9,3: give the first and the last step"),
+        ({"profile_steps": (9, 3)}, "--profile_steps=9,3: give the first step"),
         ({"parallel": "2", "workers": 2}, "--parallel=2 --workers=2: choose one of them"),
         ({"job": True, "parallel": "ray"}, "--fold=job --parallel=ray: choose one"),
         ({"ray_address": "auto"}, "--ray_address: only with --parallel=ray or --workers"),

@@ -44,7 +44,9 @@ def flags(data_dir):
 
 
 @pytest.mark.slow
-def test_two_at_once_equal_the_plain_run_and_a_killed_fold_is_tried_again(trained, flags, tmp_path):
+def test_two_at_once_resemble_the_plain_run_and_a_killed_fold_is_tried_again(
+    trained, flags, tmp_path
+):
     workdir = tmp_path / "run"
     process = subprocess.Popen(
         [sys.executable, "-m", "dftk.train", "--fold=0,3", "--parallel=2", *flags,
@@ -62,7 +64,7 @@ def test_two_at_once_equal_the_plain_run_and_a_killed_fold_is_tried_again(traine
     assert "fold 0: goes on after frozen epoch 1" in log.read_text()
     assert "report:" in output
     assert len(re.findall(r"^fold [03]  finetune 1/1", errors, re.M)) == 2
-    # One core each: other threads round otherwise.
+    # One core each: other threads round otherwise, so only about the same.
     ours, theirs = (json.loads((path / "metrics.json").read_text())["pooled"]
                     for path in (workdir, trained.path))  # fmt: skip
     assert ours["n"] == theirs["n"]
@@ -110,6 +112,7 @@ def test_a_signal_stops_all_and_the_death_of_the_parent_too(flags, tmp_path):
             assert process.poll() is None
             time.sleep(0.05)
         children = [child_of(process.pid, fold) for fold in (0, 3)]
+        before = {path: path.stat().st_mtime_ns for path in workdir.glob("fold_*/checkpoint/st*")}
         process.send_signal(number)
         assert process.wait(timeout=60) == status
         for _ in range(600):
@@ -118,4 +121,5 @@ def test_a_signal_stops_all_and_the_death_of_the_parent_too(flags, tmp_path):
             time.sleep(0.1)
         else:
             raise AssertionError("a child lives on")
-        assert list(workdir.glob("fold_*/checkpoint/state-*.npz")), "its state is saved"
+        after = {path: path.stat().st_mtime_ns for path in workdir.glob("fold_*/checkpoint/st*")}
+        assert set(after) - set(before), "its state is saved"

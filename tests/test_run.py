@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -9,8 +10,10 @@ import pytest
 from conftest import ROOT, quick_config
 from test_cli import door
 
-from dftk.config import UserError, as_flags
+from dftk.config import UsageError, UserError, as_flags
+from dftk.evaluation.workdir import Workdir
 from dftk.launch import run
+from dftk.options import RunOptions
 
 
 @pytest.fixture
@@ -27,14 +30,14 @@ def scores(path):
 
 def test_merge_joins_what_is_there_again_and_again(trained):
     before = (trained.path / "metrics.json").read_text()
-    assert run.merge(trained, [0, 3]) == run.merge(trained, [0, 3])
+    assert run.merge(trained, "0,3") == run.merge(trained, "0,3")
     assert (trained.path / "metrics.json").read_text() == before
 
 
 def test_merge_names_the_folds_that_are_not_there_after_the_report(trained):
     (trained.path / "report.html").unlink()
-    with pytest.raises(UserError, match="the report is on fold 0, 3; not finished: fold 1, 2, 4"):
-        run.merge(trained, range(5))
+    with pytest.raises(UserError, match="not finished: fold 1, 2, 4; .* with --fold=0,3"):
+        run.merge(trained, "all")
     assert (trained.path / "report.html").exists()
 
 
@@ -42,6 +45,23 @@ def test_merge_of_no_run_is_refused(tmp_path):
     answer = door("train", "--merge", f"--workdir={tmp_path}")
     assert answer.returncode == 1
     assert "no config.json of a run in it" in answer.stderr
+
+
+def test_merge_goes_by_the_folds_of_the_run(trained, tmp_path):
+    """Not by --folds of this command: a run of ten folds is not complete with five."""
+    workdir = Workdir(shutil.copytree(trained.path, tmp_path / "ten"))
+    record = workdir.config()
+    record["config"]["folds"] = 10
+    (workdir.path / "config.json").write_text(json.dumps(record))
+    with pytest.raises(UserError, match="not finished: fold 1, 2, 4, 5, 6, 7, 8, 9;"):
+        run.merge(workdir, "all")
+
+
+def test_workers_by_tf_config_leave_no_room_for_other_ways(data_dir, tmp_path, monkeypatch):
+    hosts = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(hosts))
+    with pytest.raises(UsageError, match="TF_CONFIG is set"):
+        run.train(quick_config(data_dir), [0], Workdir(tmp_path / "run"), RunOptions(parallel="2"))
 
 
 def test_a_job_without_a_number_is_refused(tmp_path):

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from dftk.config import UserError
@@ -113,3 +115,24 @@ def test_a_fold_is_trained_by_one_process_at_a_time(tmp_path, monkeypatch, capsy
     assert "fold 2: another process trains it here; waiting" in capsys.readouterr().err
     with workdir.locked(2):
         pass
+
+
+def test_a_lock_file_that_its_owner_removed_is_no_lock(tmp_path):
+    workdir = Workdir(tmp_path)
+    path = tmp_path / "fold_0" / ".lock"
+    with workdir.locked(0):
+        path.unlink()  # as the one before does at its end
+        with workdir.locked(0):
+            assert path.exists()
+
+
+def test_leftovers_of_a_finished_fold_are_removed(tmp_path):
+    (tmp_path / "fold_1" / "checkpoint").mkdir(parents=True)
+    (tmp_path / "fold_1" / ".lock").write_text("")
+    old, new = tmp_path / ".part-1.metrics.json", tmp_path / ".part-2.metrics.json"
+    for path in (old, new):
+        path.write_text("half")
+    os.utime(old, (0, 0))
+    Workdir(tmp_path).remove_leftovers(1)
+    assert list((tmp_path / "fold_1").iterdir()) == []
+    assert (old.exists(), new.exists()) == (False, True), "the new one may be being written"

@@ -36,7 +36,7 @@ def evaluate(workdir: Workdir, split: str, data_dir: str | None) -> dict[str, An
     if dataset.fingerprint() != record["inputs"]["dataset_fingerprint"]:
         raise UserError(
             f"{dataset.name} is not the data that {workdir.path} was trained on: its "
-            "layout, counts or file sizes differ"
+            "folds or records differ, or another version of dftk trained it"
         )
     folds = workdir.require_folds()
     if split == "train":

@@ -65,7 +65,9 @@ def load_model(path: Path) -> keras.Model:
         raise UserError(f"{path}: no such model; dftk.train writes fold_<f>/model.keras")
     if not zipfile.is_zipfile(path):
         # Keras would open HDF5 too, where safe_mode is not heeded.
-        raise UserError(f"{path}: not a .keras file")
+        raise UserError(
+            f"{path}: not a whole .keras file; remove its fold's folder and train it again"
+        )
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except (ValueError, OSError, TypeError, KeyError) as error:

@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import platform
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -31,11 +32,11 @@ HISTORY_COLUMNS = (
 )
 PREDICTION_COLUMNS = ("filename", "fold", "label", "probability")
 
-_LOCK_S = 60  # that a process may take to end
+_LOCK_S = 180  # that a process may take to end, or a file server to notice that it did
 
 # What may change from one start of a run to the next: where inputs lie, not what they are; and
 # where pixels are kept, which does not change the result.
-_FREE = ("dataset", "data_dir", "weights", "cache")
+FREE = ("dataset", "data_dir", "weights", "cache")
 
 
 class Workdir:
@@ -99,21 +100,34 @@ class Workdir:
         """
         path = self.fold_dir(fold) / ".lock"
         path.parent.mkdir(exist_ok=True)
-        with path.open("w") as file:
-            for second in range(_LOCK_S):
+        for second in range(_LOCK_S):
+            with path.open("w") as file:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
                 except BlockingIOError:
                     if second == 0:
                         say(f"fold {fold}: another process trains it here; waiting for its end")
                     time.sleep(1)
-            else:
-                raise UserError(
-                    f"{self.fold_dir(fold)}: another process trains this fold; end it first"
-                )
-            yield
-            path.unlink(missing_ok=True)
+                    continue
+                except OSError as error:
+                    raise UserError(
+                        f"{path}: this storage has no locks ({error.strerror}); choose another"
+                    ) from error
+                # The one before may have removed the file that we waited for.
+                if not (path.exists() and path.samefile(f"/proc/self/fd/{file.fileno()}")):
+                    continue
+                yield
+                path.unlink(missing_ok=True)
+                return
+        raise UserError(f"{self.fold_dir(fold)}: another process trains this fold; end it first")
+
+    def remove_leftovers(self, fold: int) -> None:
+        """Of a process killed between the last file of a fold and the end of its cleaning up."""
+        shutil.rmtree(self.fold_dir(fold) / "checkpoint", ignore_errors=True)
+        (self.fold_dir(fold) / ".lock").unlink(missing_ok=True)
+        for orphan in self.path.glob(f"{TEMPORARY}*"):
+            if time.time() - orphan.stat().st_mtime > 3600:  # not what another process writes now
+                orphan.unlink(missing_ok=True)
 
     def open(self, record: Mapping[str, Any], write: bool = True) -> None:
         """Makes the folder, or continues the run in it.
@@ -145,7 +159,7 @@ class Workdir:
     def _refuse_other_run(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         for part in ("inputs", "config"):
             for name, value in now[part].items():
-                if part == "config" and name in _FREE:
+                if part == "config" and name in FREE:
                     continue
                 if (former := before.get(part, {}).get(name)) != value:
                     raise UserError(

@@ -20,7 +20,7 @@ from dftk.config import Config, UsageError, as_flags
 from dftk.data import limits
 from dftk.evaluation.workdir import Workdir
 from dftk.options import RunOptions
-from dftk.progress import Board, say
+from dftk.progress import Board
 from dftk.training.interruption import Interrupted, Interruption, listening
 
 _PR_SET_PDEATHSIG = 1  # prctl(2): be sent a signal when the parent dies
@@ -138,6 +138,7 @@ class _Pool:
         self._waiting: collections.deque[tuple[int, int]] = collections.deque()
         self._failed: dict[int, str] = {}
         self._board = Board()
+        self._told = False  # the running ones, that they are to stop
 
     def run(self, folds: Sequence[int]) -> dict[int, str]:
         """Until every fold is trained, or failed twice, or a signal came."""
@@ -150,7 +151,8 @@ class _Pool:
                 self._running[output].read(self._board)
             for child in [c for c in self._running.values() if c.process.poll() is not None]:
                 self._finish(child)
-            if self._signals.number:
+            if self._signals.number and not self._told:
+                self._told = True
                 self._waiting.clear()
                 for child in self._running.values():
                     child.process.send_signal(signal.SIGTERM)
@@ -180,7 +182,7 @@ class _Pool:
             preexec_fn=prepare,
         )
         os.close(theirs)
-        say(f"fold {fold}: started, log in {folder / 'train.log'}")
+        self._board.line(f"fold {fold}: started, log in {folder / 'train.log'}")
         return _Child(fold, attempt, slot, process, output, (folder / "train.log").open("ab"))
 
     def _finish(self, child: _Child) -> None:
@@ -196,7 +198,7 @@ class _Pool:
         if status == 0 or self._signals.number:
             return
         words = f"exit status {status}, {child.last or 'see its train.log'}"
-        say(f"fold {child.fold}: attempt {child.attempt} failed: {words}")
+        self._board.line(f"fold {child.fold}: attempt {child.attempt} failed: {words}")
         if child.attempt == 1 and status != UsageError.exit_status:
             self._waiting.append((child.fold, 2))
         else:

@@ -178,8 +178,9 @@ def _train_fold(
     workdir = Workdir(path)
     try:
         require_mark(workdir, mark)
-        with output_into(workdir.begin_fold(fold) / "train.log"):
-            from dftk.training import crossval  # TensorFlow: here and not in the driver
+        workdir.fold_dir(fold).mkdir(exist_ok=True)
+        with output_into(workdir.fold_dir(fold) / "train.log"):
+            from dftk.training import crossval
 
             crossval.train_folds(config, [fold], workdir, options)
     except Interrupted as stop:  # by who runs the node: its state is saved, elsewhere it goes on

@@ -43,7 +43,9 @@ def joined(address: str | None) -> Iterator[Any]:
     try:
         import ray
     except ImportError:
-        raise UserError("Ray is not installed; pip install 'dftk[cluster]'") from None
+        raise UserError(
+            "Ray is not installed; in the checkout: pip install -e '.[cluster]'"
+        ) from None
     local = {} if address else {"include_dashboard": False}
     try:
         ray.init(

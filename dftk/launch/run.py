@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from dftk.config import Config, UserError
+from dftk.config import Config, UsageError, UserError, parse_folds
 from dftk.evaluation import report
 from dftk.evaluation.workdir import Workdir
 from dftk.launch import parallel
@@ -47,8 +47,12 @@ def train(
         crossval.train_folds(config, folds, workdir, options)
         say(f"no report yet; when all folds are trained: --merge --workdir={workdir.path}")
         return {}
+    worker, workers = cluster.place(os.environ)
+    if workers > 1 and (options.parallel, options.workers) != ("1", 1):
+        raise UsageError("TF_CONFIG is set: these workers train together; unset it, or give "
+                         "neither --parallel nor --workers")  # fmt: skip
     failed = _train(config, folds, workdir, options)
-    if cluster.place(os.environ)[0] > 0:
+    if worker > 0:
         return {}
     summary = report.write(workdir) if workdir.finished_folds() else {}
     if failed:
@@ -65,6 +69,7 @@ def _train(
     if options.parallel != "ray" and options.workers == 1 and (options.processes or len(gpus)) <= 1:
         crossval.train_folds(config, folds, workdir, options)
         return {}
+    tf.config.set_visible_devices([], "GPU")  # they are for the processes that train
     crossval.begin(config, workdir)  # before there are several to write it
     if options.parallel == "ray" or options.workers > 1:
         from dftk.launch import ray_cluster, ray_workers  # of the extra `cluster`
@@ -85,23 +90,25 @@ def _gpus() -> list[str]:
     return visible[: len(found)] or [str(index) for index in range(len(found))]
 
 
-def merge(workdir: Workdir, folds: Sequence[int]) -> dict[str, Any]:
+def merge(workdir: Workdir, fold: str) -> dict[str, Any]:
     """Joins the finished folds of a workdir into its report; again and again to the same effect.
 
     Args:
       workdir: of a run.
-      folds: that should be there.
+      fold: which should be there, as --fold.
 
     Raises:
       UserError: there is no run, or one of the folds is not finished; the report then is on those
         that are.
     """
-    workdir.config()
+    folds = parse_folds(fold, workdir.config()["config"]["folds"])
     finished = workdir.require_folds()
     summary = report.write(workdir)
     if missing := [str(fold) for fold in folds if fold not in finished]:
+        there = ",".join(map(str, finished))
+        say(f"report: {workdir.path / 'report.html'}, on fold {there}")
         raise FoldsFailed(
-            f"{workdir.path}: the report is on fold {', '.join(map(str, finished))}; not finished: "
-            f"fold {', '.join(missing)}"
+            f"{workdir.path}: not finished: fold {', '.join(missing)}; train them, or merge only "
+            f"those that are there with --fold={there}"
         )
     return summary

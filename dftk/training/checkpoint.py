@@ -15,6 +15,8 @@ from dftk.evaluation.files import replacing
 from dftk.progress import say
 
 Arrays = Sequence[np.ndarray]
+# RuntimeError: what zipfile has for flags and methods that make no sense.
+_DAMAGE = (ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile)
 _KEPT = 2  # states on disk: should the newest not be readable, the one before it is
 
 
@@ -27,10 +29,12 @@ class Checkpoints:
 
     Args:
       folder: of the fold's states; made when the first is saved, removed when the fold is done.
+      run: what tells the run from others; a state of another is refused.
+      write: False in workers that only read.
     """
 
-    def __init__(self, folder: Path):
-        self._folder = folder
+    def __init__(self, folder: Path, run: str = "", write: bool = True):
+        self._folder, self._run, self._write_allowed = folder, run, write
         self._writer = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: concurrent.futures.Future[None] | None = None
         self._number = max([0, *map(_number, self._files("state"))])
@@ -70,23 +74,35 @@ class Checkpoints:
     def load(self) -> tuple[dict[str, Any], dict[str, list[np.ndarray]], list[np.ndarray]] | None:
         """The newest state that is whole: record, variables and best weights; None without any.
 
-        One that cannot be read is named on stderr, and the one before it taken.
+        One that is damaged is named on stderr, and the one before it taken.
+
+        Raises:
+          UserError: the state of another run, or one that cannot be read, damaged or not.
         """
         for path in reversed(self._files("state")):
             try:
                 state = _read(path)
                 record = json.loads(str(state.pop("record")[0]))
                 best = _read(self._folder / record["best_file"])["best"]
-            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-                say(f"{path}: not whole ({error}); removed, taking the state before it")
-                path.unlink()
+            except (*_DAMAGE, FileNotFoundError) as error:
+                say(f"{path}: not whole ({error}); set aside, taking the state before it")
+                if self._write_allowed:
+                    path.rename(path.with_suffix(".damaged"))
                 continue
-            for newer in self._files("best"):
-                if _number(newer) > _number(path):  # of a state that never came to be
-                    newer.unlink()
+            except OSError as error:  # the storage's fault, which may pass: nothing is touched
+                raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
+            if record["run"] != self._run:
+                raise UserError(f"{path}: of a run with other settings; choose another --workdir")
+            self._forget_newer(path)
             self._best = record["best_file"]
             return record, state, best
         return None
+
+    def _forget_newer(self, state: Path) -> None:
+        """Removes best weights of states that never came to be."""
+        for best in self._files("best"):
+            if self._write_allowed and _number(best) > _number(state):
+                best.unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Removes all states: the fold is done."""
@@ -108,7 +124,7 @@ class Checkpoints:
         if best is not None:
             self._best = f"best-{number:06d}.npz"
             _store(self._folder / self._best, {"best": best})
-        text = json.dumps({**record, "best_file": self._best})
+        text = json.dumps({**record, "best_file": self._best, "run": self._run})
         _store(self._folder / f"state-{number:06d}.npz", {**variables, "record": [np.array(text)]})
         states = self._files("state")
         for path in states[:-_KEPT]:

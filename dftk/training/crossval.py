@@ -2,6 +2,8 @@
 
 import contextlib
 import dataclasses
+import hashlib
+import json
 import shutil
 import time
 from collections.abc import Sequence
@@ -12,7 +14,13 @@ import tensorflow as tf
 from dftk.config import Config, UserError
 from dftk.data import catalog, residency
 from dftk.evaluation.files import replacing, write_csv, write_json
-from dftk.evaluation.workdir import HISTORY_COLUMNS, PREDICTION_COLUMNS, Workdir, environment
+from dftk.evaluation.workdir import (
+    FREE,
+    HISTORY_COLUMNS,
+    PREDICTION_COLUMNS,
+    Workdir,
+    environment,
+)
 from dftk.models import registry
 from dftk.options import RunOptions
 from dftk.progress import Progress, say
@@ -39,15 +47,25 @@ def train_folds(
       UserError: see dftk.data.catalog, dftk.data.residency, dftk.models.registry, Workdir.open,
         FoldTrainer.run.
     """
+    with interruption.listening() as signals:
+        _train_folds(config, folds, workdir, options, signals)
+
+
+def _train_folds(
+    config: Config,
+    folds: Sequence[int],
+    workdir: Workdir,
+    options: RunOptions,
+    signals: interruption.Interruption,
+) -> None:
     devices = devices_lib.choose(config)
     dataset, record = _describe(config)
     todo = [fold for fold in folds if not workdir.is_finished(fold)]
+    identity = _identity(record)
+    steps = [options.checkpoint_steps or 0, *(options.profile_steps or (0, 0))]
     devices.require_same(
-        [
-            int(record["inputs"]["dataset_fingerprint"][:12], 16),
-            *(fold in todo for fold in range(config.folds)),
-        ],
-        "dataset and --workdir, which must be one folder that all of them share",
+        [int(identity[:12], 16), *steps, *(fold in todo for fold in range(config.folds))],
+        "flags, dataset and --workdir, which must be one folder that all of them share",
     )
     if todo:
         shards = residency.limit(dataset.train, config.max_examples)
@@ -60,13 +78,27 @@ def train_folds(
         say(f"note: {shortfall}")
     say(f"{dataset.name}, {devices.description}, workdir {workdir.path}")
     if done := [fold for fold in folds if fold not in todo]:
+        for fold in done:
+            if devices.chief:
+                workdir.remove_leftovers(fold)
         say(f"already trained in this workdir: fold {', '.join(map(str, done))}")
     if todo:
         say(f"cache: {where.kind}, {where.reason}")
         with devices.strategy.scope():  # before the pixels: a fault in the weights shows at once
             detector = registry.build(config, devices.policy, devices.replicas > 1)
         examples = _load(shards, where.kind, config.stored_size)
-        _train_each(config, todo, workdir, options, devices, detector, examples)
+        trainer = FoldTrainer(
+            config,
+            devices,
+            detector,
+            examples,
+            folds=len(todo),
+            save_steps=options.checkpoint_steps,
+            interruption=signals,
+            profile=StepProfile(options.profile_steps, workdir.path / "tensorboard"),
+        )
+        with examples.explained():
+            _train_each(trainer, todo, workdir, devices, identity)
 
 
 def begin(config: Config, workdir: Workdir) -> None:
@@ -77,6 +109,13 @@ def begin(config: Config, workdir: Workdir) -> None:
     """
     _, record = _describe(config)
     workdir.open({**record, **environment("see fold_*/train.log")})
+
+
+def _identity(record: dict[str, Any]) -> str:
+    """Hash of all that a run's results depend on: workers share it, and states and their run."""
+    config = {name: v for name, v in record["config"].items() if name not in FREE}
+    text = json.dumps([config, record["inputs"]], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _describe(config: Config) -> tuple[catalog.Catalog, dict[str, Any]]:
@@ -91,38 +130,30 @@ def _describe(config: Config) -> tuple[catalog.Catalog, dict[str, Any]]:
 
 
 def _train_each(
-    config: Config,
+    trainer: FoldTrainer,
     folds: Sequence[int],
     workdir: Workdir,
-    options: RunOptions,
     devices: devices_lib.Devices,
-    detector: registry.Detector,
-    examples: residency.Examples,
+    identity: str,
 ) -> None:
     """Trains one fold after the other, through the same compiled phases."""
-    profile = StepProfile(options.profile_steps, workdir.path / "tensorboard")
-    with interruption.listening() as signals, examples.explained():
-        trainer = FoldTrainer(
-            config,
-            devices,
-            detector,
-            examples,
-            folds=len(folds),
-            save_steps=options.checkpoint_steps,
-            interruption=signals,
-            profile=profile,
-        )
+    with contextlib.closing(trainer.profile):
         for fold in folds:
             with workdir.locked(fold) if devices.chief else contextlib.nullcontext():
+                if devices.workers == 1 and workdir.is_finished(fold):
+                    say(f"fold {fold}: trained meanwhile by another process")
+                    continue
                 if devices.chief:
                     workdir.begin_fold(fold)
-                checkpoints = Checkpoints(workdir.fold_dir(fold) / "checkpoint")
+                devices.require_same([fold], "fold")  # none reads before the chief has the lock
+                checkpoints = Checkpoints(
+                    workdir.fold_dir(fold) / "checkpoint", identity, write=devices.chief
+                )
                 with _events(workdir, fold, devices.chief).as_default():
                     result = trainer.run(fold, checkpoints)
                 if devices.chief:
                     _write_fold(workdir, fold, trainer.detector.model, result)
                     checkpoints.remove()
-    profile.close()
 
 
 def _events(workdir: Workdir, fold: int, chief: bool) -> tf.summary.SummaryWriter:

@@ -13,6 +13,7 @@ from tensorflow.python.client import device_lib  # the only place that tells a d
 from dftk.config import Config, UsageError, UserError
 from dftk.progress import say
 from dftk.training import cluster
+from dftk.training.interruption import ending_at_once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,8 +93,9 @@ def choose(config: Config) -> Devices:
     """
     worker, workers = cluster.place(os.environ)
     if workers > 1:
-        say(f"worker {worker} of {workers}: waiting for all of them to start")
-        strategy: tf.distribute.Strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        say(f"worker {worker} of {workers}: waiting for all in TF_CONFIG={os.environ['TF_CONFIG']}")
+        with ending_at_once():
+            strategy: tf.distribute.Strategy = tf.distribute.MultiWorkerMirroredStrategy()
         names = tuple(strategy.extended.worker_devices)
     else:
         devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")

@@ -82,6 +82,7 @@ class FoldTrainer:
         }
         self._schedule = list(self.phases)
         self._outlook = schedule.Outlook(self._schedule, folds)
+        self.profile = profile or StepProfile(None, Path())
         self._epochs = Epochs(
             config,
             devices,
@@ -89,7 +90,7 @@ class FoldTrainer:
             examples,
             save_steps,
             interruption or Interruption(),
-            profile or StepProfile(None, Path()),
+            self.profile,
         )
         variables = list(self.detector.model.variables)
         for trainable in self.phases.values():
@@ -121,8 +122,8 @@ class FoldTrainer:
             self._save(run)
             checkpoints.wait()
             raise Interrupted(
-                f"stopped by a signal, saved {self._where(run.state)}; the same command goes on "
-                "from there",
+                f"fold {fold}: stopped by a signal, saved {self._where(run.state)}; the same "
+                "command goes on from there",
                 stop.number,
             ) from None
         checkpoints.wait()
@@ -163,9 +164,10 @@ class FoldTrainer:
         return HeldOut(fold, rows, self._examples, self.detector, self._scorer, batch_size)
 
     def _where(self, state: FoldState) -> str:
-        step = f", step {state.step}" if state.step else ""
         name = self._schedule[state.phase].name
-        return f"after {name} epoch {state.epoch}{step}" if state.epoch or step else "at the start"
+        if state.step:
+            return f"in {name} epoch {state.epoch + 1} after step {state.step}"
+        return f"after {name} epoch {state.epoch}" if state.epoch else f"at the start of {name}"
 
     def _variables(self, phase: int) -> list[keras.Variable]:
         """What a phase changes: with the base frozen, a hundredth of all."""

@@ -32,6 +32,19 @@ class FusedAdam(keras.optimizers.Adam):
         )
 
 
+class AgreedLossScale(keras.optimizers.LossScaleOptimizer):
+    """keras.optimizers.LossScaleOptimizer that asks all replicas whether gradients overflowed.
+
+    Keras asks the first one alone, taking gradients to be summed already; they are summed after.
+    An overflow on another one would make every weight NaN, and workers disagree about the step.
+    """
+
+    def check_finite(self, grads: list[tf.Tensor]) -> tf.Tensor:
+        """Whether the gradients of every replica are numbers; bool []."""
+        bad = 1.0 - tf.cast(super().check_finite(grads), tf.float32)
+        return tf.distribute.get_replica_context().all_reduce("SUM", bad) == 0
+
+
 def build(variables: list[keras.Variable], policy: str) -> keras.optimizers.Optimizer:
     """The optimizer of a phase, its state made; its learning rate is set epoch by epoch.
 
@@ -42,6 +55,6 @@ def build(variables: list[keras.Variable], policy: str) -> keras.optimizers.Opti
     """
     optimizer: keras.optimizers.Optimizer = FusedAdam(0.0)
     if policy == "mixed_float16":
-        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        optimizer = AgreedLossScale(optimizer)
     optimizer.build(variables)
     return optimizer
