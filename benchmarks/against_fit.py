@@ -92,7 +92,7 @@ def measure(
         trainable.run(iterator, tf.constant(args.steps), tf.zeros([4])).numpy()
 
     whole = examples.batches(rows, batch_size=args.batch_size, shuffle=(0, 0))
-    pairs = whole.map(lambda batch: (batch["image"], batch["label"][:, None]))
+    pairs = whole.map(lambda batch: (batch["image"], batch["label"][:, None])).prefetch(2)
     ratio = meter.compare(train, lambda: fit.run(pairs), args.rounds)
     return {
         "phase": phase,

@@ -44,9 +44,7 @@ def flags(data_dir):
 
 
 @pytest.mark.slow
-def test_two_at_once_resemble_the_plain_run_and_a_killed_fold_is_tried_again(
-    trained, flags, tmp_path
-):
+def test_two_at_once_and_a_killed_fold_is_tried_again(trained, flags, tmp_path):
     workdir = tmp_path / "run"
     process = subprocess.Popen(
         [sys.executable, "-m", "dftk.train", "--fold=0,3", "--parallel=2", *flags,

@@ -94,8 +94,7 @@ def choose(config: Config) -> Devices:
     worker, workers = cluster.place(os.environ)
     if workers > 1:
         say(f"worker {worker} of {workers}: waiting for all in TF_CONFIG={os.environ['TF_CONFIG']}")
-        with ending_at_once():
-            strategy: tf.distribute.Strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        strategy: tf.distribute.Strategy = _over_workers()
         names = tuple(strategy.extended.worker_devices)
     else:
         devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
@@ -112,6 +111,17 @@ def choose(config: Config) -> Devices:
     machines = f" on {workers} workers" if workers > 1 else ""
     words = f"{replicas} x {_name()}{machines}, {precision}{', XLA' if jit else ''}"
     return Devices(strategy, names, policy, jit, words, _gpu_memory(), worker, workers)
+
+
+def _over_workers() -> tf.distribute.MultiWorkerMirroredStrategy:
+    try:
+        with ending_at_once():
+            return tf.distribute.MultiWorkerMirroredStrategy()
+    except tf.errors.OpError as error:
+        raise UserError(
+            f"TF_CONFIG: cannot join the other workers ({error.message.splitlines()[0]}); see that "
+            "this worker's port is free and all hosts can be reached"
+        ) from error
 
 
 def _on_one_machine(names: Sequence[str]) -> tf.distribute.Strategy:

@@ -1,9 +1,7 @@
 """SIGTERM and Ctrl-C become a question that the training loop asks between two calls."""
 
 import contextlib
-import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
@@ -39,28 +37,19 @@ class Interruption:
 
 @contextlib.contextmanager
 def ending_at_once() -> Iterator[None]:
-    """Inside the block SIGTERM and SIGINT end the process, even while TensorFlow waits in C++.
+    """Inside the block Ctrl-C ends the process, even while TensorFlow waits in C++.
 
-    Python's handlers would not run until that returns, and TensorFlow puts one of its own in the
-    way. So the signals are blocked, here and in threads that start meanwhile, and waited for.
+    Python's handlers would not run until that returns, and other threads do not either. SIGTERM
+    TensorFlow takes for itself while it waits for workers: a scheduler then has to kill.
     """
-    numbers, over = {signal.SIGTERM, signal.SIGINT}, threading.Event()
-
-    def watch() -> None:
-        while not over.is_set():
-            if (caught := signal.sigtimedwait(numbers, 0.2)) is not None:
-                print("stopped by a signal, nothing was trained", file=sys.stderr, flush=True)
-                os._exit(128 + caught.si_signo)
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    former = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
-    watcher.start()
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    former = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         yield
     finally:
-        over.set()
-        watcher.join()
-        signal.pthread_sigmask(signal.SIG_SETMASK, former)
+        signal.signal(signal.SIGINT, former)
 
 
 @contextlib.contextmanager
