@@ -40,8 +40,8 @@ def run(dataset_dir):
     trainers, specs, distribute = [], [], loop.distribute
 
     class Recorded(FoldTrainer):
-        def __init__(self, *arguments):
-            super().__init__(*arguments)
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
             trainers.append(self)
 
     def recorded(devices, dataset):
