@@ -31,7 +31,7 @@ long = pytest.mark.long
 @pytest.mark.parametrize(
     "flags",
     [
-        ("--mixed_precision", "--image_size=64"),
+        pytest.param(("--mixed_precision", "--image_size=64"), marks=long),
         pytest.param(("--image_size=128",), marks=long),
         pytest.param(("--image_size=128", "--mixed_precision"), marks=long),
         pytest.param(("--image_size=128", "--devices=2"), marks=long),

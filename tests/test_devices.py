@@ -178,7 +178,7 @@ def test_two_replicas_train_and_score_as_one(data_dir):
     assert two["scores"] == pytest.approx(one["scores"], abs=2e-3)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_replicas_share_statistics_and_not_dropout_masks(data_dir):
     """Else the saved statistics are one replica's, and all replicas drop the same units."""
     answer = run(2, 9, 2, data_dir, dropout=0.3, base_batchnorm="update")

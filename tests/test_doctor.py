@@ -6,7 +6,7 @@ import pytest
 from test_train import door
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_doctor_writes_table_json_picture_and_trace(data_dir, tmp_path):
     answer = door(
         "doctor", "--dataset=sample", f"--data_dir={data_dir}", "--image_size=32", "--cache=disk",

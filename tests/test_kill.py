@@ -98,7 +98,7 @@ def reference(data_dir, tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "kills", [pytest.param(4, marks=pytest.mark.slow), pytest.param(20, marks=pytest.mark.long)]
+    "kills", [pytest.param(2, marks=pytest.mark.slow), pytest.param(20, marks=pytest.mark.long)]
 )
 def test_killed_at_any_moment_a_run_ends_with_the_same_bits(reference, data_dir, tmp_path, kills):
     rng, moments, runs = random.Random(0), itertools.cycle(MOMENTS), 0

@@ -91,7 +91,7 @@ def test_an_array_of_jobs_and_a_merge_equal_the_plain_run(trained, flags, tmp_pa
         assert scores(workdir) == scores(trained.path)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_profile_of_the_steps_asked_for(flags, tmp_path):
     workdir = tmp_path / "profiled"
     answer = door(
