@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from absl import app, flags, logging
 
 from dftk.config import Config, UsageError, UserError
+from dftk.progress import ERASE
 from dftk.training.interruption import Interrupted
 
 FLAGS = flags.FLAGS
@@ -63,7 +64,7 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
         try:
             return main(argv)
         except UserError as error:
-            live = "\r\x1b[K" if sys.stderr.isatty() else ""  # a progress line may stand there
+            live = ERASE if sys.stderr.isatty() else ""  # a progress line may stand there
             word = "" if isinstance(error, Interrupted) else "error: "
             print(f"{live}{word}{error}", file=sys.stderr)
             return error.exit_status

@@ -5,6 +5,8 @@ import shutil
 import sys
 import time
 
+ERASE = "\r\x1b[K"  # back to the start of a terminal's line, and clear it
+
 
 @dataclasses.dataclass
 class Throughput:
@@ -79,12 +81,12 @@ class Progress:
         self._drawn = now
         left = duration((self._total - done) / rate) if rate > 0 else ""
         speed = f"{rate:.1f} img/s  {left} left" if left else ""
-        sys.stderr.write(f"\r\x1b[K{self._title}  {done}/{self._total}  {speed}  {text}")
+        sys.stderr.write(f"{ERASE}{self._title}  {done}/{self._total}  {speed}  {text}")
         sys.stderr.flush()
 
     def close(self, text: str) -> None:
         """Replaces the live line by a final one."""
-        say(f"{self._title}  {text}", "\r\x1b[K" if self._live else "")
+        say(f"{self._title}  {text}", ERASE if self._live else "")
 
 
 class Board:

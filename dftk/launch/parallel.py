@@ -20,12 +20,11 @@ from dftk.config import Config, UsageError, as_flags
 from dftk.data import limits
 from dftk.evaluation.workdir import Workdir
 from dftk.options import RunOptions
-from dftk.progress import Board
+from dftk.progress import ERASE, Board
 from dftk.training.interruption import Interrupted, Interruption, listening
 
 _PR_SET_PDEATHSIG = 1  # prctl(2): be sent a signal when the parent dies
 _POLL_S = 0.2
-_ERASED = b"\r\x1b[K"  # how a live line of dftk.progress begins
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +110,7 @@ class _Child:
             data = os.read(self.output, 1 << 16)
         self.log.write(data)
         self.log.flush()
-        *lines, self.rest = (self.rest + data).replace(_ERASED, b"\n").split(b"\n")
+        *lines, self.rest = (self.rest + data).replace(ERASE.encode(), b"\n").split(b"\n")
         for line in lines:
             text = line.decode(errors="replace").rstrip("\r")
             if text.startswith(("fold ", "error: ")):
