@@ -39,7 +39,7 @@ def test_a_wrong_address_is_told_at_once(address, words):
 def test_without_ray_the_remedy_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with (
-        pytest.raises(UserError, match=r"pip install 'dftk\[cluster\]'"),
+        pytest.raises(UserError, match=r"pip install -e '\.\[cluster\]'"),
         ray_session.joined(None),
     ):
         pass
