@@ -15,6 +15,7 @@ LEVELS = {
     "cli": 5,
     "launch": 5,
     "training": 4,
+    "inference": 4,  # what people do with a trained detector
     "evaluation": 3,
     "data": 2,
     "models": 2,

@@ -1,11 +1,9 @@
 """metrics.json, predictions.csv, history.csv, plots and one self-contained report.html."""
 
-import base64
 import html
 import json
-import math
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ import numpy as np
 from dftk.config import THRESHOLD
 from dftk.evaluation import metrics, plots
 from dftk.evaluation.files import write_csv, write_json, write_text
+from dftk.evaluation.html_parts import number, percent, picture, score_table, table, title
 from dftk.evaluation.workdir import HISTORY_COLUMNS, PREDICTION_COLUMNS, Workdir
 
 _TEMPLATE = Path(__file__).with_name("report_template.html")
@@ -74,9 +73,9 @@ def write_html(workdir: Workdir) -> None:
         ),
         cards=_cards(summary),
         fold_table=_fold_table(summary),
-        roc=_picture(plots_dir / "roc.png", "ROC curves per fold and pooled"),
-        confusion=_picture(plots_dir / "confusion_matrices.png", "Confusion matrices"),
-        history=_picture(plots_dir / "history.png", "Loss and accuracy by epoch"),
+        roc=picture(plots_dir / "roc.png", "ROC curves per fold and pooled"),
+        confusion=picture(plots_dir / "confusion_matrices.png", "Confusion matrices"),
+        history=picture(plots_dir / "history.png", "Loss and accuracy by epoch"),
         classification_report=html.escape(metrics.classification_report(label, probability)),
         valid=_valid_section(workdir),
         throughput=_throughput_table(summary["throughput"]),
@@ -92,8 +91,8 @@ def _cards(summary: Mapping[str, Any]) -> str:
     for name in metrics.SCORES:
         mean, std = summary["mean"][name], summary["std"][name]
         cards.append(
-            f"<div class='card'><div class='name'>{_title(name)}</div>"
-            f"<div class='value'>{_percent(name, summary['pooled'][name])}</div>"
+            f"<div class='card'><div class='name'>{title(name)}</div>"
+            f"<div class='value'>{percent(name, summary['pooled'][name])}</div>"
             f"<div class='spread'>{_spread(name, mean, std, count)}</div></div>"
         )
     return "\n".join(cards)
@@ -102,7 +101,7 @@ def _cards(summary: Mapping[str, Any]) -> str:
 def _spread(name: str, mean: float | None, std: float | None, folds: int) -> str:
     if folds == 1:
         return "one fold"
-    return f"folds {_percent(name, mean)} ± {_percent(name, std)}"
+    return f"folds {percent(name, mean)} ± {percent(name, std)}"
 
 
 def _fold_table(summary: Mapping[str, Any]) -> str:
@@ -110,18 +109,7 @@ def _fold_table(summary: Mapping[str, Any]) -> str:
     if len(rows) > 1:
         rows += [("mean", summary["mean"]), ("± std", summary["std"])]
         rows += [("pooled", summary["pooled"])]
-    return _score_table("fold", rows, strong=len(summary["folds"]))
-
-
-def _score_table(first: str, rows: Sequence[tuple[str, Mapping[str, Any]]], strong: int) -> str:
-    """A row of scores for each named set of predictions; the first column is headed `first`."""
-    head = [first, "n", *(_title(name) for name in metrics.SCORES)]
-    body = [
-        [name, f"{entry['n']:,}" if "n" in entry else ""]
-        + [_number(entry[score], ".4f") for score in metrics.SCORES]
-        for name, entry in rows
-    ]
-    return _table(head, body, strong)
+    return score_table("fold", rows, strong=len(summary["folds"]))
 
 
 def _throughput_table(throughput: Mapping[str, Any]) -> str:
@@ -129,17 +117,17 @@ def _throughput_table(throughput: Mapping[str, Any]) -> str:
         [
             fold.removeprefix("fold_"),
             phase,
-            _number(speed["examples_per_s"], ".1f"),
-            _number(speed.get("ms_per_step"), ",.0f"),  # runs of before had none
-            _number(speed["input_wait"], ".2%"),
-            _number(speed["train_seconds"], ",.0f"),
-            _number(speed["compile_seconds"], ",.1f"),
+            number(speed["examples_per_s"], ".1f"),
+            number(speed.get("ms_per_step"), ",.0f"),  # runs of before had none
+            number(speed["input_wait"], ".2%"),
+            number(speed["train_seconds"], ",.0f"),
+            number(speed["compile_seconds"], ",.1f"),
         ]
         for fold, phases in throughput.items()
         for phase, speed in phases.items()
     ]
     head = ["fold", "phase", "img/s", "ms/step", "waiting for input", "training s", "compiling s"]
-    return _table(head, body)
+    return table(head, body)
 
 
 def _valid_section(workdir: Workdir) -> str:
@@ -153,39 +141,12 @@ def _valid_section(workdir: Workdir) -> str:
     rows = [(f"model of fold {entry['fold']}", entry) for entry in result["folds"]]
     if len(rows) > 1:
         rows.append(("ensemble (mean probability)", result["ensemble"]))
-    pictures = _picture(workdir.path / "plots" / "valid_roc.png", "ROC on valid") + _picture(
+    pictures = picture(workdir.path / "plots" / "valid_roc.png", "ROC on valid") + picture(
         workdir.path / "plots" / "valid_confusion_matrix.png", "Confusion matrix on valid"
     )
-    table = _score_table("", rows, strong=len(result["folds"]))
+    scores = score_table("", rows, strong=len(result["folds"]))
     note = f"<p class='soft'>{html.escape(result['shortfall'])}</p>" if result["shortfall"] else ""
-    return f"{table}{note}<div class='pair'>{pictures}</div>"
-
-
-def _table(head: Sequence[str], body: Sequence[Sequence[str]], strong: int | None = None) -> str:
-    """An HTML table; rows from `strong` on are set apart."""
-    lines = ["<table><thead><tr>", *(f"<th>{cell}</th>" for cell in head), "</tr></thead><tbody>"]
-    for position, row in enumerate(body):
-        mark = " class='sum'" if strong is not None and position >= strong else ""
-        lines.append(f"<tr{mark}>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>")
-    return f"<div class='scroll'>{''.join(lines)}</tbody></table></div>"
-
-
-def _picture(path: Path, text: str) -> str:
-    data = base64.b64encode(path.read_bytes()).decode()
-    return f"<img alt='{html.escape(text)}' src='data:image/png;base64,{data}'>"
-
-
-def _title(name: str) -> str:
-    return {"f1": "F1", "auc": "AUC"}.get(name, name)
-
-
-def _percent(name: str, value: float | None) -> str:
-    return _number(value, ".4f" if name == "auc" else ".2%")
-
-
-def _number(value: float | None, style: str) -> str:
-    """A dash for what is not defined, such as an AUC with one class."""
-    return "–" if value is None or math.isnan(value) else format(value, style)
+    return f"{scores}{note}<div class='pair'>{pictures}</div>"
 
 
 def text_table(summary: Mapping[str, Any]) -> str:

@@ -1,0 +1,51 @@
+"""Pieces of HTML that the pages of a run are made of."""
+
+import base64
+import html
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dftk.evaluation import metrics
+
+
+def score_table(first: str, rows: Sequence[tuple[str, Mapping[str, Any]]], strong: int) -> str:
+    """A row of scores for each named set of predictions; the first column is headed `first`."""
+    head = [first, "n", *(title(name) for name in metrics.SCORES)]
+    body = [
+        [name, f"{entry['n']:,}" if "n" in entry else ""]
+        + [number(entry[score], ".4f") for score in metrics.SCORES]
+        for name, entry in rows
+    ]
+    return table(head, body, strong)
+
+
+def table(head: Sequence[str], body: Sequence[Sequence[str]], strong: int | None = None) -> str:
+    """An HTML table of cells that are HTML already; rows from `strong` on are set apart."""
+    lines = ["<table><thead><tr>", *(f"<th>{cell}</th>" for cell in head), "</tr></thead><tbody>"]
+    for position, row in enumerate(body):
+        mark = " class='sum'" if strong is not None and position >= strong else ""
+        lines.append(f"<tr{mark}>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>")
+    return f"<div class='scroll'>{''.join(lines)}</tbody></table></div>"
+
+
+def picture(path: Path, text: str) -> str:
+    """A PNG file as an <img> that holds it; `text` says what it shows to who cannot see it."""
+    data = base64.b64encode(path.read_bytes()).decode()
+    return f"<img alt='{html.escape(text)}' src='data:image/png;base64,{data}'>"
+
+
+def title(name: str) -> str:
+    """A metric's name as people write it."""
+    return {"f1": "F1", "auc": "AUC"}.get(name, name)
+
+
+def percent(name: str, value: float | None) -> str:
+    """A share in percent; AUC as the number it is."""
+    return number(value, ".4f" if name == "auc" else ".2%")
+
+
+def number(value: float | None, style: str) -> str:
+    """A dash for what is not defined, such as an AUC with one class."""
+    return "–" if value is None or math.isnan(value) else format(value, style)

@@ -1,0 +1,1 @@
+"""Trained detectors -> probabilities of files, explanations, other formats, a page."""

@@ -1,0 +1,17 @@
+import math
+
+from dftk.evaluation import html_parts
+
+
+def test_what_is_not_defined_is_a_dash():
+    assert [html_parts.number(value, ".2f") for value in (None, math.nan, 0.5)] == [
+        "–",
+        "–",
+        "0.50",
+    ]
+
+
+def test_rows_that_sum_up_are_set_apart():
+    page = html_parts.table(["a"], [["1"], ["2"]], strong=1)
+    assert page.count("<tr class='sum'>") == 1
+    assert page.index("<td>1</td>") < page.index("class='sum'") < page.index("<td>2</td>")
