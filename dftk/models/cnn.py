@@ -1,9 +1,9 @@
 """A plain convolutional network trained from scratch, the yardstick for transfer learning.
 
 Stages of Conv2D, ReLU and MaxPooling2D, then Flatten and one dense layer: what people build first,
-and what the notebook that this project replaces names as its alternative, for 256x256 images. Kernels begin as He et al. 2015 (arXiv:1502.01852)
-have it for ReLU: with Keras's default, an image's differences shrink from stage to stage, and the
-first epochs learn nothing.
+and what the notebook that this project replaces names as its alternative, for 256x256 images.
+Kernels begin as He et al. 2015 (arXiv:1502.01852) have it for ReLU: from Keras's default, what
+tells images apart shrinks from stage to stage, and the first epochs learn nothing.
 """
 
 import keras
