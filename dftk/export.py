@@ -51,10 +51,10 @@ def main(argv: Sequence[str]) -> None:
     if _OUTPUT.value is None:
         raise UsageError("--output: name the file or folder to write")
 
-    from dftk.inference import exporting, model_card
+    from dftk.inference import exporting, manifest
 
     table = exporting.export(
-        model_card.find_source(Path(_MODEL.value), _FOLD.value),
+        manifest.find_source(Path(_MODEL.value), _FOLD.value),
         _FORMAT.value,
         Path(_OUTPUT.value),
         images=Path(_IMAGES.value) if _IMAGES.value else None,

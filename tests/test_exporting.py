@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from dftk.config import UserError, resolve
 from dftk.data import sample
-from dftk.inference import exporting, formats, model_card, staging
+from dftk.inference import exporting, formats, manifest, staging
 from dftk.models import registry
 
 needs_onnx = pytest.mark.skipif(
@@ -25,7 +25,7 @@ def source(tmp_path_factory):
     config = resolve({"dataset": "sample", "model": "cnn", "image_size": 32})
     path = tmp_path_factory.mktemp("model") / "model.keras"
     registry.build(config, "mixed_bfloat16", False).model.save(path)
-    return model_card.find_source(path, None)
+    return manifest.find_source(path, None)
 
 
 @pytest.fixture(scope="module")
@@ -50,19 +50,19 @@ def plant(monkeypatch, kind, write):
     monkeypatch.setitem(formats.FORMATS, kind, faulty)
 
 
-def test_a_saved_model_in_float32_with_its_card(source, images, tmp_path, capsys):
+def test_a_saved_model_in_float32_with_its_manifest(source, images, tmp_path, capsys):
     output = tmp_path / "served" / "1"
     table = export(source, "saved_model", output, images)
     assert table.splitlines()[0].startswith(f"saved_model: {output}, ")
     for row in ("saved_model ", "Keras, float32", "Keras, mixed_bfloat16", "serving_bytes"):
         assert f"\n{row}" in table
     assert "trained in mixed_bfloat16; exported in float32" in capsys.readouterr().err
-    card = json.loads((output / "assets.extra" / "dftk.json").read_text())
-    gaps = {name: gap["largest"] for name, gap in card["compared"]["difference_to"].items()}
+    described = json.loads((output / "assets.extra" / "dftk.json").read_text())
+    gaps = {name: gap["largest"] for name, gap in described["compared"]["difference_to"].items()}
     assert max(gaps["Keras, float32"], gaps["serving_bytes"]) < 1e-5
     assert 1e-5 < gaps["Keras, mixed_bfloat16"] < 0.05, "rounding, and no other weights"
-    assert set(card["sha256"]) >= {"saved_model.pb", "variables/variables.index"}
-    assert card["sha256"] == {
+    assert set(described["sha256"]) >= {"saved_model.pb", "variables/variables.index"}
+    assert described["sha256"] == {
         name: digest
         for name, digest in staging.digests(output, "").items()
         if name != "assets.extra/dftk.json"
@@ -71,19 +71,22 @@ def test_a_saved_model_in_float32_with_its_card(source, images, tmp_path, capsys
 
 
 @needs_onnx
-def test_a_file_with_its_card_beside_it_and_overwrite(source, images, tmp_path):
+def test_a_file_with_its_describedbeside_it_and_overwrite(source, images, tmp_path):
     output = tmp_path / "model.onnx"
     export(source, "onnx", output, images)
-    card = json.loads((tmp_path / "model.onnx.json").read_text())
-    assert card["sha256"] == staging.digests(output, "model.onnx")
+    described = json.loads((tmp_path / "model.onnx.json").read_text())
+    assert described["sha256"] == staging.digests(output, "model.onnx")
     assert sorted(tmp_path.iterdir()) == [output, tmp_path / "model.onnx.json"]
+    with pytest.raises(UserError, match=r"other\.onnx\.json: exists"):
+        (tmp_path / "other.onnx.json").write_text("someone's")
+        export(source, "onnx", tmp_path / "other.onnx", images)
     before = output.read_bytes()
     with pytest.raises(UserError, match="exists"):
         export(source, "onnx", output, images)
     with pytest.raises(UserError, match="not put in place"):
         export(source, "onnx", output, images, overwrite=True, tolerance=0.0)
     assert output.read_bytes() == before, "a refused export leaves the former one"
-    assert json.loads((tmp_path / "model.onnx.json").read_text()) == card
+    assert json.loads((tmp_path / "model.onnx.json").read_text()) == described
     export(source, "onnx", output, images, overwrite=True)
 
 

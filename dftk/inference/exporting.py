@@ -15,7 +15,7 @@ import tensorflow as tf
 from dftk.config import UserError
 from dftk.evaluation import scoring
 from dftk.evaluation.files import write_json
-from dftk.inference import check_images, formats, model_card, parity, staging
+from dftk.inference import check_images, formats, manifest, parity, staging
 from dftk.inference.float32_twin import float32_twin, policies
 from dftk.progress import say
 
@@ -70,7 +70,7 @@ class Comparison:
 
 
 def export(
-    source: model_card.Source,
+    source: manifest.Source,
     kind: str,
     output: Path,
     *,
@@ -81,7 +81,7 @@ def export(
 ) -> str:
     """Writes, runs, compares, puts in place; returns a table of what came of it.
 
-    Beside a file lies `<output>.json`, model_card.card; a folder has it as assets.extra/dftk.json.
+    Beside a file lies `<output>.json`, manifest.describe; a folder has it as assets.extra/dftk.json.
 
     Args:
       source: the members, which are exported as one model.
@@ -98,22 +98,24 @@ def export(
     """
     formats.FORMATS[kind].require_packages()
     is_folder = kind == "saved_model"
+    beside = output.with_name(f"{output.name}.json")
     staging.refuse_taken(output, is_folder, overwrite)
+    if not is_folder:
+        staging.refuse_taken(beside, is_folder, overwrite)
     detectors = Detectors.load(source.paths)
     chosen = check_images.choose(images, source.workdir, max_images)
     if half := detectors.trained_in():
         say(f"trained in {half}; exported in float32, with the same weights")
-    threshold = model_card.threshold(source.workdir)["value"]
+    threshold = manifest.threshold(source.workdir)["value"]
     with staging.staged(output, is_folder) as temporary:
         say(f"writing {source.in_words()} as {kind}")
         formats.FORMATS[kind].write(detectors.float32, temporary)
         say(f"comparing it with Keras on {len(chosen.files)} images")
         comparison = verify(temporary, kind, detectors, chosen, threshold, tolerance)
-        card = model_card.card(source, kind, temporary, output.name, comparison.as_dict())
+        described = manifest.describe(source, kind, temporary, output.name, comparison.as_dict())
         if is_folder:
             (temporary / "assets.extra").mkdir()
-        beside = output.with_name(f"{output.name}.json")
-        write_json(temporary / "assets.extra" / "dftk.json" if is_folder else beside, card)
+        write_json(temporary / "assets.extra" / "dftk.json" if is_folder else beside, described)
     size = staging.megabytes(output)
     return f"{kind}: {output}, {size:.1f} MB, {source.in_words()}\n{comparison.text_table()}"
 

@@ -1,6 +1,7 @@
 """Which models to export, and what goes with them as JSON: contract, threshold, provenance."""
 
 import dataclasses
+import importlib.metadata
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 from dftk.config import THRESHOLD, UsageError, UserError
 from dftk.evaluation.workdir import Workdir, environment
-from dftk.inference import staging
+from dftk.inference import formats, staging
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +84,7 @@ def contract(kind: str) -> dict[str, Any]:
     return {"inputs": inputs, "output": {**output, "content": "probability of fake"}}
 
 
-def card(
+def describe(
     source: Source, kind: str, path: Path, name: str, compared: Mapping[str, Any]
 ) -> dict[str, Any]:
     """All of it.
@@ -102,19 +103,20 @@ def card(
         "classes": {"0": "real", "1": "fake"},
         "threshold": {**threshold(source.workdir), "rule": "fake when probability >= value"},
         "compared": compared,
-        "provenance": _provenance(source),
+        "provenance": _provenance(source, kind),
         "sha256": staging.digests(path, name),
     }
 
 
-def _provenance(source: Source) -> dict[str, Any]:
+def _provenance(source: Source, kind: str) -> dict[str, Any]:
     record = source.workdir.config() if source.workdir else {}
     members = [{"path": str(path), **staging.digests(path, "sha256")} for path in source.paths]
     kept = ("inputs", "config", "versions", "git_revision")
     here = environment("CPU")
+    packages = {name: importlib.metadata.version(name) for name in formats.FORMATS[kind].packages}
     return {
         "folds": list(source.folds),
         "members": members,
         "run": {name: record.get(name) for name in kept},
-        "exported_with": {**here["versions"], "git_revision": here["git_revision"]},
+        "exported_with": {**here["versions"], **packages, "git_revision": here["git_revision"]},
     }
