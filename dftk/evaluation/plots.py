@@ -59,7 +59,7 @@ def roc(path: Path, curves: Curves, bold: str) -> None:
             aspect="equal",
         )
         axes.legend(loc="lower right")
-        _save(figure, path)
+        save(figure, path)
 
 
 def confusion_matrices(path: Path, matrices: Mapping[str, Sequence[Sequence[int]]]) -> None:
@@ -73,7 +73,7 @@ def confusion_matrices(path: Path, matrices: Mapping[str, Sequence[Sequence[int]
             axes.set_axis_off()
         for axes, (name, matrix) in zip(grid.flat, matrices.items()):
             _confusion_matrix(axes, name, np.array(matrix))
-        _save(figure, path)
+        save(figure, path)
 
 
 def _confusion_matrix(axes: Axes, name: str, matrix: np.ndarray) -> None:
@@ -107,7 +107,7 @@ def history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
             axes.set_xlabel("epoch")
         handles, labels = grid[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper right", ncols=2)
-        _save(figure, path)
+        save(figure, path)
 
 
 def _history(axes: Axes, rows: Sequence[Mapping[str, Any]], name: str) -> None:
@@ -146,10 +146,11 @@ def verdict(
         bar.barh([0], [probability], color=colour)
         bar.axvline(threshold, color=INK, linestyle=":", linewidth=1)
         bar.set(xlim=(0, 1), yticks=[], xlabel=title)
-        _save(figure, path)
+        save(figure, path)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
+    """Writes a figure as PNG, its folder made if need be."""
     # Figures are made without pyplot: no screen, no global backend, nothing left open.
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
