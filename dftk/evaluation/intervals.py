@@ -13,6 +13,7 @@ from scipy import optimize, stats
 from dftk.evaluation import metrics
 
 CONFIDENCE = 0.95
+_EDGE = 1e-9
 
 
 def together(count: int) -> float:
@@ -50,9 +51,10 @@ def area(auc: float, reals: int, fakes: int, confidence: float = CONFIDENCE) -> 
         variance = t * (1 - t) * (1 + more * ((1 - t) / (2 - t) + t / (1 + t))) / (reals * fakes)
         return abs(auc - t) - z * np.sqrt(variance)
 
-    # At 0 and 1 the variance is 0, so `beyond` is positive there unless the AUC lies there.
-    low = optimize.brentq(beyond, 0.0, auc) if auc > 0 else 0.0
-    high = optimize.brentq(beyond, auc, 1.0) if auc < 1 else 1.0
+    # At 0 and 1 the variance is 0: an AUC of just these would be a solution of its own there.
+    inside = min(max(auc, _EDGE), 1 - _EDGE)
+    low = optimize.brentq(beyond, 0.0, inside) if auc > 0 else 0.0
+    high = optimize.brentq(beyond, inside, 1.0) if auc < 1 else 1.0
     return float(low), float(high)
 
 
