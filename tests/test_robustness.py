@@ -59,7 +59,7 @@ def test_a_workdir_gets_numbers_and_a_picture(result, tmp_path):
     assert picture.width > 2 * picture.height
 
 
-def test_a_broken_record_is_named(ensemble, dataset):
+def test_a_broken_record_is_named(ensemble):
     broken = encoded.Encoded("valid/fake/broken.jpg", 1, -1, b"\xff\xd8 no jpeg")
     with pytest.raises(UserError, match=r"valid/fake/broken.jpg: not a readable"):
         robustness.sweep(ensemble, [broken], 1)
