@@ -1,71 +1,85 @@
 import numpy as np
 import pytest
-from sklearn.metrics import roc_auc_score
+from sklearn import metrics as sk
+from test_metrics import noisy
 
-from dftk.evaluation import intervals
-
-
-def test_a_share_has_wilsons_interval():
-    # Newcombe, Statistics in Medicine 17:857-872, 1998, table I: 81 of 263.
-    assert intervals.share(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
-    low, high = intervals.share(10, 10)
-    assert low < 0.75
-    assert high == 1
-    assert np.isnan(intervals.share(0, 0)).all()
+from dftk.evaluation import intervals, metrics
 
 
-@pytest.mark.parametrize("shift", [0.0, 1.0, 2.5])
-def test_an_area_is_covered_as_often_as_promised(shift):
-    """Two normal classes `shift` apart have the area Phi(shift / sqrt 2)."""
-    from scipy.stats import norm
-
-    truth, rng = norm.cdf(shift / np.sqrt(2)), np.random.default_rng(0)
-    labels = np.repeat([0, 1], [40, 30])
-    covered = 0
-    for _ in range(400):
-        scores = rng.standard_normal(70) + shift * labels
-        auc = (scores[labels == 1][:, None] > scores[labels == 0]).mean()
-        low, high = intervals.area(auc, 40, 30)
-        covered += low <= truth <= high
-    assert 0.92 <= covered / 400 <= 0.99
+def sorted_down(labels, probabilities):
+    order = np.argsort(-probabilities, kind="stable")
+    return labels[order].astype(float), probabilities[order]
 
 
-def test_an_area_is_as_wide_as_resampling_makes_it():
-    rng = np.random.default_rng(1)
-    labels = np.repeat([0, 1], 150)
-    scores = rng.standard_normal(300) + labels
-    drawn = []
-    for _ in range(200):
-        rows = np.concatenate([rng.integers(0, 150, 150), rng.integers(150, 300, 150)])
-        drawn.append(roc_auc_score(labels[rows], scores[rows]))
-    low, high = intervals.area(roc_auc_score(labels, scores), 150, 150)
-    assert (low, high) == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.015)
+def test_with_every_example_once_they_are_the_metrics_themselves():
+    labels, probabilities = noisy()
+    weights = np.ones([1, len(labels)])
+    found = intervals.weighted_metrics(*sorted_down(labels, probabilities), weights, 0.5)
+    expected = metrics.binary_metrics(labels, probabilities)
+    assert set(found) == {*metrics.SCORES, *metrics.RANKINGS}
+    for name, value in found.items():
+        assert value == pytest.approx([expected[name]], abs=1e-9), name
 
 
-def test_at_the_ends_an_area_is_no_point():
-    low, high = intervals.area(1.0, 20, 20)
-    assert 0.8 < low < 0.95
-    assert high == 1
-    assert intervals.area(0.0, 20, 20) == pytest.approx((0, 1 - low))
-    assert np.isnan(intervals.area(float("nan"), 20, 0)).all()
+def test_weights_are_scikit_learns_sample_weight():
+    labels, probabilities = sorted_down(*noisy())
+    weights = np.random.default_rng(1).integers(0, 4, [3, len(labels)]).astype(float)
+    found = intervals.weighted_metrics(labels, probabilities, weights, 0.5)
+    for row, weight in enumerate(weights):
+        called = probabilities >= 0.5
+        precision, recall, f1, _ = sk.precision_recall_fscore_support(
+            labels, called, average="binary", sample_weight=weight
+        )
+        fpr, tpr, _ = sk.roc_curve(
+            labels, probabilities, sample_weight=weight, drop_intermediate=False
+        )
+        expected = {
+            "accuracy": sk.accuracy_score(labels, called, sample_weight=weight),
+            "precision": precision,
+            "recall": recall,
+            "f1": f1,
+            "auc": sk.roc_auc_score(labels, probabilities, sample_weight=weight),
+            "average_precision": sk.average_precision_score(
+                labels, probabilities, sample_weight=weight
+            ),
+            "eer": metrics.equal_error_rate(fpr, tpr),
+            "tpr_at_1pct_fpr": tpr[fpr <= 0.01].max(),
+            "ece": metrics.expected_calibration_error(
+                np.repeat(labels, weight.astype(int)), np.repeat(probabilities, weight.astype(int))
+            ),
+        }
+        for name, value in expected.items():
+            assert found[name][row] == pytest.approx(value, abs=1e-9), name
 
 
-def test_more_confidence_and_fewer_images_make_it_wider():
-    low, high = intervals.area(0.8, 50, 50)
-    wider = intervals.area(0.8, 50, 50, intervals.together(10))
-    assert wider[0] < low < 0.8 < high < wider[1]
-    assert intervals.area(0.8, 20, 20)[0] < low
-    assert intervals.together(10) == pytest.approx(0.995)
-    assert intervals.together(0) == intervals.CONFIDENCE
+def test_an_interval_of_accuracy_is_about_the_binomials():
+    labels, probabilities = noisy(n=2000)
+    low, high = intervals.bootstrap(labels, probabilities)["accuracy"]
+    accuracy = metrics.binary_metrics(labels, probabilities)["accuracy"]
+    error = 1.96 * np.sqrt(accuracy * (1 - accuracy) / 2000)
+    assert (low, high) == pytest.approx((accuracy - error, accuracy + error), abs=0.15 * error)
 
 
-def test_scores_of_a_set_and_of_one_class():
-    entry = intervals.scores(np.array([0, 0, 1, 1]), np.array([0.1, 0.6, 0.5, 0.9]), 0.5)
-    assert (entry["n"], entry["fakes"]) == (4, 2)
-    assert (entry["accuracy"], entry["auc"], entry["called_fake"]) == (0.75, 0.75, 0.75)
-    one = intervals.scores(np.array([1, 1]), np.array([0.1, 0.6]), 0.5)
-    assert one["accuracy"] == 0.5
-    assert np.isnan(one["auc"])
-    assert not intervals.is_below(one, entry, "auc")
-    assert intervals.is_below({"auc_interval": [0.2, 0.7]}, entry, "auc")
-    assert not intervals.is_below({"auc_interval": [0.2, 0.8]}, entry, "auc")
+def test_resamples_in_several_parts_are_the_same(monkeypatch):
+    labels, probabilities = noisy(n=100)
+    whole = intervals.bootstrap(labels, probabilities, samples=40)
+    again = intervals.bootstrap(labels, probabilities, samples=40)
+    assert whole == again
+    monkeypatch.setattr(intervals, "_AT_ONCE", 700)
+    parts = intervals.bootstrap(labels, probabilities, samples=40)
+    assert parts["auc"] == pytest.approx(whole["auc"], abs=0.05)
+
+
+@pytest.mark.parametrize("threshold", [0.0, 1.1])
+def test_thresholds_that_call_all_or_nothing_fake(threshold):
+    labels, probabilities = noisy(n=100)
+    found = intervals.bootstrap(labels, probabilities, threshold, samples=10)
+    share = labels.mean() if threshold == 0 else 1 - labels.mean()
+    assert found["accuracy"] == pytest.approx([share, share])
+    assert found["recall"] == [float(threshold == 0)] * 2
+
+
+def test_one_class_only_has_no_interval_of_what_it_has_not():
+    found = intervals.bootstrap(np.zeros(20, int), np.linspace(0, 1, 20), samples=10)
+    assert np.isnan(found["auc"]).all()
+    assert 0 < found["accuracy"][0] <= found["accuracy"][1] < 1

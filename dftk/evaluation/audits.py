@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dftk.config import UsageError, UserError
 from dftk.data import residency
 from dftk.data.catalog import Shard
 from dftk.evaluation import encoded, image_folder, report, robustness, shortcuts
-from dftk.evaluation.saved_folds import open_data
+from dftk.evaluation.saved_folds import decided, open_data
 from dftk.evaluation.scoring import load_ensemble
 from dftk.evaluation.workdir import Workdir
 
@@ -25,8 +27,8 @@ def score_folder(
       data_dir: TFDS's directory of datasets, if not the run's; the training images are there.
 
     Returns:
-      metrics.json's content: folds, ensemble, threshold, source, broken, ignored, in_training,
-      not_compared, notes.
+      metrics.json's content: folds, ensemble, intervals, threshold, at_threshold as
+      valid_metrics.json; source, broken, ignored, in_training, not_compared, notes.
 
     Raises:
       UserError: no such folder, no image in it that can be read, or no finished fold.
@@ -44,9 +46,12 @@ def score_folder(
         )
     same = [{"filename": row["filename"], "training_image": known[row["digest"]]}
             for row in rows if row["digest"] in known]  # fmt: skip
+    labels = np.array([row["label"] for row in rows])
+    members = np.array([[row[f"fold_{fold}"] for row in rows] for fold in folds])
     result: dict[str, Any] = {
         "source": str(path.resolve()),
         **image_folder.summarize(rows, folds),
+        **decided(workdir, folds, labels, members),
         "broken": broken,
         "ignored": folder.ignored,
         "in_training": None if trouble else same,
@@ -138,8 +143,8 @@ def _limit(shards: tuple[Shard, ...], max_images: int | None) -> tuple[Shard, ..
 
 
 def _refresh_report(workdir: Workdir) -> None:
-    if (workdir.path / "metrics.json").is_file():  # else the run has no report yet
-        report.write_html(workdir)
+    if workdir.finished_folds():  # else there is nothing to report on yet
+        report.write(workdir)
 
 
 def robustness_lines(result: Mapping[str, Any]) -> str:

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from dftk.config import THRESHOLD, UsageError
+from dftk.config import UsageError
 from dftk.data.catalog import Shard
-from dftk.evaluation import encoded, metrics, plots, slices
+from dftk.evaluation import encoded, intervals, metrics, plots, slices
 from dftk.evaluation.files import TEMPORARY, write_csv, write_json
 from dftk.evaluation.scoring import Ensemble
 from dftk.progress import Progress, duration
@@ -83,21 +83,23 @@ def training_digests(shards: Sequence[Shard]) -> dict[str, str]:
     return {digest(image.data): image.filename for image in encoded.from_shards(shards)}
 
 
-def summarize(
-    rows: Sequence[dict[str, Any]],
-    folds: Sequence[int],
-    threshold: float = THRESHOLD,
-) -> dict[str, Any]:
+def summarize(rows: Sequence[dict[str, Any]], folds: Sequence[int]) -> dict[str, Any]:
     """Metrics of every member and of the ensemble, as valid_metrics.json has them."""
     labels = np.array([row["label"] for row in rows])
 
-    def scores(column: str) -> dict[str, Any]:
-        return metrics.binary_metrics(labels, np.array([row[column] for row in rows]))
+    def column(name: str) -> np.ndarray:
+        return np.array([row[name] for row in rows])
+
+    def scores(name: str) -> dict[str, Any]:
+        return metrics.binary_metrics(labels, column(name))
 
     return {
         "folds": [{"fold": fold, **scores(f"fold_{fold}")} for fold in folds],
         "ensemble": scores("probability"),
-        "threshold": threshold,
+        "intervals": {
+            **intervals.describe(),
+            "ensemble": intervals.bootstrap(labels, column("probability")),
+        },
     }
 
 
@@ -139,7 +141,7 @@ def write(
         columns = ["filename", "label", "probability", *(f"fold_{fold}" for fold in folds)]
         write_csv(fresh / PREDICTIONS, columns, rows)
         _draw(fresh / "plots", name, rows, result)
-        slices.write(fresh, "", _with_folders(rows), folder.read(), result["threshold"])
+        slices.write(fresh, "", _with_folders(rows), folder.read())
         write_json(fresh / METRICS, result)
         _replace(target, fresh)
     finally:

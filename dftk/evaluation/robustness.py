@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dftk.config import THRESHOLD, UserError
-from dftk.evaluation import encoded, intervals, perturbations, plots
+from dftk.evaluation import closed_form, encoded, perturbations, plots
 from dftk.evaluation.files import write_json
 from dftk.evaluation.scoring import Ensemble
 from dftk.progress import Progress, duration
@@ -37,8 +37,8 @@ def sweep(
       UserError: an image that cannot be decoded.
 
     Returns:
-      clean: scores as intervals.scores; perturbations: by name, title, unit, and a list of levels,
-      each with its value and its scores.
+      clean: scores as closed_form.scores; perturbations: by name, title, unit, and a list of
+      levels, each with its value and its scores.
     """
     changes = {
         (name, level): perturbation.at(level)
@@ -76,12 +76,12 @@ def _summary(
     labels: np.ndarray, clean: list[float], changed: Probabilities, threshold: float
 ) -> dict[str, Any]:
     def scores(probabilities: list[float]) -> dict[str, Any]:
-        return intervals.scores(labels, np.array(probabilities), threshold)
+        return closed_form.scores(labels, np.array(probabilities), threshold)
 
     return {
         "split": "valid",
         "threshold": threshold,
-        "confidence": intervals.CONFIDENCE,
+        "confidence": closed_form.CONFIDENCE,
         "seed": _SEED,
         "clean": scores(clean),
         "perturbations": {

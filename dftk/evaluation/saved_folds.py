@@ -7,7 +7,7 @@ import numpy as np
 
 from dftk.config import UserError
 from dftk.data import catalog, residency
-from dftk.evaluation import encoded, metrics, plots, report, slices
+from dftk.evaluation import encoded, intervals, metrics, plots, report, slices
 from dftk.evaluation.files import read_csv, write_csv, write_json
 from dftk.evaluation.scoring import load_ensemble
 from dftk.evaluation.workdir import Workdir
@@ -39,7 +39,7 @@ def evaluate(workdir: Workdir, split: str, data_dir: str | None) -> dict[str, An
     members = load_ensemble([workdir.model_path(fold) for fold in folds]).score(examples, rows)
     result = _write_valid(workdir, folds, examples, members, dataset.shortfall("valid"))
     _slice(workdir, dataset, config)
-    report.write_html(workdir)
+    report.write(workdir)
     return result
 
 
@@ -88,7 +88,8 @@ def _held_out(
         rows = examples.rows([fold])
         (probabilities,) = load_ensemble([workdir.model_path(fold)]).score(examples, rows)
         predictions += [
-            {"fold": fold, "label": label, "probability": float(probability)}
+            # With the digits that predictions.csv has.
+            {"fold": fold, "label": label, "probability": float(f"{probability:.9g}")}
             for label, probability in zip(examples.labels[rows], probabilities)
         ]
     return metrics.summarize(predictions)
@@ -108,6 +109,8 @@ def _write_valid(
             for fold, member in zip(folds, members)
         ],
         "ensemble": metrics.binary_metrics(labels, mean),
+        "intervals": {**intervals.describe(), "ensemble": intervals.bootstrap(labels, mean)},
+        **decided(workdir, folds, labels, members),
         "shortfall": shortfall,
     }
     columns = ["filename", "label", "probability", *(f"fold_{fold}" for fold in folds)]
@@ -129,4 +132,31 @@ def _write_valid(
         folder / "valid_confusion_matrix.png",
         {"ensemble, valid": result["ensemble"]["confusion_matrix"]},
     )
+    plots.reliability(folder / "valid_reliability.png", {"ensemble, valid": (labels, mean)})
     return result
+
+
+def decided(
+    workdir: Workdir, folds: list[int], labels: np.ndarray, members: np.ndarray
+) -> dict[str, Any]:
+    """Decisions at the threshold that the held-out folds chose: the scored set has no say in it.
+
+    Args:
+      workdir: of the run.
+      folds: of the members.
+      labels: int [n], of the scored set.
+      members: each model's probabilities of it, float [folds, n].
+
+    Returns:
+      threshold, as metrics.chosen_threshold has it; at_threshold: folds and ensemble.
+    """
+    predictions = workdir.predictions()
+    fold = np.array([row["fold"] for row in predictions])
+    threshold = metrics.chosen_threshold(fold, *report.columns(predictions))["threshold"]
+    value = threshold["value"]
+    entries = [
+        {"fold": one, **metrics.decisions(labels, member >= value)}
+        for one, member in zip(folds, members)
+    ]
+    ensemble = metrics.decisions(labels, members.mean(axis=0) >= value)
+    return {"threshold": threshold, "at_threshold": {"folds": entries, "ensemble": ensemble}}

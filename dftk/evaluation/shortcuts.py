@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from dftk.config import UserError
-from dftk.evaluation import encoded, file_features, intervals, metrics, plots
+from dftk.evaluation import closed_form, encoded, file_features, metrics, plots
 from dftk.evaluation.files import write_json
 from dftk.progress import Progress, duration
 
@@ -72,7 +72,7 @@ def audit(images: encoded.Images, total: int, folds: int) -> dict[str, Any]:
         )
     splits = own if own.min() >= 0 and len(set(own)) > 1 else _drawn_folds(labels, folds)
     varying = {name: values for name, values in columns.items() if np.ptp(values, axis=0).any()}
-    confidence = intervals.together(2 * len(varying))
+    confidence = closed_form.together(2 * len(varying))
     # On data this small, the trees' threads wait for one another: up to 20 times slower together.
     with threadpool_limits(1):
         scored = {n: _score(values, labels, splits, confidence) for n, values in varying.items()}
@@ -148,7 +148,7 @@ def _score(
             probabilities = model.predict_proba(values[held_out])[:, 1]
             areas.append(metrics.auc(labels[held_out], probabilities))
         auc = float(np.nanmean(areas))  # NaN of a fold with one class only
-        interval = intervals.area(auc, len(labels) - fakes, fakes, confidence)
+        interval = closed_form.area(auc, len(labels) - fakes, fakes, confidence)
         result[name] = {"auc": auc, "auc_interval": list(interval)}
     return result
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from dftk.config import THRESHOLD
-from dftk.evaluation import contact_sheet, encoded, intervals
+from dftk.evaluation import closed_form, contact_sheet, encoded
 from dftk.evaluation.contact_sheet import Row
 from dftk.evaluation.files import write_csv, write_json
 
@@ -52,7 +52,7 @@ def cut(rows: Sequence[Row], threshold: float) -> dict[str, Any]:
       threshold: fake from here on.
 
     Returns:
-      overall: scores as intervals.scores; confidence (of each slice's interval: all hold together
+      overall: scores as closed_form.scores; confidence (of each slice's interval: all hold together
       at 95 %); slices: each with by, slice, its scores, and below: the scores ("accuracy", "auc")
       whose interval lies wholly below the overall value.
     """
@@ -62,12 +62,12 @@ def cut(rows: Sequence[Row], threshold: float) -> dict[str, Any]:
         *(part for name in ("fold", "folder", "dimensions") for part in _kinds(rows, name)),
         *(part for name in _MEASURES for part in _terciles(rows, name)),
     ]
-    confidence = intervals.together(2 * len(parts))
-    overall = intervals.scores(labels, probabilities, threshold)
+    confidence = closed_form.together(2 * len(parts))
+    overall = closed_form.scores(labels, probabilities, threshold)
     slices = []
     for by, name, inside in parts:
-        entry = intervals.scores(labels[inside], probabilities[inside], threshold, confidence)
-        below = [s for s in ("accuracy", "auc") if intervals.is_below(entry, overall, s)]
+        entry = closed_form.scores(labels[inside], probabilities[inside], threshold, confidence)
+        below = [s for s in ("accuracy", "auc") if closed_form.is_below(entry, overall, s)]
         slices.append({"by": by, "slice": name, **entry, "below": below})
     return {
         "threshold": threshold,
