@@ -35,7 +35,7 @@ def test_a_folder_is_scored_and_its_training_images_are_found(run, folder, datas
     assert [entry["fold"] for entry in result["folds"]] == [0, 3]
     first = next(encoded.from_shards(dataset.train)).filename
     assert result["in_training"] == [{"filename": first.split("/", 1)[1], "training_image": first}]
-    assert result["notes"][-1].startswith("1 images are, byte by byte")
+    assert result["notes"][-1].startswith("byte by byte the same")
     written = json.loads((run.path / "tests" / "own" / "metrics.json").read_text())
     assert written["ensemble"] == result["ensemble"]
     assert written["source"] == str(folder)

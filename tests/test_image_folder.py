@@ -114,9 +114,9 @@ def test_notes_say_what_a_reader_must_know(scored):
     rows, broken = scored
     same = [{"filename": "real/0.jpg", "training_image": "train/real/1.jpg"}]
     text = "; ".join(full(rows, broken, ignored={".webp": 3}, in_training=same)["notes"])
-    assert "1 files could not be read" in text
+    assert "not scored, for they cannot be read: 1 file" in text
     assert "3 .webp" in text
-    assert "1 images are, byte by byte, training images" in text
+    assert "training image of this run: 1 image;" in text
     lost = full(rows, [], in_training=None, not_compared="no dataset")["notes"]
     assert lost == ["not compared with the training images: no dataset"]
 

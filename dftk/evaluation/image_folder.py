@@ -111,7 +111,7 @@ def notes(result: dict[str, Any]) -> list[str]:
         if not count:
             found.append(f"no {name} image: AUC is not defined, and accuracy is of one class only")
     if result["broken"]:
-        found.append(f"{len(result['broken'])} files could not be read and are not scored")
+        found.append(f"not scored, for they cannot be read: {_count(result['broken'], 'file')}")
     if result["ignored"]:
         kinds = ", ".join(f"{count} {suffix}" for suffix, count in result["ignored"].items())
         found.append(f"left out by their names, no JPEG, PNG, GIF or BMP: {kinds}")
@@ -119,10 +119,14 @@ def notes(result: dict[str, Any]) -> list[str]:
         found.append(f"not compared with the training images: {result['not_compared']}")
     elif result["in_training"]:
         found.append(
-            f"{len(result['in_training'])} images are, byte by byte, training images of this run: "
-            "they are no test, take them out"
+            f"byte by byte the same as a training image of this run: "
+            f"{_count(result['in_training'], 'image')}; these are no test, take them out"
         )
     return found
+
+
+def _count(found: Sequence[Any], what: str) -> str:
+    return f"{len(found):,} {what}{'s' * (len(found) != 1)}"
 
 
 def write(
