@@ -91,9 +91,10 @@ def _slices(folder: Path, prefix: str, result: Mapping[str, Any]) -> str:
     ]
     head = ["by", "slice", "n", "accuracy", "", "AUC", "", ""]
     sheet = picture(folder / "plots" / f"{prefix}{parts.SHEET}", "The most wrong images")
+    measures = "; ".join(f"{name}: {text}" for name, text in result["measures"].items())
     return (
-        f"{table(head, body)}<p class='soft'>The slices' intervals are so wide that all of them "
-        f"together hold with 95 %.</p>{sheet}"
+        f"{table(head, body)}<p class='soft'>{html.escape(measures)}. The slices' intervals are so "
+        f"wide that all of them together hold with 95 %.</p>{sheet}"
     )
 
 

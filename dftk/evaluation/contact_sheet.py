@@ -15,7 +15,7 @@ from dftk.evaluation.encoded import CLASSES
 
 EACH = 12  # images of each class
 _COLUMNS = 6
-_THUMBNAIL = 160  # pixels, the longer side
+_THUMBNAIL = 140  # pixels, the longer side
 _NAME = 24  # characters of a file's name that fit above its picture
 
 Row = Mapping[str, Any]  # with filename, label, probability
@@ -66,7 +66,8 @@ def draw(path: Path, tiles: Sequence[Tile], threshold: float) -> None:
     classes = [[tile for tile in tiles if tile.row["label"] == label] for label in (0, 1)]
     blocks = [(label, found) for label, found in enumerate(classes) if found]
     heights = [-(-len(found) // _COLUMNS) for _, found in blocks]
-    with matplotlib.rc_context({**plots.STYLE, "axes.grid": False}):
+    # As many dots as the thumbnails have: faces compress badly, and pages hold several sheets.
+    with matplotlib.rc_context({**plots.STYLE, "axes.grid": False, "savefig.dpi": 100}):
         figure = Figure(figsize=(1.55 * _COLUMNS, sum(1.85 * h + 0.35 for h in heights)),
                         layout="constrained")  # fmt: skip
         parts = figure.subfigures(len(blocks), 1, height_ratios=heights, squeeze=False)[:, 0]
@@ -88,6 +89,9 @@ def _draw_tile(axes: Any, tile: Tile, threshold: float) -> None:
     name = Path(row["filename"]).name
     name = name if len(name) <= _NAME else f"…{name[1 - _NAME :]}"
     axes.imshow(tile.image)
+    height, width = tile.image.shape[:2]
+    room = np.array([-0.5, 0.5]) * max(height, width) - 0.5  # a square around every image
+    axes.set(xlim=room + width / 2, ylim=(room + height / 2)[::-1])
     # parse_math: a name with two dollar signs is no formula.
     axes.set_title(f"{name}\np(fake) = {row['probability']:.3f}", fontsize=6.5, parse_math=False,
                    color=plots.ACCENT if wrong else plots.INK)  # fmt: skip

@@ -96,11 +96,15 @@ def _terciles(rows: Sequence[Row], name: str) -> list[tuple[str, str, np.ndarray
     values = np.array([row[name] for row in rows], float)
     low, high = np.quantile(values, [1 / 3, 2 / 3])
     parts = [
-        (name, f"low, up to {low:,.6g}", values <= low),
-        (name, f"middle, up to {high:,.6g}", (values > low) & (values <= high)),
-        (name, f"high, above {high:,.6g}", values > high),
+        (name, f"low, up to {_short(low)}", values <= low),
+        (name, f"middle, up to {_short(high)}", (values > low) & (values <= high)),
+        (name, f"high, above {_short(high)}", values > high),
     ]
     return [part for part in parts if part[2].any()] if low < high else []
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def write(
