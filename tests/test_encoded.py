@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -51,6 +53,15 @@ def test_a_file_that_went_away_is_an_error_of_its_own(folder):
     found = encoded.find(folder)
     (folder / "real" / "a.jpg").unlink()
     assert next(found.read()).error == "No such file or directory"
+
+
+def test_names_that_are_no_text_can_be_written_down(tmp_path):
+    (tmp_path / "real").mkdir()
+    for name in (b"\xff.jpg", b"\xfe.jpg", "ü.jpg".encode()):
+        with open(os.path.join(os.fsencode(tmp_path), b"real", name), "wb") as file:
+            file.write(b"x")
+    names = {image.filename for image in encoded.find(tmp_path).read()}
+    assert names == {r"real/\xff.jpg", r"real/\xfe.jpg", "real/ü.jpg"}
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
+from dftk.config import UserError
 from dftk.evaluation import encoded, slices
 from dftk.evaluation.files import read_csv
 
@@ -89,6 +90,13 @@ def test_equal_values_are_no_terciles():
 
 def test_a_single_image_is_no_crash():
     assert slices.cut(rows(1), 0.5)["slices"] == []
+
+
+def test_a_file_that_changed_since_it_was_scored_is_named(tmp_path):
+    prediction = {"filename": "real/x.jpg", "label": 0, "probability": 0.5}
+    gone = encoded.Encoded("real/x.jpg", 0, -1, b"", "No such file or directory")
+    with pytest.raises(UserError, match=r"real/x.jpg: changed while it was being scored \(No such"):
+        slices.write(tmp_path, "", [prediction], [gone])
 
 
 def test_a_workdir_gets_slices_errors_and_the_sheet(dataset, tmp_path):

@@ -3,6 +3,7 @@
 import collections
 import concurrent.futures
 import dataclasses
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -76,7 +77,8 @@ class Folder:
 
     def _read(self, file: tuple[Path, int]) -> Encoded:
         path, label = file
-        name = path.relative_to(self.path).as_posix()
+        # Names on Linux are bytes; those that are no text stay apart, and can be written down.
+        name = os.fsencode(path.relative_to(self.path)).decode("utf-8", "backslashreplace")
         try:
             data = path.read_bytes()
         except OSError as error:

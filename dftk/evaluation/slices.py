@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from dftk.config import THRESHOLD
+from dftk.config import THRESHOLD, UserError
 from dftk.evaluation import closed_form, contact_sheet, encoded
 from dftk.evaluation.contact_sheet import Row
 from dftk.evaluation.files import write_csv, write_json
@@ -125,6 +125,9 @@ def write(
 
     Returns:
       slices.json's content.
+
+    Raises:
+      UserError: an image with a prediction that cannot be read any more.
     """
     by_name = {row["filename"]: row for row in predictions}
     chosen = [row["filename"] for row in contact_sheet.choose(predictions)]
@@ -154,6 +157,9 @@ class _Measure:
 
     def __call__(self, image: encoded.Encoded) -> tuple[str, Mapping[str, Any], np.ndarray | None]:
         decoded = encoded.decode(image)
-        assert decoded.image is not None, f"{image.filename} was scored, and is gone"
+        if decoded.image is None:
+            raise UserError(
+                f"{image.filename}: changed while it was being scored ({decoded.error}); run again"
+            )
         small = contact_sheet.thumbnail(decoded.image) if image.filename in self._chosen else None
         return image.filename, measures(decoded), small
