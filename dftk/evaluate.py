@@ -6,7 +6,6 @@ python -m dftk.evaluate --workdir=runs/sample --split=valid --robustness   # on 
 python -m dftk.evaluate --workdir=runs/sample --shortcuts                  # without a look at faces
 """
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -94,7 +93,7 @@ def _split(workdir: "Workdir") -> int:
     result = saved_folds.evaluate(workdir, _SPLIT.value, _DATA_DIR.value)
     print(report.text_table(result))
     if shortfall := result.get("shortfall"):
-        print(f"note: {shortfall}", file=sys.stderr)
+        cli.note(shortfall)
     if _SPLIT.value == "valid":
         print(f"report: {workdir.path / 'report.html'}")
     return 0

@@ -9,6 +9,8 @@ from typing import Any
 
 from dftk.evaluation import metrics
 
+# The look of all pages, inside each of them.
+STYLE = Path(__file__).with_name("pages.css").read_text(encoding="utf-8")
 _TITLES = {
     "f1": "F1",
     "auc": "AUC",

@@ -11,7 +11,7 @@ import numpy as np
 
 from dftk.evaluation import intervals, metrics, model_card, plots, report_sections
 from dftk.evaluation.files import write_csv, write_json, write_text
-from dftk.evaluation.html_parts import picture
+from dftk.evaluation.html_parts import STYLE, picture
 from dftk.evaluation.workdir import HISTORY_COLUMNS, PREDICTION_COLUMNS, Workdir
 
 _TEMPLATE = Path(__file__).with_name("report_template.html")
@@ -71,6 +71,7 @@ def write_html(workdir: Workdir) -> None:
     folds = [entry["fold"] for entry in summary["folds"]]
     limit = f"--max_examples={config['max_examples']}, " if config["max_examples"] else ""
     page = string.Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
+        style=STYLE,
         dataset=html.escape(record["inputs"]["dataset"]),
         device=html.escape(record["device"]),
         subtitle=html.escape(

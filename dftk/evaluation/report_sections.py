@@ -108,7 +108,7 @@ def valid(workdir: Workdir) -> str:
         return f"<p>Scored before the last fold was trained; once more: <code>{command}</code></p>"
     rows = [(f"model of fold {entry['fold']}", entry) for entry in result["folds"]]
     if len(rows) > 1:
-        rows.append(("ensemble (mean probability)", result["ensemble"]))
+        rows.append(("ensemble", result["ensemble"]))
     rows.append(("95 % interval", result["intervals"]["ensemble"]))
     plots = workdir.path / "plots"
     pictures = "".join(
