@@ -6,6 +6,7 @@ python -m dftk.evaluate --workdir=runs/sample --split=valid --robustness   # on 
 python -m dftk.evaluate --workdir=runs/sample --shortcuts                  # without a look at faces
 """
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -107,7 +108,7 @@ def _dataset(workdir: "Workdir", path: Path) -> int:
     for entry in result["broken"]:
         print(f"error: {entry['filename']}: {entry['error']}", file=sys.stderr)
     for note in result["notes"]:
-        print(f"note: {note}", file=sys.stderr)
+        cli.note(note)
     print(f"written: {result['folder']}")
     return 1 if result["broken"] else 0
 

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -7,6 +8,12 @@ from PIL import Image
 from dftk.config import UserError
 from dftk.data import residency
 from dftk.evaluation import encoded, perturbations, robustness, scoring
+
+# Of all, see test_audits: each level is a trace of its own.
+TRIED = {
+    name: dataclasses.replace(perturbations.ALL[name], levels=perturbations.ALL[name].levels[-2:])
+    for name in ("noise", "crop")
+}
 
 
 @pytest.fixture(scope="module")
@@ -18,13 +25,13 @@ def ensemble(trained):
 def result(ensemble, dataset):
     shards = residency.limit(dataset.valid, 12)
     total = sum(shard.length for shard in shards)
-    return robustness.sweep(ensemble, encoded.from_shards(shards), total)
+    return robustness.sweep(ensemble, encoded.from_shards(shards), total, TRIED)
 
 
 def test_every_level_has_its_scores(result):
-    assert set(result["perturbations"]) == set(perturbations.ALL)
+    assert set(result["perturbations"]) == set(TRIED)
     for name, panel in result["perturbations"].items():
-        assert [level["level"] for level in panel["levels"]] == [*perturbations.ALL[name].levels]
+        assert [level["level"] for level in panel["levels"]] == [*TRIED[name].levels]
         for level in panel["levels"]:
             assert level["n"] == result["clean"]["n"]
             low, high = level["auc_interval"]
@@ -56,7 +63,6 @@ def test_a_workdir_gets_numbers_and_a_picture(result, tmp_path):
     assert json.loads((tmp_path / "robustness.json").read_text()) == result
     picture = Image.open(tmp_path / robustness.PICTURE).convert("L")
     assert (np.asarray(picture) < 250).mean() > 0.02
-    assert picture.width > 2 * picture.height
 
 
 def test_a_broken_record_is_named(ensemble):

@@ -23,7 +23,11 @@ Probabilities = dict[tuple[str, float], list[float]]
 
 
 def sweep(
-    ensemble: Ensemble, images: encoded.Images, total: int, threshold: float = THRESHOLD
+    ensemble: Ensemble,
+    images: encoded.Images,
+    total: int,
+    tried: Mapping[str, perturbations.Perturbation] = perturbations.ALL,
+    threshold: float = THRESHOLD,
 ) -> dict[str, Any]:
     """Scores every image as it is and at every level of every perturbation.
 
@@ -31,6 +35,7 @@ def sweep(
       ensemble: its probability is the mean of the members'.
       images: decoded once, changed at all levels, never kept.
       total: number of images, for the progress line.
+      tried: the perturbations, by name.
       threshold: fake from here on.
 
     Raises:
@@ -42,7 +47,7 @@ def sweep(
     """
     changes = {
         (name, level): perturbation.at(level)
-        for name, perturbation in perturbations.ALL.items()
+        for name, perturbation in tried.items()
         for level in perturbation.levels
     }
     labels: list[int] = []
@@ -62,7 +67,7 @@ def sweep(
         f"{len(labels):,} images at {len(changes)} levels in "
         f"{duration(time.perf_counter() - start)}"
     )
-    return _summary(np.array(labels), clean, changed, threshold)
+    return _summary(np.array(labels), clean, changed, tried, threshold)
 
 
 def _all_decoded(images: encoded.Images) -> Iterator[encoded.Decoded]:
@@ -73,7 +78,11 @@ def _all_decoded(images: encoded.Images) -> Iterator[encoded.Decoded]:
 
 
 def _summary(
-    labels: np.ndarray, clean: list[float], changed: Probabilities, threshold: float
+    labels: np.ndarray,
+    clean: list[float],
+    changed: Probabilities,
+    tried: Mapping[str, perturbations.Perturbation],
+    threshold: float,
 ) -> dict[str, Any]:
     def scores(probabilities: list[float]) -> dict[str, Any]:
         return closed_form.scores(labels, np.array(probabilities), threshold)
@@ -93,7 +102,7 @@ def _summary(
                     for level in perturbation.levels
                 ],
             }
-            for name, perturbation in perturbations.ALL.items()
+            for name, perturbation in tried.items()
         },
     }
 
