@@ -9,7 +9,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from sklearn.calibration import calibration_curve
 from sklearn.metrics import roc_curve
+
+from dftk.evaluation.metrics import BINS, expected_calibration_error
 
 INK, GRID, ACCENT, SECOND = "#22303c", "#d9e0e6", "#c2410c", "#0e7490"
 STYLE: dict[str, Any] = {
@@ -59,7 +62,30 @@ def roc(path: Path, curves: Curves, bold: str) -> None:
             aspect="equal",
         )
         axes.legend(loc="lower right")
-        _save(figure, path)
+        save(figure, path)
+
+
+def reliability(path: Path, sets: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
+    """Share of fakes among images of about one probability; below, how many there are of each.
+
+    Args:
+      path: PNG to write.
+      sets: by name, labels int [n] and probabilities float [n].
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(4.6, 5), layout="constrained")
+        top, below = figure.subplots(2, 1, height_ratios=(4, 1), sharex=True)
+        top.plot([0, 1], [0, 1], color=GRID, linestyle="--", label="perfectly calibrated")
+        for (name, (labels, probabilities)), colour in zip(sets.items(), (ACCENT, SECOND, INK)):
+            found, promised = calibration_curve(labels, probabilities, n_bins=BINS, pos_label=1)
+            error = expected_calibration_error(labels, probabilities)
+            label = f"{name}  ECE {error:.3f}"
+            top.plot(promised, found, color=colour, marker="o", markersize=3, label=label)
+            below.hist(probabilities, BINS, range=(0, 1), histtype="step", color=colour)
+        top.set(ylabel="share of fakes", ylim=(-0.02, 1.02))
+        top.legend(loc="upper left")
+        below.set(xlabel="predicted probability of fake", ylabel="images", xlim=(0, 1))
+        save(figure, path)
 
 
 def confusion_matrices(path: Path, matrices: Mapping[str, Sequence[Sequence[int]]]) -> None:
@@ -73,7 +99,7 @@ def confusion_matrices(path: Path, matrices: Mapping[str, Sequence[Sequence[int]
             axes.set_axis_off()
         for axes, (name, matrix) in zip(grid.flat, matrices.items()):
             _confusion_matrix(axes, name, np.array(matrix))
-        _save(figure, path)
+        save(figure, path)
 
 
 def _confusion_matrix(axes: Axes, name: str, matrix: np.ndarray) -> None:
@@ -107,7 +133,7 @@ def history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
             axes.set_xlabel("epoch")
         handles, labels = grid[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper right", ncols=2)
-        _save(figure, path)
+        save(figure, path)
 
 
 def _history(axes: Axes, rows: Sequence[Mapping[str, Any]], name: str) -> None:
@@ -146,10 +172,11 @@ def verdict(
         bar.barh([0], [probability], color=colour)
         bar.axvline(threshold, color=INK, linestyle=":", linewidth=1)
         bar.set(xlim=(0, 1), yticks=[], xlabel=title)
-        _save(figure, path)
+        save(figure, path)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
+    """Writes a figure as PNG, its folder made if need be."""
     # Figures are made without pyplot: no screen, no global backend, nothing left open.
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
