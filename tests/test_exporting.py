@@ -71,7 +71,7 @@ def test_a_saved_model_in_float32_with_its_manifest(source, images, tmp_path, ca
 
 
 @needs_onnx
-def test_a_file_with_its_describedbeside_it_and_overwrite(source, images, tmp_path):
+def test_a_file_with_its_manifest_beside_it_and_overwrite(source, images, tmp_path):
     output = tmp_path / "model.onnx"
     export(source, "onnx", output, images)
     described = json.loads((tmp_path / "model.onnx.json").read_text())

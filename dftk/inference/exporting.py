@@ -81,7 +81,7 @@ def export(
 ) -> str:
     """Writes, runs, compares, puts in place; returns a table of what came of it.
 
-    Beside a file lies `<output>.json`, manifest.describe; a folder has it as assets.extra/dftk.json.
+    Beside a file lies `<output>.json`, see manifest.describe; a folder has assets.extra/dftk.json.
 
     Args:
       source: the members, which are exported as one model.
