@@ -65,8 +65,6 @@ def test_pooling_after_the_last_convolution_takes_no_detail_from_the_map():
     dense = logit_layer()
     layers = [keras.layers.MaxPooling2D(4), keras.layers.Flatten(), dense]
     model, base = detector(layers, pixels=16)
-    (before,), _ = gradcam._split(model)[0][-1:], None
-    assert before.output.shape[1:3] == (16, 16)
     maps, _ = gradcam.heatmaps(model, IMAGES)
     with tf.GradientTape() as tape:  # the tape on the whole of it, with nothing split
         activation = base(IMAGES.astype(np.float32) / 255)
@@ -75,7 +73,7 @@ def test_pooling_after_the_last_convolution_takes_no_detail_from_the_map():
         for layer in layers:
             tensor = layer(tensor)
     alpha = tape.gradient(tensor, activation).numpy().mean(axis=(1, 2), keepdims=True)
-    np.testing.assert_allclose(maps, normalised((alpha * activation).sum(-1)), atol=1e-5)
+    np.testing.assert_allclose(maps, normalised((alpha * activation.numpy()).sum(-1)), atol=1e-5)
 
 
 def test_where_nothing_speaks_for_fake_the_map_is_zero():
@@ -123,12 +121,11 @@ def test_on_a_trained_model_the_hottest_place_is_what_it_decides_by():
     rng = np.random.default_rng(0)
     keras.utils.set_random_seed(0)
     pool, dense = keras.layers.GlobalAveragePooling2D(), logit_layer()
-    wide = keras.layers.AveragePooling2D(4, 1, padding="same")
-    second = keras.layers.Conv2D(8, 3, padding="same", activation="relu")
-    model, _ = detector([wide, second, pool, dense])
+    second = keras.layers.Conv2D(8, 5, padding="same", activation="relu")
+    model, _ = detector([second, pool, dense])
     images, labels, _ = squares(256, rng)
-    model.compile(keras.optimizers.Adam(0.02), "binary_crossentropy")
-    model.fit(images, labels, epochs=15, batch_size=32, verbose=0)
+    model.compile(keras.optimizers.Adam(0.01), "binary_crossentropy")
+    model.fit(images, labels, epochs=25, batch_size=32, verbose=0)
     images, labels, corners = squares(64, rng)
     maps, probabilities = gradcam.heatmaps(model, images)
     assert ((probabilities >= 0.5) == labels).mean() > 0.9, "it has learnt"
