@@ -5,7 +5,6 @@ activation A weighs alpha_k, the mean over its pixels of the gradient of the log
 respect to A; the map is ReLU(sum_k alpha_k A_k).
 """
 
-import dataclasses
 import weakref
 from collections.abc import Sequence
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from dftk.config import UserError
+from dftk.inference.split_model import Call, calls
 
 _OPACITY = 0.6  # of the hottest pixel's colour
 _EXPLAINERS: weakref.WeakKeyDictionary[keras.Model, "GradCam"] = weakref.WeakKeyDictionary()
@@ -95,22 +95,13 @@ def _chain(parts: Sequence[keras.Model], tensor: tf.Tensor) -> tf.Tensor:
     return tensor
 
 
-@dataclasses.dataclass(frozen=True)
-class _Call:
-    """One layer's place in a functional model."""
-
-    layer: Any  # a layer or an operation
-    input: keras.KerasTensor  # the first, if it has several
-    output: keras.KerasTensor
-
-
 def _split(model: keras.Model) -> tuple[list[keras.Model], list[keras.Model]]:
     """Models that lead, one after the other, from the image to A, and from A to the logit.
 
     They share the layers of `model`.
     """
-    source, calls = _calls(model)
-    last = calls[-1] if calls else None
+    source, found = calls(model)
+    last = found[-1] if found else None
     if not (
         last
         and isinstance(last.layer, keras.layers.Activation)
@@ -120,26 +111,26 @@ def _split(model: keras.Model) -> tuple[list[keras.Model], list[keras.Model]]:
             f"{model.name}: Grad-CAM needs a model that ends in a sigmoid Activation layer; "
             "explain one that dftk.train has saved"
         )
-    return _split_at_activation(source, calls, last.input)
+    return _split_at_activation(source, found, last.input)
 
 
 def _split_at_activation(
-    source: keras.KerasTensor, calls: Sequence[_Call], target: keras.KerasTensor
+    source: keras.KerasTensor, found: Sequence[Call], target: keras.KerasTensor
 ) -> tuple[list[keras.Model], list[keras.Model]]:
     """Splits the way from `source` to `target` at the last activation, in nested models too."""
-    places = [place for place, call in enumerate(calls) if _convolves(call.layer)]
+    places = [place for place, call in enumerate(found) if _convolves(call.layer)]
     if not places:
         raise UserError("Grad-CAM needs a model with a convolution; explain another one")
-    last = calls[places[-1]]
+    last = found[places[-1]]
     if isinstance(last.layer, keras.Model):
-        inner_source, inner_calls = _calls(last.layer)
+        inner_source, inner_calls = calls(last.layer)
         before, after = _split_at_activation(inner_source, inner_calls, inner_calls[-1].output)
         return (
             [*_between(source, last.input), *before],
             [*after, *_between(last.output, target)],
         )
     # What follows it without pooling (BatchNorm, ReLU, a residual sum) belongs to the activation.
-    for call in calls[places[-1] + 1 :]:
+    for call in found[places[-1] + 1 :]:
         if len(call.output.shape) != 4 or isinstance(call.layer, _POOLING):
             break
         last = call
@@ -156,22 +147,6 @@ def _between(start: keras.KerasTensor, end: keras.KerasTensor) -> list[keras.Mod
             "Grad-CAM needs a model whose logit depends on its last convolutional activation "
             "alone; explain another one"
         ) from error
-
-
-def _calls(model: keras.Model) -> tuple[keras.KerasTensor, list[_Call]]:
-    """The input of a functional model and its calls in order, on tensors of their own."""
-    functional = keras.Model(model.inputs, model.outputs)  # of a Sequential, too
-    calls: list[_Call] = []
-
-    def call(layer: Any, *inputs: Any, **options: Any) -> keras.KerasTensor:
-        output = layer(*inputs, **options)
-        calls.append(_Call(layer, keras.tree.flatten(inputs)[0], output))
-        return output
-
-    clone = keras.models.clone_model(
-        functional, clone_function=lambda layer: layer, call_function=call
-    )
-    return clone.inputs[0], calls
 
 
 def _convolves(layer: Any) -> bool:
