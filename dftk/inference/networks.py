@@ -42,7 +42,7 @@ class Networks:
 
     def _shrink(self, file: Packed) -> FileScore | Image:
         image = decoding.decode(file)
-        if isinstance(image, FileScore):
+        if isinstance(image, FileScore) or image.pixels is None:
             return image
         with tf.device("CPU:0"):
             batch = image.pixels[None]
