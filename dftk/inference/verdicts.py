@@ -73,10 +73,11 @@ def predict(request: Request) -> int:
 
 
 def _row(score: FileScore, threshold: float, names: Sequence[str]) -> dict[str, Any]:
+    probability = _digits(score.probability)  # the label is that of the number one reads
     return {
         "filename": str(score.path),
-        "probability": _digits(score.probability),
-        "label": "fake" if score.probability >= threshold else "real",
+        "probability": probability,
+        "label": "fake" if probability >= threshold else "real",
         **dict(zip(names, map(_digits, score.members))),
     }
 
