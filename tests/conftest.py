@@ -116,6 +116,18 @@ def trained(data_dir, tmp_path_factory):
     return workdir
 
 
+@pytest.fixture(scope="session")
+def small_ensemble():
+    """Two small detectors with random weights: what they say is arbitrary, but not constant."""
+    from dftk.config import resolve
+    from dftk.evaluation.scoring import Ensemble
+    from dftk.models import registry
+
+    given = {"dataset": "sample", "model": "cnn", "image_size": 48}
+    configs = [resolve({**given, "seed": seed}) for seed in (0, 1)]
+    return Ensemble([registry.build(config, "float32", False).model for config in configs])
+
+
 @pytest.fixture
 def counted_decodes(monkeypatch):
     """A function that tells how many JPEGs were decoded since the test began."""
