@@ -41,13 +41,12 @@ def main(argv: Sequence[str]) -> int:
         raise UsageError("--model: give a model.keras file or a workdir of dftk.train")
 
     from dftk.inference import server
-    from dftk.inference.uploads import Limits
 
-    limits = Limits(
-        max_pixels=_MAX_PIXELS.value,
-        max_bytes=int(_MAX_UPLOAD_MB.value * 2**20),
-        max_files=_MAX_FILES.value,
-    )
+    limits = {
+        "max_pixels": _MAX_PIXELS.value,
+        "max_bytes": int(_MAX_UPLOAD_MB.value * 2**20),
+        "max_files": _MAX_FILES.value,
+    }
     return server.serve(Path(_MODEL.value), _HOST.value, _PORT.value, _THRESHOLD.value, limits)
 
 

@@ -1,36 +1,23 @@
-"""What stands between the network and the page: who may ask for what, and how much they may send.
-
-Gradio brings some seventy routes (files, a proxy, editors, saved runs). The page needs a dozen;
-everything else is answered 404 here, before Gradio sees it.
-"""
+"""What stands between the network and the application: who may ask, and how much they may send."""
 
 import dataclasses
 import json
-import re
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_API = r"/api/(predict|model|health|openapi\.json)"
-_GET = re.compile(
-    rf"(/|/config|/theme\.css|/favicon\.ico|/manifest\.json|/(assets|static)/[\w./@-]+|{_API}"
-    r"|/gradio_api/(heartbeat/\w+|queue/data|upload_progress|startup-events|app_id))"
-)
-_POST = re.compile(r"/api/predict|/gradio_api/(queue/join|upload|cancel|reset/?)")
 _HEADERS = {
-    # Gradio's page is built of inline scripts and styles, and of templates made at run time.
-    "content-security-policy": "default-src 'self'; script-src 'self' 'unsafe-inline' "
-    "'unsafe-eval'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' "
-    "data:; connect-src 'self'; object-src 'none'; base-uri 'self'; form-action 'self'; "
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
+    "cache-control": "no-store",  # verdicts and pictures stay in no cache
 }
-_FORM_BYTES = 2**16  # headers and boundaries around the files of a form
+_FORM_BYTES = 2**16  # headers and boundaries around the file of a form
 
 
 class _TooLarge(Exception):
@@ -38,74 +25,59 @@ class _TooLarge(Exception):
 
 
 @dataclasses.dataclass(frozen=True)
-class Rules:
-    """hosts: names that requests may be addressed to, None for any: a page elsewhere can point a
-    name of its own at this machine (DNS rebinding). upload_bytes: of an image. page_bytes: of one
-    drop on the page.
+class Guard:
+    """ASGI middleware around the whole application; refuses with one sentence of JSON.
+
+    Args:
+      app: what is guarded.
+      hosts: names that requests may be addressed to, None for any. Without them a page elsewhere
+        can point a name of its own at this machine and read all answers (DNS rebinding).
+      max_bytes: of an upload; bodies are counted as they come.
+      too_large: the sentence for more.
     """
 
+    app: ASGIApp
     hosts: Sequence[str] | None
-    upload_bytes: int
-    page_bytes: int
+    max_bytes: int
     too_large: str
 
-
-class Guard:
-    """ASGI middleware around the whole application."""
-
-    def __init__(self, app: ASGIApp, rules: Rules):
-        self._app, self._rules = app, rules
-
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes on what is allowed; answers the rest with one sentence of JSON."""
+        """Passes on what is allowed."""
         if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
-            return
-        if scope["type"] != "http":  # no websockets here
-            return
-        send = _with_headers(send)
-        refusal = self._refusal(scope)
-        if refusal:
-            await _answer(send, *refusal)
-            return
-        await self._limited(scope, receive, send)
+            await self.app(scope, receive, send)
+        elif scope["type"] == "http":  # and no websockets
+            send = _with_headers(send)
+            if refusal := self._refusal(scope):
+                await _answer(send, *refusal)
+            else:
+                await self._limited(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
-        headers = {name.decode("latin-1"): value.decode("latin-1")
-                   for name, value in scope["headers"]}  # fmt: skip
-        host = headers.get("host", "")
-        if self._rules.hosts is not None and _name(f"//{host}") not in self._rules.hosts:
+        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        host, origin = headers.get(b"host", ""), headers.get(b"origin")
+        if self.hosts is not None and _name(host) not in self.hosts:
             return 403, f"addressed to {host!r}; this server answers to its own address only"
-        origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        # Browsers name the page that asks; other clients have none.
+        if origin is not None and origin.partition("://")[2] != host:
             return 403, f"asked by a page of {origin!r}; only this server's own page may"
-        if headers.get("sec-fetch-site") == "cross-site" and scope["path"] != "/":
+        if scope["method"] not in ("GET", "HEAD") and (
+            headers.get(b"sec-fetch-site", "none") not in ("none", "same-origin")
+        ):
             return 403, "asked by another site's page; only this server's own page may"
-        return self._method_refusal(scope["method"], scope["path"])
-
-    def _method_refusal(self, method: str, path: str) -> tuple[int, str] | None:
-        allowed = {"GET": _GET, "HEAD": _GET, "POST": _POST}.get(method)
-        if allowed and allowed.fullmatch(path) and ".." not in path:
-            return None
-        if _GET.fullmatch(path) or _POST.fullmatch(path):
-            return 405, f"{method} is not for {path}"
-        return 404, "nothing here; see /api/openapi.json"
+        length = headers.get(b"content-length", "0")
+        if not length.isdigit() or int(length) > self.max_bytes + _FORM_BYTES:
+            return 413, self.too_large
+        return None
 
     async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Counts the body as it comes, and ends the request where it is too long."""
-        page = scope["path"].startswith("/gradio_api/upload")
-        limit = _FORM_BYTES + (self._rules.page_bytes if page else self._rules.upload_bytes)
-        length = dict(scope["headers"]).get(b"content-length", b"0")
-        if not length.isdigit() or int(length) > limit:
-            await _answer(send, 413, self._rules.too_large)
-            return
+        """Ends a request whose body turns out longer than it said, or did not say."""
         seen, started = 0, False
 
         async def counted() -> Message:
             nonlocal seen
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen > limit:
+            if seen > self.max_bytes + _FORM_BYTES:
                 raise _TooLarge
             return message
 
@@ -115,26 +87,26 @@ class Guard:
             await send(message)
 
         try:
-            await self._app(scope, counted, noted)
+            await self.app(scope, counted, noted)
         except _TooLarge:
-            if not started:
-                await _answer(send, 413, self._rules.too_large)
+            if started:  # too late for another answer: the connection breaks
+                raise
+            await _answer(send, 413, self.too_large)
 
 
-def _name(url: str) -> str:
+def _name(host: str) -> str:
+    """example.org:80 or [::1]:80 without the port and brackets; "" for neither."""
     try:
-        return urlsplit(url).hostname or ""
-    except ValueError:  # an address in brackets that is none
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
         return ""
 
 
 def _with_headers(send: Send) -> Send:
     async def wrapped(message: Message) -> None:
         if message["type"] == "http.response.start":
-            kept = [(name, value) for name, value in message["headers"]
-                    if not name.lower().startswith(b"access-control-")]  # fmt: skip
             ours = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
-            message = {**message, "headers": kept + ours}
+            message = {**message, "headers": [*message["headers"], *ours]}
         await send(message)
 
     return wrapped

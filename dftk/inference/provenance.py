@@ -141,9 +141,9 @@ def _workdir(model: Path) -> tuple[Workdir | None, int | None]:
     folder = model.resolve().parent
     number = folder.name.removeprefix("fold_")
     workdir = Workdir(folder.parent)
-    if folder.name.startswith("fold_") and number.isdigit() and model.name == "model.keras":
-        if (workdir.path / "config.json").is_file():
-            return workdir, int(number)
+    is_fold = folder.name.startswith("fold_") and number.isdigit() and model.name == "model.keras"
+    if is_fold and (workdir.path / "config.json").is_file():
+        return workdir, int(number)
     return None, None
 
 

@@ -89,9 +89,7 @@ class Service:
         small = _shrink(image)
         cool = tf.image.resize(heat[0][..., None], small.shape[:2], antialias=True)
         cool = np.clip(cool.numpy()[..., 0], 0, 1)
-        return Verdict(
-            filename, probability, picture=small, overlay=gradcam.overlay(small, cool)
-        )
+        return Verdict(filename, probability, picture=small, overlay=gradcam.overlay(small, cool))
 
     def _forward(self, images: np.ndarray, explain: bool) -> tuple[np.ndarray | None, float]:
         """uint8 [1, h, w, 3] to the mean map, float32 [1, h, w], and the mean probability."""
