@@ -1,8 +1,8 @@
 """One frozen, validated dataclass for a training run; no TensorFlow here.
 
-A flag exists for every field, with the field's help text. A recipe changes only the fields that
-differ; the sample brings the schedule that suits 400 small pictures; a flag on the command line
-wins over both.
+A flag exists for every field, with the field's help text. A recipe or a model changes only the
+fields that differ; the sample brings the schedule that suits 400 small pictures; a flag on the
+command line wins over all of them.
 """
 
 import dataclasses
@@ -30,19 +30,36 @@ def option(default: Any, text: str, *, low: float | None = None, choices: tuple 
     return dataclasses.field(default=default, metadata=metadata)
 
 
+# What a model brings along. The small network has no weights to keep: one phase trains all of it.
+MODELS: dict[str, dict[str, Any]] = {
+    "xception": {},
+    "cnn": {
+        "weights": "none",
+        "image_size": 256,
+        "frozen_epochs": 0,
+        "finetune_lr": 3e-4,
+    },
+}
+
 # From scratch on 320 pictures of 64 pixels: small batches for more steps, the rate of training
 # from random weights, and BatchNorm statistics that settle within a hundred steps.
-SAMPLE: dict[str, Any] = {
-    "weights": "none",
-    "image_size": 64,
-    "batch_size": 16,
-    "frozen_epochs": 1,
-    "finetune_epochs": 4,
-    "finetune_lr": 1e-3,
-    "base_batchnorm": "update",
-    "batchnorm_momentum": 0.8,
-    "augment": False,
+_SMALL = {"image_size": 64, "batch_size": 16, "augment": False}
+SAMPLE: dict[str, dict[str, Any]] = {
+    "xception": {
+        **_SMALL,
+        "weights": "none",
+        "frozen_epochs": 1,
+        "finetune_epochs": 4,
+        "finetune_lr": 1e-3,
+        "base_batchnorm": "update",
+        "batchnorm_momentum": 0.8,
+    },
+    "cnn": {**MODELS["cnn"], **_SMALL, "finetune_epochs": 12},
 }
+
+
+def _words(values: Mapping[str, Any]) -> str:
+    return " ".join(f"{name}={value}" for name, value in values.items())
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,8 +69,8 @@ class Config:
     dataset: str = option(
         "rvf10k",
         "rvf10k, rvf10k/CONFIG, the directory of a dataset that `tfds build` wrote, or sample: "
-        "drawn pictures, no download, with defaults of its own: "
-        + " ".join(f"{name}={value}" for name, value in SAMPLE.items()),
+        f"drawn pictures, no download, with defaults of its own: {_words(SAMPLE['xception'])}; "
+        f"with --model=cnn {_words(SAMPLE['cnn'])}",
     )
     data_dir: str | None = option(
         None, "Where TFDS keeps datasets; ~/tensorflow_datasets if not given."
@@ -84,7 +101,12 @@ class Config:
         choices=("default", "seed"),
     )
 
-    model: str = option("xception", "The network.", choices=("xception",))
+    model: str = option(
+        "xception",
+        "The network: xception, or cnn, four stages of convolution and pooling and one dense layer "
+        f"trained from scratch, with defaults of its own: {_words(MODELS['cnn'])}.",
+        choices=tuple(MODELS),
+    )
     weights: str = option("imagenet", "Of the base: imagenet, none, or a Keras .weights.h5 file.")
     image_size: int = option(
         224, "Both sides, in pixels, of what the network sees; resized on the device.", low=32
@@ -156,6 +178,10 @@ class Config:
             raise UsageError(f"--dropout={self.dropout}: must be below 1")
         if not self.lr_factor < 1 or not self.batchnorm_momentum < 1:
             raise UsageError("--lr_factor and --batchnorm_momentum must be below 1")
+        if self.model != "xception" and self.weights == "imagenet":
+            raise UsageError(f"--weights=imagenet: {self.model} has none; give none or a file")
+        if self.model != "xception" and self.recipe == "seed":
+            raise UsageError(f"--recipe=seed --model={self.model}: the notebook's was xception")
         if self.frozen_epochs + self.finetune_epochs == 0:
             raise UsageError("--frozen_epochs=0 --finetune_epochs=0: nothing to train")
 
@@ -167,7 +193,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 
 def resolve(given: Mapping[str, Any]) -> Config:
-    """Returns the config of a run: defaults, then recipe, then the sample's, then `given`.
+    """Returns the config of a run: defaults, recipe, the model's, the sample's, then `given`.
 
     Args:
       given: what the user set, by field name.
@@ -176,8 +202,9 @@ def resolve(given: Mapping[str, Any]) -> Config:
       UsageError: a value out of range.
     """
     recipe = given.get("recipe", "default")
-    sample = SAMPLE if given.get("dataset") == "sample" else {}
-    return Config(**{**RECIPES.get(recipe, {}), **sample, **given})
+    model = given.get("model", "xception")
+    sample = SAMPLE.get(model, {}) if given.get("dataset") == "sample" else {}
+    return Config(**{**RECIPES.get(recipe, {}), **MODELS.get(model, {}), **sample, **given})
 
 
 def as_flags(config: Config) -> list[str]:

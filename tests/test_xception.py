@@ -7,7 +7,7 @@ from dftk.models import xception
 
 @pytest.fixture(scope="module")
 def head():
-    return xception.head(0.3, 1e-4, seed=42, synchronized=False)
+    return xception.head(xception.FEATURES, 0.3, 1e-4, seed=42, synchronized=False)
 
 
 def test_head_is_the_notebooks(head):

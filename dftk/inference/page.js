@@ -181,7 +181,7 @@ async function start() {
   await ask();
   const { max_files: files, max_bytes: bytes, max_pixels: pixels } = model.uploads;
   $("#accepted").textContent = `JPEG, PNG, GIF or BMP, up to ${files} at once, ` +
-    `${bytes / 2 ** 20} MB and ${short(pixels / 1e6)} megapixels each`;
+    `${bytes / 2 ** 20} MB and ${(pixels / 1e6).toFixed(pixels < 1e7 ? 1 : 0)} megapixels each`;
   $("#measured").textContent = `Measured on: ${model.measured_on}.`;
   $("#limits").textContent = model.limits;
   $("#model").textContent = model.model;

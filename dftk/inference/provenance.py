@@ -160,8 +160,9 @@ def _metrics(workdir: Workdir) -> dict[str, Any]:
 def _threshold(given: float | None, metrics: Mapping[str, Any]) -> tuple[float, str]:
     if given is not None:
         return given, "given with --threshold"
-    if chosen := metrics.get("threshold"):
-        return float(chosen["value"]), "chosen by the run on its held-out folds (metrics.json)"
+    chosen = metrics.get("threshold", {}).get("value")
+    if chosen is not None:
+        return float(chosen), "chosen by the run on its held-out folds (metrics.json)"
     return THRESHOLD, "the default: the run has chosen none"
 
 
@@ -183,9 +184,9 @@ def _measured(
     if not rows:
         return None, "not measured: this fold is not finished"
     note = (
-        "the held-out images of its folds, each by the one model that was not trained on it (its "
-        "epoch was chosen on them, so expect a little worse); dftk.evaluate --split=valid measures "
-        "on images without any part in it"
+        "the held-out images of its folds, each by the one model that was not trained on it (whose "
+        "epoch, and the run's threshold, were chosen on them: expect a little worse); dftk.evaluate "
+        "--split=valid measures on images without any part in it"
     )
     return _take(rows, "probability", note), note
 

@@ -14,10 +14,10 @@ import numpy as np
 import tensorflow as tf
 
 from dftk.config import Config, UserError
-from dftk.models import folding, preprocess, xception
+from dftk.models import cnn, folding, preprocess, xception
 
 _OTHERWISE = "give a file with --weights=PATH, or train from scratch with --weights=none"
-BACKBONES: dict[str, ModuleType] = {"xception": xception}
+BACKBONES: dict[str, ModuleType] = {"xception": xception, "cnn": cnn}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,22 +73,24 @@ def build(config: Config, policy: str, synchronized: bool) -> Detector:
     backbone = BACKBONES[config.model]
     keras.utils.set_random_seed(config.seed)
     with dtype_policy(policy):
-        base = load_base(backbone, config.model, config.weights)
+        base = load_base(backbone, config)
         for layer in base.layers:
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.momentum = config.batchnorm_momentum
                 layer.synchronized = synchronized
-        head = backbone.head(config.dropout, config.l2, config.seed, synchronized)
-        for layer in dropouts(head):
-            _differ_by_replica(layer.seed_generator)
         unit_image = preprocess.unit_image(config.image_size)
         symmetric = config.scaling == "symmetric"
         factors = (2.0, -1.0) if symmetric else (1.0, 0.0)
         # In float32: rounding to bfloat16 before the shift would cost mid-grey three bits.
         scale = keras.layers.Rescaling(*factors, dtype="float32")
         image = keras.Input((None, None, 3), dtype="uint8", name="image")
-        pool = keras.layers.GlobalAveragePooling2D(dtype="float32")
-        logit = head(pool(base(scale(unit_image(image)))))
+        pool = backbone.pool()
+        vector = pool(base(scale(unit_image(image))))
+        width = vector.shape[-1]
+        head = backbone.head(width, config.dropout, config.l2, config.seed, synchronized)
+        for layer in dropouts(head):
+            _differ_by_replica(layer.seed_generator)
+        logit = head(vector)
         probability = keras.layers.Activation("sigmoid", dtype="float32", name="probability")(logit)
     model = keras.Model(image, probability, name=f"{config.model}_detector")
     return Detector(model, unit_image, scale, base, folding.fold_batchnorm(base), pool, head)
@@ -114,19 +116,20 @@ def _differ_by_replica(generator: keras.random.SeedGenerator) -> None:
     generator.next = draw_for_replica
 
 
-def load_base(backbone: ModuleType, model: str, weights: str) -> keras.Model:
+def load_base(backbone: ModuleType, config: Config) -> keras.Model:
     """Returns the base with its weights: "imagenet" (downloaded once by Keras), "none", or a file.
 
     Raises:
       UserError: no such file, not weights of this base, or no download.
     """
+    weights, size = config.weights, config.image_size
     if weights == "imagenet":
         try:
             with contextlib.redirect_stdout(sys.stderr):  # the download's progress
-                return backbone.base("imagenet")
+                return backbone.base("imagenet", size)
         except Exception as error:  # a failed download is a plain Exception in Keras
             raise UserError(f"--weights=imagenet: {_first_line(error)}; {_OTHERWISE}") from error
-    base = backbone.base(None)
+    base = backbone.base(None, size)
     if weights == "none":
         return base
     _require_file(weights)
@@ -137,7 +140,7 @@ def load_base(backbone: ModuleType, model: str, weights: str) -> keras.Model:
             base.load_weights(weights)
     except (ValueError, OSError, KeyError, UserWarning) as error:
         raise UserError(
-            f"--weights={weights}: not weights of {model} without its top; {_OTHERWISE}"
+            f"--weights={weights}: not weights of {config.model} without its top; {_OTHERWISE}"
         ) from error
     return base
 

@@ -1,0 +1,64 @@
+"""A plain convolutional network trained from scratch, the yardstick for transfer learning.
+
+Stages of Conv2D, ReLU and MaxPooling2D, then Flatten and one dense layer: what people build first,
+and what the notebook that this project replaces names as its alternative, for 256x256 images.
+Kernels begin as He et al. 2015 (arXiv:1502.01852) have it for ReLU: from Keras's default, what
+tells images apart shrinks from stage to stage, and the first epochs learn nothing.
+"""
+
+import keras
+
+FILTERS = (32, 64, 128, 128)  # of the stages; each halves the image
+
+
+def base(weights: None, image_size: int) -> keras.Model:
+    """float [b, image_size, image_size, 3] to features [b, image_size / 16, image_size / 16, 128].
+
+    Args:
+      weights: None, for random ones; the config refuses ImageNet's, there are none.
+      image_size: multiples of 16 lose nothing at the border.
+    """
+    del weights
+    activation = image = keras.Input((image_size, image_size, 3))
+    for filters in FILTERS:
+        convolution = keras.layers.Conv2D(
+            filters,
+            3,
+            padding="same",
+            activation="relu",
+            kernel_initializer=keras.initializers.HeUniform(),
+        )
+        activation = keras.layers.MaxPooling2D()(convolution(activation))
+    return keras.Model(image, activation, name="cnn")
+
+
+def pool() -> keras.layers.Layer:
+    """The last stage's activation to a vector that keeps the place of everything."""
+    return keras.layers.Flatten(dtype="float32")
+
+
+def head(width: int, dropout: float, l2: float, seed: int, synchronized: bool) -> keras.Model:
+    """Flattened features [b, width] to logits float32 [b, 1]; positive means fake.
+
+    Args:
+      width: of the features.
+      dropout: rate after the dense layer.
+      l2: penalty on its kernel.
+      seed: of initial kernels and dropout.
+      synchronized: nothing here depends on other replicas.
+    """
+    del synchronized
+    glorot = keras.initializers.GlorotUniform
+    layers = [
+        keras.Input((width,)),
+        keras.layers.Dense(
+            128,
+            activation="relu",
+            kernel_initializer=glorot(seed),
+            kernel_regularizer=keras.regularizers.L2(l2),
+            dtype="float32",
+        ),
+        keras.layers.Dropout(dropout, seed=seed, dtype="float32"),
+        keras.layers.Dense(1, kernel_initializer=glorot(seed + 1), dtype="float32", name="logit"),
+    ]
+    return keras.Sequential(layers, name="head")
