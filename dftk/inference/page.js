@@ -7,6 +7,7 @@ let model; // what /api/model says
 let threshold;
 let verdicts = []; // of the last drop: what /api/predict says, or {filename, error}
 let running = false;
+let asked = 0; // questions to /api/model
 
 const label = (verdict) =>
   verdict.error ? "" : verdict.probability >= threshold ? "fake" : "real";
@@ -166,8 +167,11 @@ async function judge(list) {
 }
 
 async function ask(value) {
+  const mine = ++asked;
   const response = await fetch(value === undefined ? "api/model" : `api/model?threshold=${value}`);
-  model = await response.json();
+  const answer = await response.json();
+  if (mine !== asked) return; // answers may overtake each other; the last question counts
+  model = answer;
   threshold = model.threshold;
   $("#threshold output").textContent = short(threshold);
   $("#rates").replaceChildren(

@@ -185,8 +185,8 @@ def _measured(
         return None, "not measured: this fold is not finished"
     note = (
         "the held-out images of its folds, each by the one model that was not trained on it (whose "
-        "epoch, and the run's threshold, were chosen on them: expect a little worse); dftk.evaluate "
-        "--split=valid measures on images without any part in it"
+        "epoch, and the run's threshold, were chosen on them: expect a little worse); "
+        "dftk.evaluate --split=valid measures on images without any part in it"
     )
     return _take(rows, "probability", note), note
 
