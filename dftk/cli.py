@@ -40,6 +40,11 @@ def given_config() -> dict[str, object]:
     return {name: FLAGS[name].value for name in names if FLAGS[name].present}
 
 
+def note(text: str) -> None:
+    """Something the user should know of a result that is there all the same."""
+    print(f"note: {text}", file=sys.stderr)
+
+
 def refuse_arguments(argv: Sequence[str]) -> None:
     """For doors that take flags only.
 

@@ -3,7 +3,6 @@
 python -m dftk.evaluate --workdir=runs/sample --split=valid
 """
 
-import sys
 from collections.abc import Sequence
 
 from absl import flags
@@ -32,7 +31,7 @@ def main(argv: Sequence[str]) -> None:
     result = saved_folds.evaluate(workdir, _SPLIT.value, _DATA_DIR.value)
     print(report.text_table(result))
     if shortfall := result.get("shortfall"):
-        print(f"note: {shortfall}", file=sys.stderr)
+        cli.note(shortfall)
     if _SPLIT.value == "valid":
         print(f"report: {workdir.path / 'report.html'}")
 

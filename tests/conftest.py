@@ -177,3 +177,17 @@ def counted_decodes(monkeypatch):
 
     monkeypatch.setattr(pipeline, "decode_jpeg", counted)
     return lambda: len(calls)
+
+
+@pytest.fixture(scope="session")
+def trained_cnn(data_dir, tmp_path_factory):
+    """As `trained`, of the small network."""
+    import dataclasses
+
+    from dftk.evaluation.workdir import Workdir
+    from dftk.launch import run
+
+    workdir = Workdir(tmp_path_factory.mktemp("runs") / "trained_cnn")
+    config = dataclasses.replace(quick_config(data_dir), model="cnn", frozen_epochs=0)
+    run.train(config, [0, 3], workdir)
+    return workdir

@@ -29,8 +29,12 @@ def test_the_workdir_holds_what_the_contract_says(trained):
 
 def test_metrics_have_the_promised_shape(trained):
     result = json.loads((trained.path / "metrics.json").read_text())
-    assert set(result) == {"folds", "mean", "std", "pooled", "throughput"}
+    assert set(result) == {
+        *("folds", "mean", "std", "pooled", "throughput"),
+        *("intervals", "threshold", "at_threshold"),
+    }
     scores = {"accuracy", "precision", "recall", "f1", "auc"}
+    scores |= {"average_precision", "eer", "tpr_at_1pct_fpr", "ece"}
     assert all(set(e) == scores | {"fold", "n", "confusion_matrix"} for e in result["folds"])
     assert set(result["mean"]) == set(result["std"]) == scores
     assert result["pooled"]["n"] == 80 == np.sum(result["pooled"]["confusion_matrix"])

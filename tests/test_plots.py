@@ -44,6 +44,12 @@ def test_history(path, epochs):
     assert ink(path) > 0.005
 
 
+def test_reliability_also_where_bins_are_empty(path):
+    labels = np.arange(200) % 2
+    plots.reliability(path, {"folds": (labels, 0.9 * labels), "valid": (labels, labels / 2)})
+    assert ink(path) > 0.005
+
+
 @pytest.mark.parametrize("probability", [0.1, 0.9])
 def test_verdict(path, probability):
     plots.verdict(path, np.zeros((40, 60, 3), np.uint8), "a_name.jpg", probability, 0.5)

@@ -29,6 +29,13 @@ def test_valid_is_scored_singly_and_as_an_ensemble(trained):
     np.testing.assert_allclose(members.mean(axis=1), probability, atol=1e-7)
     labels = [row["label"] for row in rows]
     assert result["ensemble"]["auc"] == pytest.approx(roc_auc_score(labels, probability))
+    chosen = result["threshold"]["value"]
+    held_out = json.loads((trained.path / "metrics.json").read_text())
+    assert chosen == held_out["threshold"]["value"], "valid has no say in it"
+    decided = result["at_threshold"]["ensemble"]
+    assert decided["accuracy"] == np.mean((probability >= chosen) == labels)
+    low, high = result["intervals"]["ensemble"]["auc"]
+    assert low < result["ensemble"]["auc"] < high
     page = (trained.path / "report.html").read_text()
     assert "Not scored yet" not in page
     assert "model of fold 3" in page

@@ -9,16 +9,46 @@ from typing import Any
 
 from dftk.evaluation import metrics
 
+# The look of all pages, inside each of them.
+STYLE = Path(__file__).with_name("pages.css").read_text(encoding="utf-8")
+_TITLES = {
+    "f1": "F1",
+    "auc": "AUC",
+    "average_precision": "average precision",
+    "eer": "EER",
+    "tpr_at_1pct_fpr": "TPR at 1 % FPR",
+    "ece": "ECE",
+}
 
-def score_table(first: str, rows: Sequence[tuple[str, Mapping[str, Any]]], strong: int) -> str:
-    """A row of scores for each named set of predictions; the first column is headed `first`."""
-    head = [first, "n", *(title(name) for name in metrics.SCORES)]
+
+def score_table(
+    first: str,
+    rows: Sequence[tuple[str, Mapping[str, Any]]],
+    strong: int,
+    names: Sequence[str] = metrics.SCORES,
+) -> str:
+    """A row of scores for each named set of predictions.
+
+    Args:
+      first: head of the first column.
+      rows: name, and scores by theirs; a score may be an interval, [low, high].
+      strong: rows from here on are set apart.
+      names: of the scores to show.
+    """
+    head = [first, "n", *(title(name) for name in names)]
     body = [
         [name, f"{entry['n']:,}" if "n" in entry else ""]
-        + [number(entry[score], ".4f") for score in metrics.SCORES]
+        + [interval(entry[score]) for score in names]
         for name, entry in rows
     ]
     return table(head, body, strong)
+
+
+def interval(value: Any) -> str:
+    """A score with four digits; an interval as its two ends, with three."""
+    if isinstance(value, Sequence):
+        return " – ".join(number(end, ".3f") for end in value)
+    return number(value, ".4f")
 
 
 def table(head: Sequence[str], body: Sequence[Sequence[str]], strong: int | None = None) -> str:
@@ -38,7 +68,7 @@ def picture(path: Path, text: str) -> str:
 
 def title(name: str) -> str:
     """A metric's name as people write it."""
-    return {"f1": "F1", "auc": "AUC"}.get(name, name)
+    return _TITLES.get(name, name)
 
 
 def percent(name: str, value: float | None) -> str:

@@ -9,7 +9,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from sklearn.calibration import calibration_curve
 from sklearn.metrics import roc_curve
+
+from dftk.evaluation.metrics import BINS, expected_calibration_error
 
 INK, GRID, ACCENT, SECOND = "#22303c", "#d9e0e6", "#c2410c", "#0e7490"
 STYLE: dict[str, Any] = {
@@ -59,6 +62,29 @@ def roc(path: Path, curves: Curves, bold: str) -> None:
             aspect="equal",
         )
         axes.legend(loc="lower right")
+        _save(figure, path)
+
+
+def reliability(path: Path, sets: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
+    """Share of fakes among images of about one probability; below, how many there are of each.
+
+    Args:
+      path: PNG to write.
+      sets: by name, labels int [n] and probabilities float [n].
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(4.6, 5), layout="constrained")
+        top, below = figure.subplots(2, 1, height_ratios=(4, 1), sharex=True)
+        top.plot([0, 1], [0, 1], color=GRID, linestyle="--", label="perfectly calibrated")
+        for (name, (labels, probabilities)), colour in zip(sets.items(), (ACCENT, SECOND, INK)):
+            found, promised = calibration_curve(labels, probabilities, n_bins=BINS, pos_label=1)
+            error = expected_calibration_error(labels, probabilities)
+            label = f"{name}  ECE {error:.3f}"
+            top.plot(promised, found, color=colour, marker="o", markersize=3, label=label)
+            below.hist(probabilities, BINS, range=(0, 1), histtype="step", color=colour)
+        top.set(ylabel="share of fakes", ylim=(-0.02, 1.02))
+        top.legend(loc="upper left")
+        below.set(xlabel="predicted probability of fake", ylabel="images", xlim=(0, 1))
         _save(figure, path)
 
 

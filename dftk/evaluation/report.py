@@ -3,16 +3,15 @@
 import html
 import json
 import string
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dftk.config import THRESHOLD
-from dftk.evaluation import metrics, plots
+from dftk.evaluation import intervals, metrics, model_card, plots, report_sections
 from dftk.evaluation.files import write_csv, write_json, write_text
-from dftk.evaluation.html_parts import number, percent, picture, score_table, table, title
+from dftk.evaluation.html_parts import STYLE, picture
 from dftk.evaluation.workdir import HISTORY_COLUMNS, PREDICTION_COLUMNS, Workdir
 
 _TEMPLATE = Path(__file__).with_name("report_template.html")
@@ -22,6 +21,11 @@ def write(workdir: Workdir) -> dict[str, Any]:
     """Joins the finished folds into the workdir's files and pictures; returns metrics.json."""
     predictions, history = workdir.predictions(), workdir.history()
     summary = metrics.summarize(predictions)
+    label, probability = columns(predictions)
+    summary["intervals"] = {
+        **intervals.describe(),
+        "pooled": intervals.bootstrap(label, probability),
+    }
     summary["throughput"] = workdir.throughput()
     write_csv(workdir.path / "predictions.csv", PREDICTION_COLUMNS, predictions)
     write_csv(workdir.path / "history.csv", HISTORY_COLUMNS, history)
@@ -32,9 +36,8 @@ def write(workdir: Workdir) -> dict[str, Any]:
 
 
 def _draw(folder: Path, summary: dict, predictions: list[dict], history: list[dict]) -> None:
-    label = np.array([row["label"] for row in predictions])
+    label, probability = columns(predictions)
     fold = np.array([row["fold"] for row in predictions])
-    probability = np.array([row["probability"] for row in predictions])
     curves = {
         f"fold {entry['fold']}": (
             label[fold == entry["fold"]],
@@ -50,6 +53,13 @@ def _draw(folder: Path, summary: dict, predictions: list[dict], history: list[di
     plots.roc(folder / "roc.png", curves, bold="pooled")
     plots.confusion_matrices(folder / "confusion_matrices.png", matrices)
     plots.history(folder / "history.png", history)
+    plots.reliability(folder / "reliability.png", {"held-out folds": (label, probability)})
+
+
+def columns(predictions: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
+    """Labels, int [n], and probabilities, float [n], of rows of predictions."""
+    label = np.array([row["label"] for row in predictions])
+    return label, np.array([row["probability"] for row in predictions])
 
 
 def write_html(workdir: Workdir) -> None:
@@ -58,12 +68,10 @@ def write_html(workdir: Workdir) -> None:
     record = workdir.config()
     config = record["config"]
     plots_dir = workdir.path / "plots"
-    predictions = workdir.predictions()
-    label = np.array([row["label"] for row in predictions])
-    probability = np.array([row["probability"] for row in predictions])
     folds = [entry["fold"] for entry in summary["folds"]]
     limit = f"--max_examples={config['max_examples']}, " if config["max_examples"] else ""
     page = string.Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
+        style=STYLE,
         dataset=html.escape(record["inputs"]["dataset"]),
         device=html.escape(record["device"]),
         subtitle=html.escape(
@@ -71,82 +79,22 @@ def write_html(workdir: Workdir) -> None:
             f"{len(folds)} of {config['folds']} folds, {summary['pooled']['n']:,} predictions, "
             f"{limit}weights {Path(config['weights']).name}, seed {config['seed']}"
         ),
-        cards=_cards(summary),
-        fold_table=_fold_table(summary),
+        cards=report_sections.cards(summary),
+        held_out=report_sections.held_out(summary),
+        threshold=report_sections.threshold(summary),
         roc=picture(plots_dir / "roc.png", "ROC curves per fold and pooled"),
         confusion=picture(plots_dir / "confusion_matrices.png", "Confusion matrices"),
         history=picture(plots_dir / "history.png", "Loss and accuracy by epoch"),
-        classification_report=html.escape(metrics.classification_report(label, probability)),
-        valid=_valid_section(workdir),
-        throughput=_throughput_table(summary["throughput"]),
+        reliability=picture(plots_dir / "reliability.png", "Calibration on the held-out folds"),
+        classification_report=html.escape(
+            metrics.classification_report(*columns(workdir.predictions()))
+        ),
+        valid=report_sections.valid(workdir),
+        model_card=model_card.section(workdir, summary),
+        throughput=report_sections.throughput(summary["throughput"]),
         record=html.escape(json.dumps(record, indent=2)),
-        threshold=THRESHOLD,
     )
     write_text(workdir.path / "report.html", page)
-
-
-def _cards(summary: Mapping[str, Any]) -> str:
-    cards = []
-    count = len(summary["folds"])
-    for name in metrics.SCORES:
-        mean, std = summary["mean"][name], summary["std"][name]
-        cards.append(
-            f"<div class='card'><div class='name'>{title(name)}</div>"
-            f"<div class='value'>{percent(name, summary['pooled'][name])}</div>"
-            f"<div class='spread'>{_spread(name, mean, std, count)}</div></div>"
-        )
-    return "\n".join(cards)
-
-
-def _spread(name: str, mean: float | None, std: float | None, folds: int) -> str:
-    if folds == 1:
-        return "one fold"
-    return f"folds {percent(name, mean)} ± {percent(name, std)}"
-
-
-def _fold_table(summary: Mapping[str, Any]) -> str:
-    rows = [(str(entry["fold"]), entry) for entry in summary["folds"]]
-    if len(rows) > 1:
-        rows += [("mean", summary["mean"]), ("± std", summary["std"])]
-        rows += [("pooled", summary["pooled"])]
-    return score_table("fold", rows, strong=len(summary["folds"]))
-
-
-def _throughput_table(throughput: Mapping[str, Any]) -> str:
-    body = [
-        [
-            fold.removeprefix("fold_"),
-            phase,
-            number(speed["examples_per_s"], ".1f"),
-            number(speed.get("ms_per_step"), ",.0f"),  # runs of before had none
-            number(speed["input_wait"], ".2%"),
-            number(speed["train_seconds"], ",.0f"),
-            number(speed["compile_seconds"], ",.1f"),
-        ]
-        for fold, phases in throughput.items()
-        for phase, speed in phases.items()
-    ]
-    head = ["fold", "phase", "img/s", "ms/step", "waiting for input", "training s", "compiling s"]
-    return table(head, body)
-
-
-def _valid_section(workdir: Workdir) -> str:
-    file = workdir.path / "valid_metrics.json"
-    command = f"python -m dftk.evaluate --workdir={html.escape(str(workdir.path))} --split=valid"
-    if not file.is_file():
-        return f"<p>Not scored yet: <code>{command}</code></p>"
-    result = json.loads(file.read_text())
-    if [entry["fold"] for entry in result["folds"]] != workdir.finished_folds():
-        return f"<p>Scored before the last fold was trained; once more: <code>{command}</code></p>"
-    rows = [(f"model of fold {entry['fold']}", entry) for entry in result["folds"]]
-    if len(rows) > 1:
-        rows.append(("ensemble (mean probability)", result["ensemble"]))
-    pictures = picture(workdir.path / "plots" / "valid_roc.png", "ROC on valid") + picture(
-        workdir.path / "plots" / "valid_confusion_matrix.png", "Confusion matrix on valid"
-    )
-    scores = score_table("", rows, strong=len(result["folds"]))
-    note = f"<p class='soft'>{html.escape(result['shortfall'])}</p>" if result["shortfall"] else ""
-    return f"{scores}{note}<div class='pair'>{pictures}</div>"
 
 
 def text_table(summary: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 
 from dftk.config import UserError
 from dftk.data import catalog, residency
-from dftk.evaluation import metrics, plots, report
+from dftk.evaluation import intervals, metrics, plots, report
 from dftk.evaluation.files import write_csv, write_json
 from dftk.evaluation.scoring import load_ensemble
 from dftk.evaluation.workdir import Workdir
@@ -63,7 +63,8 @@ def _held_out(
         rows = examples.rows([fold])
         (probabilities,) = load_ensemble([workdir.model_path(fold)]).score(examples, rows)
         predictions += [
-            {"fold": fold, "label": label, "probability": float(probability)}
+            # With the digits that predictions.csv has.
+            {"fold": fold, "label": label, "probability": float(f"{probability:.9g}")}
             for label, probability in zip(examples.labels[rows], probabilities)
         ]
     return metrics.summarize(predictions)
@@ -83,6 +84,8 @@ def _write_valid(
             for fold, member in zip(folds, members)
         ],
         "ensemble": metrics.binary_metrics(labels, mean),
+        "intervals": {**intervals.describe(), "ensemble": intervals.bootstrap(labels, mean)},
+        **_decided(workdir, folds, labels, members),
         "shortfall": shortfall,
     }
     columns = ["filename", "label", "probability", *(f"fold_{fold}" for fold in folds)]
@@ -104,5 +107,22 @@ def _write_valid(
         folder / "valid_confusion_matrix.png",
         {"ensemble, valid": result["ensemble"]["confusion_matrix"]},
     )
-    report.write_html(workdir)
+    plots.reliability(folder / "valid_reliability.png", {"ensemble, valid": (labels, mean)})
+    report.write(workdir)
     return result
+
+
+def _decided(
+    workdir: Workdir, folds: list[int], labels: np.ndarray, members: np.ndarray
+) -> dict[str, Any]:
+    """Decisions at the threshold that the held-out folds chose: `valid` has no say in it."""
+    predictions = workdir.predictions()
+    fold = np.array([row["fold"] for row in predictions])
+    threshold = metrics.chosen_threshold(fold, *report.columns(predictions))["threshold"]
+    value = threshold["value"]
+    entries = [
+        {"fold": one, **metrics.decisions(labels, member >= value)}
+        for one, member in zip(folds, members)
+    ]
+    ensemble = metrics.decisions(labels, members.mean(axis=0) >= value)
+    return {"threshold": threshold, "at_threshold": {"folds": entries, "ensemble": ensemble}}

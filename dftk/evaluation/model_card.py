@@ -1,0 +1,118 @@
+"""The model card of a run (Mitchell et al. 2019, arXiv:1810.03993), from what its files say."""
+
+import html
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dftk.evaluation.html_parts import number
+from dftk.evaluation.report_sections import read_valid
+from dftk.evaluation.workdir import Workdir
+
+# Of datasets that we know; of any other, the reader knows more than we do.
+SOURCES = {
+    "rvf10k": "real: FFHQ photographs (70,000 aligned portraits from Flickr); fake: StyleGAN faces "
+    "in the same frame; all 256x256 JPEG of one quality",
+    "dftk_sample": "drawn portraits, half of them resampled on a lattice; they show no one, and a "
+    "detector of them is for trying the software only",
+}
+
+
+def error_rates(workdir: Workdir) -> dict[str, Any] | None:
+    """Errors at the chosen threshold on images that no model, or not the one asked, has seen.
+
+    Returns:
+      threshold; where, in words; false_alarm_rate, of real images called fake; miss_rate, of fake
+      ones called real; reals and fakes, their numbers. From `valid` by the ensemble, or else from
+      the held-out folds; None where there is neither. A rate of a class that is absent is NaN.
+    """
+    if result := read_valid(workdir):
+        decided, where = result["at_threshold"]["ensemble"], "the untouched split valid"
+        threshold = result["threshold"]["value"]
+    else:
+        summary = json.loads((workdir.path / "metrics.json").read_text())
+        if not summary.get("at_threshold"):
+            return None
+        decided, where = summary["at_threshold"]["pooled"], "held-out folds"
+        threshold = summary["threshold"]["value"]
+    (tn, fp), (fn, tp) = decided["confusion_matrix"]
+    nothing = float("nan")
+    return {
+        "threshold": threshold,
+        "where": where,
+        "false_alarm_rate": fp / (tn + fp) if tn + fp else nothing,
+        "miss_rate": fn / (fn + tp) if fn + tp else nothing,
+        "reals": tn + fp,
+        "fakes": fn + tp,
+    }
+
+
+def section(workdir: Workdir, summary: Mapping[str, Any]) -> str:
+    """HTML of the card: data, training, errors, intended use, limits."""
+    record = workdir.config()
+    entries = {
+        "Data": _data(record, summary),
+        "Training": _training(record["config"], summary),
+        "Errors": _errors(workdir),
+        "Intended use": "Comparing detectors and studying how they fail, on images like those of "
+        "the training data. A probability is no proof: never the only ground for a decision about "
+        "a person or a picture.",
+        "Limits": _limits(record),
+    }
+    lines = [f"<dt>{name}</dt><dd>{text}</dd>" for name, text in entries.items()]
+    return f"<dl>{''.join(lines)}</dl>"
+
+
+def _data(record: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
+    (tn, fp), (fn, tp) = summary["pooled"]["confusion_matrix"]
+    name = record["inputs"]["dataset"]
+    source = SOURCES.get(name.split("/")[0])
+    return (
+        f"{html.escape(name)}{': ' + source if source else ''}. Held-out predictions of "
+        f"{tn + fp:,} real and {fn + tp:,} fake images; fingerprint "
+        f"<code>{html.escape(record['inputs']['dataset_fingerprint'][:16])}</code>."
+    )
+
+
+def _training(config: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
+    phases = []
+    if config["frozen_epochs"]:
+        phases.append(f"{config['frozen_epochs']} epochs of the head at {config['frozen_lr']:g}")
+    if config["finetune_epochs"]:
+        what = "everything" if config["finetune_base"] else "the head, its base at rest,"
+        phases.append(f"{config['finetune_epochs']} of {what} at {config['finetune_lr']:g}")
+    seconds = sum(
+        phase["train_seconds"] + phase["compile_seconds"]
+        for fold in summary["throughput"].values()
+        for phase in fold.values()
+    )
+    return html.escape(
+        f"{config['model']} at {config['image_size']} pixels from weights "
+        f"{Path(config['weights']).name}; {len(summary['folds'])} models, one a fold; at most "
+        f"{', then '.join(phases)}; Adam, batch {config['batch_size']}, seed {config['seed']}; "
+        f"{seconds / 60:,.1f} minutes of training in all."
+    )
+
+
+def _errors(workdir: Workdir) -> str:
+    if (rates := error_rates(workdir)) is None:
+        return (
+            "Not known: it takes two folds, or the split valid, to choose a threshold and test it."
+        )
+    return (
+        f"At the chosen threshold of {number(rates['threshold'], '.4f')}, on {rates['where']} "
+        f"({rates['reals']:,} real, {rates['fakes']:,} fake): it calls "
+        f"{number(rates['false_alarm_rate'], '.1%')} of real images fake, and misses "
+        f"{number(rates['miss_rate'], '.1%')} of the fakes."
+    )
+
+
+def _limits(record: Mapping[str, Any]) -> str:
+    known = record["inputs"]["dataset"].split("/")[0] in SOURCES
+    others = "other generators, face swaps and retouching, other cameras and framings"
+    return (
+        f"Nothing here was measured on {others if known else 'any other data than this'}, nor by "
+        "skin tone, age or sex of those shown; expect more errors there. Recompressed and resized "
+        "images are judged worse than untouched ones: see Robustness, if it was run."
+    )

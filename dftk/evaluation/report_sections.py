@@ -1,0 +1,142 @@
+"""Sections of report.html that come of a run's own numbers."""
+
+import html
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from dftk.config import THRESHOLD
+from dftk.evaluation import metrics
+from dftk.evaluation.html_parts import (
+    interval,
+    number,
+    percent,
+    picture,
+    score_table,
+    table,
+    title,
+)
+from dftk.evaluation.workdir import Workdir
+
+
+def cards(summary: Mapping[str, Any]) -> str:
+    """The pooled scores, large, each with its interval and its spread over the folds."""
+    result = []
+    count = len(summary["folds"])
+    for name in metrics.SCORES:
+        mean, std = summary["mean"][name], summary["std"][name]
+        result.append(
+            f"<div class='card'><div class='name'>{title(name)}</div>"
+            f"<div class='value'>{percent(name, summary['pooled'][name])}</div>"
+            f"<div class='spread'>95 %: {interval(summary['intervals']['pooled'][name])}</div>"
+            f"<div class='spread'>{_spread(name, mean, std, count)}</div></div>"
+        )
+    return "\n".join(result)
+
+
+def _spread(name: str, mean: float | None, std: float | None, folds: int) -> str:
+    if folds == 1:
+        return "one fold"
+    return f"folds {percent(name, mean)} ± {percent(name, std)}"
+
+
+def held_out(summary: Mapping[str, Any]) -> str:
+    """Scores per fold and pooled: at the usual threshold, then those that need none."""
+    rows = [(str(entry["fold"]), entry) for entry in summary["folds"]]
+    if len(rows) > 1:
+        rows += [("mean", summary["mean"]), ("± std", summary["std"])]
+        rows += [("pooled", summary["pooled"])]
+    rows.append(("95 % interval", summary["intervals"]["pooled"]))
+    strong = len(summary["folds"])
+    return _both_tables("fold", rows, strong)
+
+
+def _both_tables(first: str, rows: list[tuple[str, Any]], strong: int) -> str:
+    rankings = score_table(first, rows, strong, metrics.RANKINGS)
+    return (
+        f"{score_table(first, rows, strong)}"
+        f"<p class='soft'>Decisions at probability {THRESHOLD}. Without a threshold:</p>{rankings}"
+    )
+
+
+def threshold(summary: Mapping[str, Any]) -> str:
+    """The chosen threshold and what it is worth."""
+    chosen, at_threshold = summary["threshold"], summary["at_threshold"]
+    text = (
+        f"<p>For new images: <strong>{number(chosen['value'], '.4f')}</strong>, chosen by "
+        f"{chosen['criterion']} on the {chosen['chosen_on']}.</p>"
+    )
+    if not at_threshold:
+        return f"{text}<p class='soft'>What it is worth takes a second fold to tell.</p>"
+    head = ["fold", "threshold", *(title(name) for name in metrics.DECISIONS)]
+    entries = [(str(entry["fold"]), entry) for entry in at_threshold["folds"]]
+    body = [
+        [name, number(entry.get("threshold"), ".4f") if name != "pooled" else ""]
+        + [number(entry[score], ".4f") for score in metrics.DECISIONS]
+        for name, entry in [*entries, ("pooled", at_threshold["pooled"])]
+    ]
+    note = "<p class='soft'>Each fold is decided by the threshold that the other folds chose.</p>"
+    return text + table(head, body, strong=len(entries)) + note
+
+
+def throughput(throughput: Mapping[str, Any]) -> str:
+    """Speed per fold and phase."""
+    body = [
+        [
+            fold.removeprefix("fold_"),
+            phase,
+            number(speed["examples_per_s"], ".1f"),
+            number(speed.get("ms_per_step"), ",.0f"),  # runs of before had none
+            number(speed["input_wait"], ".2%"),
+            number(speed["train_seconds"], ",.0f"),
+            number(speed["compile_seconds"], ",.1f"),
+        ]
+        for fold, phases in throughput.items()
+        for phase, speed in phases.items()
+    ]
+    head = ["fold", "phase", "img/s", "ms/step", "waiting for input", "training s", "compiling s"]
+    return table(head, body)
+
+
+def valid(workdir: Workdir) -> str:
+    """The untouched split, or how to score it."""
+    command = f"python -m dftk.evaluate --workdir={html.escape(str(workdir.path))} --split=valid"
+    result = read_valid(workdir)
+    if result is None:
+        return f"<p>Not scored yet: <code>{command}</code></p>"
+    if [entry["fold"] for entry in result["folds"]] != workdir.finished_folds():
+        return f"<p>Scored before the last fold was trained; once more: <code>{command}</code></p>"
+    rows = [(f"model of fold {entry['fold']}", entry) for entry in result["folds"]]
+    if len(rows) > 1:
+        rows.append(("ensemble", result["ensemble"]))
+    rows.append(("95 % interval", result["intervals"]["ensemble"]))
+    plots = workdir.path / "plots"
+    pictures = "".join(
+        picture(plots / f"valid_{name}.png", f"{words} on valid")
+        for name, words in (
+            ("roc", "ROC"),
+            ("confusion_matrix", "Confusion matrix"),
+            ("reliability", "Calibration"),
+        )
+    )
+    note = f"<p class='soft'>{html.escape(result['shortfall'])}</p>" if result["shortfall"] else ""
+    return (
+        f"{_both_tables('', rows, strong=len(result['folds']))}{_decided(result)}{note}"
+        f"<div class='pair'>{pictures}</div>"
+    )
+
+
+def _decided(result: Mapping[str, Any]) -> str:
+    chosen = result["at_threshold"]["ensemble"]
+    scores = ", ".join(f"{title(name)} {chosen[name]:.4f}" for name in metrics.DECISIONS)
+    value = number(result["threshold"]["value"], ".4f")
+    return f"<p>At {value}, the threshold that the folds chose: {scores}.</p>"
+
+
+def read_valid(workdir: Workdir) -> dict[str, Any] | None:
+    """valid_metrics.json; None where `valid` is not scored, or by a version that knew less."""
+    file = workdir.path / "valid_metrics.json"
+    if not file.is_file():
+        return None
+    result = json.loads(file.read_text())
+    return result if "intervals" in result else None

@@ -1,0 +1,40 @@
+import json
+import shutil
+
+import pytest
+
+from dftk.evaluation import model_card, saved_folds
+from dftk.evaluation.workdir import Workdir
+
+
+@pytest.fixture
+def copy(trained, tmp_path):
+    shutil.copytree(trained.path, tmp_path / "run", ignore=shutil.ignore_patterns("valid_*"))
+    return Workdir(tmp_path / "run")
+
+
+def test_error_rates_are_of_valid_where_it_is_scored(copy):
+    before = model_card.error_rates(copy)
+    assert before["where"] == "held-out folds"
+    assert before["reals"] + before["fakes"] == 80
+    result = saved_folds.evaluate(copy, "valid", None)
+    after = model_card.error_rates(copy)
+    (tn, fp), (fn, tp) = result["at_threshold"]["ensemble"]["confusion_matrix"]
+    assert after["where"] == "the untouched split valid"
+    assert after["false_alarm_rate"] == fp / (tn + fp)
+    assert after["miss_rate"] == fn / (fn + tp)
+
+
+def test_with_one_fold_and_no_valid_they_are_not_known(copy):
+    summary = json.loads((copy.path / "metrics.json").read_text())
+    summary["at_threshold"] = {}
+    (copy.path / "metrics.json").write_text(json.dumps(summary))
+    assert model_card.error_rates(copy) is None
+    assert "Not known" in model_card.section(copy, summary)
+
+
+def test_the_card_names_data_training_errors_use_and_limits(copy):
+    summary = json.loads((copy.path / "metrics.json").read_text())
+    page = model_card.section(copy, summary)
+    for words in ("drawn portraits", "xception at 32 pixels", "calls ", "no proof", "Nothing here"):
+        assert words in page
