@@ -128,6 +128,35 @@ def small_ensemble():
     return Ensemble([registry.build(config, "float32", False).model for config in configs])
 
 
+@pytest.fixture(scope="session")
+def service(trained):
+    """Both folds of the trained run behind dftk.serve, with small limits."""
+    from dftk.inference.service import Service
+    from dftk.inference.uploads import Limits
+
+    limits = Limits(max_pixels=10**6, max_bytes=10**5, max_files=6, max_waiting=2)
+    return Service(trained.path, None, limits)
+
+
+@pytest.fixture(scope="session")
+def address(service):
+    """host:port of that service's server, which listens as long as tests run."""
+    import threading
+
+    uvicorn = pytest.importorskip("uvicorn", reason="needs pip install -e '.[serve]'")
+    pytest.importorskip("fastapi", reason="needs pip install -e '.[serve]'")
+    from dftk.inference import server
+
+    with server._listening("127.0.0.1", 0) as listener:
+        app = server.build(service, server.LOOPBACK)
+        running = uvicorn.Server(uvicorn.Config(app, log_level="critical"))
+        thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
+        thread.start()
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+        running.should_exit = True
+        thread.join()
+
+
 @pytest.fixture
 def counted_decodes(monkeypatch):
     """A function that tells how many JPEGs were decoded since the test began."""
