@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from material import SIZE, notebook_augment
 
-from dftk.data import batches, pipeline, residency
+from dftk.data import batches, decoding, pipeline, residency
 from dftk.data.catalog import Shard
 from dftk.data.residency import Examples
 from dftk.evaluation import scoring
@@ -117,7 +117,7 @@ def augmentation(images: tf.Tensor, draws: tf.Tensor) -> Sides:
 
 def predicting(ensemble: scoring.Ensemble, files: Sequence[Path]) -> Sides:
     """Scoring files; against the models alone on the same images in batches of the same size."""
-    images = tf.stack([scoring.decode_image(file.read_bytes()) for file in files])
+    images = tf.stack([decoding.decode_image(file.read_bytes()) for file in files])
     batches_of_them = tf.split(images, len(files) // stream.BATCH_SIZE)
 
     def bare() -> None:

@@ -12,8 +12,8 @@ import tensorflow as tf
 from material import SIZE, counted_decodes
 from rig import STEPS
 
-from dftk.data import batches, limits, pipeline, residency, stores
-from dftk.inference import decoding, stream
+from dftk.data import batches, decoding, limits, pipeline, residency, stores
+from dftk.inference import stream
 from dftk.models import preprocess
 from dftk.perf import meter
 from dftk.training import loop

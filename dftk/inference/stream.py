@@ -5,11 +5,10 @@ import concurrent.futures
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from dftk.data import limits
+from dftk.data import decoding, limits
+from dftk.data.decoding import MAX_PIXELS, Image, Packed
+from dftk.data.image_files import FileScore
 from dftk.evaluation.scoring import Ensemble
-from dftk.inference import decoding
-from dftk.inference.decoding import MAX_PIXELS, Image, Packed
-from dftk.inference.image_files import FileScore
 from dftk.inference.networks import FORWARD_PIXELS, Networks
 from dftk.progress import Throughput
 

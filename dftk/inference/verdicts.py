@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from dftk.config import UserError
+from dftk.data import image_files
+from dftk.data.image_files import FileScore
 from dftk.evaluation import scoring
 from dftk.evaluation.files import replacing
-from dftk.inference import image_files, model_choice, pictures, stream
-from dftk.inference.image_files import FileScore
+from dftk.inference import model_choice, pictures, stream
 from dftk.progress import Count, Throughput
 
 
