@@ -78,10 +78,10 @@ class Folder:
         path, label = file
         # Names on Linux are bytes; those that are no text stay apart, and can be written down.
         name = os.fsencode(path.relative_to(self.path)).decode("utf-8", "backslashreplace")
-        file = decoding.read(path, decoding.MAX_PIXELS)
-        if isinstance(file, decoding.Packed):
-            return Encoded(name, label, -1, file.data)
-        return Encoded(name, label, -1, b"", file.error)
+        content = decoding.read(path, decoding.MAX_PIXELS)
+        if isinstance(content, decoding.Packed):
+            return Encoded(name, label, -1, content.data)
+        return Encoded(name, label, -1, b"", content.error)
 
 
 def find(path: Path) -> Folder:
