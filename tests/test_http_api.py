@@ -60,7 +60,7 @@ def test_explained_pictures_are_jpegs(address):
         ("", b"Dear Sir", {"content-type": "image/jpeg"}, 415, "not a JPEG"),
         ("", JPEG[:900], {}, 422, "broken"),
         ("", bytes(10**5 + 1), {}, 413, "more than 0.0953674 MB"),
-        ("", bytes(10**6), {}, 413, "more than 0.0953674 MB"),
+        ("", bytes(3 * 10**5), {}, 413, "more than 0.0953674 MB"),
         ("", *form(), 400, "form"),
         ("", *form(("a", JPEG), ("b", JPEG)), 400, "one file"),
         ("", b"nonsense", {"content-type": "multipart/form-data"}, 400, "form"),

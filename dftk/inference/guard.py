@@ -48,6 +48,7 @@ class Guard:
         elif scope["type"] == "http":  # and no websockets
             send = _with_headers(send)
             if refusal := self._refusal(scope):
+                await self._discard(receive)
                 await _answer(send, *refusal)
             else:
                 await self._limited(scope, receive, send)
@@ -91,7 +92,16 @@ class Guard:
         except _TooLarge:
             if started:  # too late for another answer: the connection breaks
                 raise
+            await self._discard(receive)
             await _answer(send, 413, self.too_large)
+
+    async def _discard(self, receive: Receive) -> None:
+        """Reads on for a while and keeps nothing: who is cut off while sending sees no answer."""
+        left, more = 4 * self.max_bytes, True
+        while more and left > 0:
+            message = await receive()
+            left -= len(message.get("body", b""))
+            more = message.get("more_body", False)
 
 
 def _name(host: str) -> str:
@@ -117,7 +127,7 @@ async def _answer(send: Send, status: int, text: str) -> None:
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
-        (b"connection", b"close"),  # what else the client sends is not read
+        (b"connection", b"close"),  # whatever else the client sends is not read
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
