@@ -1,5 +1,6 @@
 """What stands between the network and the application: who may ask, and how much they may send."""
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Sequence
@@ -73,25 +74,27 @@ class Guard:
     async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Ends a request whose body turns out longer than it said, or did not say."""
         seen, started = 0, False
+        most = self.max_bytes + _FORM_BYTES
 
         async def counted() -> Message:
             nonlocal seen
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen > self.max_bytes + _FORM_BYTES:
+            if seen > most:
                 raise _TooLarge
             return message
 
         async def noted(message: Message) -> None:
             nonlocal started
+            if seen > most and not started:
+                return  # what the application makes of the exception, a status of 500
             started = True
             await send(message)
 
-        try:
+        # Only an answer already begun is beyond mending: then the connection breaks.
+        with contextlib.suppress(_TooLarge):
             await self.app(scope, counted, noted)
-        except _TooLarge:
-            if started:  # too late for another answer: the connection breaks
-                raise
+        if seen > most and not started:
             await self._discard(receive)
             await _answer(send, 413, self.too_large)
 
