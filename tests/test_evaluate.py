@@ -1,4 +1,10 @@
+import shutil
+
+import pytest
 from test_cli import door
+
+from dftk.data import residency
+from dftk.evaluation import encoded
 
 
 def test_the_door_prints_the_table(trained):
@@ -13,3 +19,48 @@ def test_a_folder_without_a_run_is_one_line(tmp_path):
     answer = door("evaluate", f"--workdir={tmp_path}")
     assert answer.returncode == 1
     assert answer.stderr.strip().splitlines()[-1].startswith(f"error: {tmp_path}: no config.json")
+
+
+@pytest.mark.slow
+def test_a_broken_file_of_a_folder_is_status_1_after_the_rest(trained, tmp_path, dataset):
+    run = tmp_path / "run"
+    shutil.copytree(trained.path, run)
+    for image in encoded.from_shards(residency.limit(dataset.valid, 8)):
+        path = tmp_path / image.filename  # valid/real/..., valid/fake/...
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(image.data)
+    (tmp_path / "valid" / "fake" / "bad.jpg").write_bytes(b"")
+    answer = door("evaluate", f"--workdir={run}", f"--dataset={tmp_path}/valid", "--name=new")
+    assert answer.returncode == 1, answer.stderr
+    assert answer.stdout.splitlines()[-1] == f"written: {run}/tests/new"
+    assert "error: fake/bad.jpg: empty file" in answer.stderr.splitlines()
+    assert (run / "tests" / "new" / "predictions.csv").is_file()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--dataset=x", "--split=valid"], "--dataset and --split: give one of them"),
+        (["--robustness", "--split=train"], "--robustness: is of --split=valid"),
+        (["--shortcuts", "--split=valid"], "--shortcuts: is of the training files"),
+        (["--name=x"], "--name=x: is the name of --dataset"),
+        (["--max_images=9"], "--max_images=9: is of --robustness and --shortcuts"),
+    ],
+)
+def test_flags_that_contradict_are_usage_errors(flags, message):
+    answer = door("evaluate", *flags)
+    assert answer.returncode == 2
+    assert answer.stderr.startswith(f"error: {message}")
+    assert answer.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_the_audits_print_their_tables(trained, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(trained.path, run)
+    answer = door("evaluate", f"--workdir={run}", "--robustness", "--max_images=8")
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.splitlines()[1].startswith("                        clean")
+    answer = door("evaluate", f"--workdir={run}", "--shortcuts")
+    assert answer.returncode == 0, answer.stderr
+    assert "hortcut found" in answer.stdout.splitlines()[-1]

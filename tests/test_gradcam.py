@@ -108,6 +108,17 @@ def test_a_saved_xception_of_any_image_size_with_one_trace(trained):
     assert gradcam._EXPLAINERS[model]._maps.experimental_get_tracing_count() == 1
 
 
+def test_the_small_network_is_explained_before_its_last_pooling(small_ensemble):
+    model = small_ensemble.members[0]
+    images = np.random.default_rng(0).integers(0, 256, (2, 60, 48, 3), np.uint8)
+    maps, probabilities = gradcam.heatmaps(model, images)
+    assert maps.shape == (2, 60, 48)
+    assert maps.max() == 1
+    np.testing.assert_allclose(probabilities, small_ensemble(tf.constant(images))[0], atol=1e-6)
+    activation = gradcam._EXPLAINERS[model]._before[-1].output
+    assert activation.shape == (None, 6, 6, 128), "48 pixels, three of the four poolings"
+
+
 def squares(n, rng):
     """Noise; the fakes have a brighter square somewhere: images, labels, its corners."""
     images = rng.integers(0, 160, (n, 32, 32, 3), np.uint8)

@@ -1,8 +1,8 @@
 import itertools
 import os
 
-from dftk.inference import image_files
-from dftk.inference.image_files import FileScore
+from dftk.data import image_files
+from dftk.data.image_files import FileScore
 
 
 def tree(root, names):

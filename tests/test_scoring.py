@@ -9,13 +9,13 @@ import tensorflow as tf
 from PIL import Image
 
 from dftk.config import UserError
-from dftk.data import sample
+from dftk.data import decoding, sample
 from dftk.evaluation import scoring
 
 
 def test_jpegs_are_decoded_exactly():
     data = sample.draw_jpeg(np.random.default_rng(1), fake=True)
-    np.testing.assert_array_equal(scoring.decode_image(data), Image.open(io.BytesIO(data)))
+    np.testing.assert_array_equal(decoding.decode_image(data), Image.open(io.BytesIO(data)))
 
 
 def test_models_of_a_workdir_are_its_finished_folds(trained, tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dftk.data import sample
+from dftk.data import decoding, sample
 from dftk.evaluation import scoring
 from dftk.inference.service import Verdict
 
@@ -13,7 +13,7 @@ JPEG = sample.draw_jpeg(np.random.default_rng(0), fake=True)
 
 def test_probability_is_the_ensembles(service, trained):
     paths = [trained.model_path(fold) for fold in (0, 3)]
-    image = scoring.decode_image(JPEG)[None]
+    image = decoding.decode_image(JPEG)[None]
     expected = np.mean([scoring.load_model(path)(image).numpy() for path in paths])
     verdict = service.judge("a.jpg", JPEG)
     assert verdict.probability == pytest.approx(expected, abs=1e-5)

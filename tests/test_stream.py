@@ -7,10 +7,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from dftk.data import sample
+from dftk.data import decoding, image_files, sample
+from dftk.data.image_files import FileScore
 from dftk.evaluation import scoring
-from dftk.inference import image_files, stream
-from dftk.inference.image_files import FileScore
+from dftk.inference import stream
 from dftk.progress import Throughput
 
 
@@ -60,7 +60,7 @@ def test_a_probability_belongs_to_its_file_whatever_its_neighbours(
     together = {score.path: score.probability for score in scores if not score.error}
     assert len(set(together.values())) == len(together) == 7
     for path, probability in together.items():
-        image = scoring.decode_image(path.read_bytes())[None]
+        image = decoding.decode_image(path.read_bytes())[None]
         assert small_ensemble(image).mean() == pytest.approx(probability, abs=1e-5)
 
 

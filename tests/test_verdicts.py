@@ -91,6 +91,15 @@ def test_an_output_that_is_not_finished_leaves_the_former_one(models, folder, tm
         verdicts.predict(request(models, folder, output=tmp_path / "nowhere" / "rows.csv"))
 
 
+def test_a_reader_that_goes_away_is_one_line(models, folder, monkeypatch):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w") as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        with pytest.raises(UserError, match="stdout: its reader has gone"):
+            verdicts.predict(request(models, folder))
+
+
 def test_a_name_that_is_no_utf8_stays_its_bytes(models, folder, tmp_path):
     name = os.fsencode(folder) + b"/\xff.jpg"
     Path(os.fsdecode(name)).write_bytes((folder / "0.jpg").read_bytes())

@@ -62,7 +62,7 @@ def roc(path: Path, curves: Curves, bold: str) -> None:
             aspect="equal",
         )
         axes.legend(loc="lower right")
-        _save(figure, path)
+        save(figure, path)
 
 
 def reliability(path: Path, sets: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
@@ -85,7 +85,7 @@ def reliability(path: Path, sets: Mapping[str, tuple[np.ndarray, np.ndarray]]) -
         top.set(ylabel="share of fakes", ylim=(-0.02, 1.02))
         top.legend(loc="upper left")
         below.set(xlabel="predicted probability of fake", ylabel="images", xlim=(0, 1))
-        _save(figure, path)
+        save(figure, path)
 
 
 def confusion_matrices(path: Path, matrices: Mapping[str, Sequence[Sequence[int]]]) -> None:
@@ -99,7 +99,7 @@ def confusion_matrices(path: Path, matrices: Mapping[str, Sequence[Sequence[int]
             axes.set_axis_off()
         for axes, (name, matrix) in zip(grid.flat, matrices.items()):
             _confusion_matrix(axes, name, np.array(matrix))
-        _save(figure, path)
+        save(figure, path)
 
 
 def _confusion_matrix(axes: Axes, name: str, matrix: np.ndarray) -> None:
@@ -133,7 +133,7 @@ def history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
             axes.set_xlabel("epoch")
         handles, labels = grid[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper right", ncols=2)
-        _save(figure, path)
+        save(figure, path)
 
 
 def _history(axes: Axes, rows: Sequence[Mapping[str, Any]], name: str) -> None:
@@ -166,7 +166,7 @@ def verdict(
         _bare_image(top, image)
         colour = _bar(bar, title, probability, threshold)
         top.set_title(_words(probability, threshold), color=colour, fontsize=14, fontweight="bold")
-        _save(figure, path)
+        save(figure, path)
 
 
 def explanation(
@@ -198,7 +198,7 @@ def explanation(
         colour = _bar(bar, title, probability, threshold)
         words = _words(probability, threshold)
         figure.suptitle(words, color=colour, fontsize=14, fontweight="bold")
-        _save(figure, path)
+        save(figure, path)
 
 
 def _bare_image(axes: Axes, image: np.ndarray) -> None:
@@ -219,7 +219,8 @@ def _bar(axes: Axes, title: str, probability: float, threshold: float) -> str:
     return colour
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
+    """Writes a figure as PNG, its folder made if need be."""
     # Figures are made without pyplot: no screen, no global backend, nothing left open.
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)

@@ -7,8 +7,8 @@ import numpy as np
 
 from dftk.config import UserError
 from dftk.data import catalog, residency
-from dftk.evaluation import intervals, metrics, plots, report
-from dftk.evaluation.files import write_csv, write_json
+from dftk.evaluation import encoded, intervals, metrics, plots, report, slices
+from dftk.evaluation.files import read_csv, write_csv, write_json
 from dftk.evaluation.scoring import load_ensemble
 from dftk.evaluation.workdir import Workdir
 
@@ -28,6 +28,39 @@ def evaluate(workdir: Workdir, split: str, data_dir: str | None) -> dict[str, An
     Raises:
       UserError: no finished fold, or the dataset is not there or no longer the same.
     """
+    config, dataset = open_data(workdir, data_dir)
+    folds = workdir.require_folds()
+    if split == "train":
+        return _held_out(workdir, folds, dataset, config)
+    if not dataset.valid:
+        raise UserError(f"{dataset.name} was built without a valid split: its tree had none")
+    examples = _stream(dataset.valid, config)
+    rows = np.arange(len(examples.labels))
+    members = load_ensemble([workdir.model_path(fold) for fold in folds]).score(examples, rows)
+    result = _write_valid(workdir, folds, examples, members, dataset.shortfall("valid"))
+    _slice(workdir, dataset, config)
+    report.write(workdir)
+    return result
+
+
+def _slice(workdir: Workdir, dataset: catalog.Catalog, config: Mapping[str, Any]) -> None:
+    """Slices and the most wrong images, of `valid` and of the held-out folds."""
+    valid = read_csv(workdir.path / "valid_predictions.csv")
+    train = residency.limit(dataset.train, config["max_examples"])
+    slices.write(workdir.path, "valid_", valid, encoded.from_shards(dataset.valid))
+    slices.write(workdir.path, "", workdir.predictions(), encoded.from_shards(train))
+
+
+def open_data(workdir: Workdir, data_dir: str | None) -> tuple[dict[str, Any], catalog.Catalog]:
+    """The run's config, and the dataset it was trained on.
+
+    Args:
+      workdir: of a run, finished or not.
+      data_dir: TFDS's directory of datasets, if not the run's.
+
+    Raises:
+      UserError: no run, or the dataset is not there or no longer the same.
+    """
     record = workdir.config()
     config = record["config"]
     dataset = catalog.open_dataset(
@@ -38,15 +71,7 @@ def evaluate(workdir: Workdir, split: str, data_dir: str | None) -> dict[str, An
             f"{dataset.name} is not the data that {workdir.path} was trained on: its "
             "folds or records differ, or another version of dftk trained it"
         )
-    folds = workdir.require_folds()
-    if split == "train":
-        return _held_out(workdir, folds, dataset, config)
-    if not dataset.valid:
-        raise UserError(f"{dataset.name} was built without a valid split: its tree had none")
-    examples = _stream(dataset.valid, config)
-    rows = np.arange(len(examples.labels))
-    members = load_ensemble([workdir.model_path(fold) for fold in folds]).score(examples, rows)
-    return _write_valid(workdir, folds, examples, members, dataset.shortfall("valid"))
+    return config, dataset
 
 
 def _stream(shards: Sequence[catalog.Shard], config: Mapping[str, Any]) -> residency.Examples:
@@ -85,7 +110,7 @@ def _write_valid(
         ],
         "ensemble": metrics.binary_metrics(labels, mean),
         "intervals": {**intervals.describe(), "ensemble": intervals.bootstrap(labels, mean)},
-        **_decided(workdir, folds, labels, members),
+        **decided(workdir, folds, labels, members),
         "shortfall": shortfall,
     }
     columns = ["filename", "label", "probability", *(f"fold_{fold}" for fold in folds)]
@@ -108,14 +133,23 @@ def _write_valid(
         {"ensemble, valid": result["ensemble"]["confusion_matrix"]},
     )
     plots.reliability(folder / "valid_reliability.png", {"ensemble, valid": (labels, mean)})
-    report.write(workdir)
     return result
 
 
-def _decided(
+def decided(
     workdir: Workdir, folds: list[int], labels: np.ndarray, members: np.ndarray
 ) -> dict[str, Any]:
-    """Decisions at the threshold that the held-out folds chose: `valid` has no say in it."""
+    """Decisions at the threshold that the held-out folds chose: the scored set has no say in it.
+
+    Args:
+      workdir: of the run.
+      folds: of the members.
+      labels: int [n], of the scored set.
+      members: each model's probabilities of it, float [folds, n].
+
+    Returns:
+      threshold, as metrics.chosen_threshold has it; at_threshold: folds and ensemble.
+    """
     predictions = workdir.predictions()
     fold = np.array([row["fold"] for row in predictions])
     threshold = metrics.chosen_threshold(fold, *report.columns(predictions))["threshold"]

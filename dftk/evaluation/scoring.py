@@ -10,7 +10,6 @@ import numpy as np
 import tensorflow as tf
 
 from dftk.config import UserError
-from dftk.data import pipeline
 from dftk.data.residency import Examples
 from dftk.evaluation.workdir import Workdir
 
@@ -86,14 +85,3 @@ def model_paths(model: Path) -> list[Path]:
     workdir = Workdir(model)
     workdir.config()  # complains if this is no workdir
     return [workdir.model_path(fold) for fold in workdir.require_folds()]
-
-
-def decode_image(data: bytes) -> tf.Tensor:
-    """uint8 [h, w, 3]; a JPEG exactly as in training; EXIF orientation ignored, as there.
-
-    Raises:
-      tf.errors.InvalidArgumentError: not a JPEG, PNG, GIF or BMP image.
-    """
-    if data.startswith(b"\xff\xd8"):
-        return pipeline.decode_jpeg(data)
-    return tf.io.decode_image(data, channels=3, expand_animations=False)

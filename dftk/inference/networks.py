@@ -8,10 +8,11 @@ import numpy as np
 import tensorflow as tf
 
 from dftk.config import UserError
+from dftk.data import decoding
+from dftk.data.decoding import Image, Packed
+from dftk.data.image_files import FileScore
 from dftk.evaluation.scoring import Ensemble
-from dftk.inference import decoding, split_model
-from dftk.inference.decoding import Image, Packed
-from dftk.inference.image_files import FileScore
+from dftk.inference import split_model
 from dftk.progress import Throughput
 
 FORWARD_PIXELS = 2**24  # resized in one call at most: 50 MB as uint8, 200 MB as float32

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from dftk.config import UserError
+from dftk.data.decoding import decode_image
+from dftk.data.image_files import FileScore
 from dftk.evaluation import plots
-from dftk.evaluation.scoring import Ensemble, decode_image
+from dftk.evaluation.scoring import Ensemble
 from dftk.inference import gradcam
-from dftk.inference.image_files import FileScore
 
 _NAME_BYTES = 200  # of a picture's name; file systems take 255
 _SIDE = 1000  # pixels that a picture shows of an image's longer side

@@ -6,8 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 from dftk.config import UserError
-from dftk.evaluation.scoring import decode_image
-from dftk.inference import image_header
+from dftk.data import image_header
+from dftk.data.decoding import decode_image
 
 # A progressive JPEG may ask for any number of passes over its pixels in a few bytes each: minutes
 # of work. Cameras and editors write about ten; libjpeg-turbo's own fuzzers stop at 500.

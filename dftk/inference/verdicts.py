@@ -4,16 +4,18 @@ import contextlib
 import csv
 import dataclasses
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 from dftk.config import UserError
+from dftk.data import image_files
+from dftk.data.image_files import FileScore
 from dftk.evaluation import scoring
 from dftk.evaluation.files import replacing
-from dftk.inference import image_files, model_choice, pictures, stream
-from dftk.inference.image_files import FileScore
+from dftk.inference import model_choice, pictures, stream
 from dftk.progress import Count, Throughput
 
 
@@ -92,7 +94,13 @@ def _target(output: Path | None) -> Iterator[TextIO]:
     if output is None:
         if hasattr(sys.stdout, "reconfigure"):
             sys.stdout.reconfigure(errors="surrogateescape")
-        yield sys.stdout
+        try:
+            yield sys.stdout
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # Else Python complains once more when it flushes at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise UserError("stdout: its reader has gone; rows end here") from None
         return
     try:
         with (

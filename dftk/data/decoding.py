@@ -8,9 +8,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from dftk.evaluation.scoring import decode_image
-from dftk.inference import image_header
-from dftk.inference.image_files import FileScore
+from dftk.data import image_header, pipeline
+from dftk.data.image_files import FileScore
 
 MAX_PIXELS = 2**26  # 67 megapixels: more than a camera's; 200 MB decoded, 800 MB as float32
 
@@ -33,6 +32,17 @@ class Image:
     resized: Sequence[tf.Tensor] = ()  # of each network float32 [s, s, 3]
 
 
+def decode_image(data: bytes) -> tf.Tensor:
+    """uint8 [h, w, 3]; a JPEG exactly as in training; EXIF orientation ignored, as there.
+
+    Raises:
+      tf.errors.InvalidArgumentError: not a JPEG, PNG, GIF or BMP image.
+    """
+    if data.startswith(b"\xff\xd8"):
+        return pipeline.decode_jpeg(data)
+    return tf.io.decode_image(data, channels=3, expand_animations=False)
+
+
 def read(path: Path, max_pixels: int) -> Packed | FileScore:
     """Reads a file; a FileScore says why it cannot be decoded."""
     try:
@@ -44,7 +54,7 @@ def read(path: Path, max_pixels: int) -> Packed | FileScore:
     except ValueError:
         return _unreadable(path, data)
     if size > max_pixels:
-        what = f"{size:,} pixels by its header, more than --max_pixels={max_pixels}"
+        what = f"{size:,} pixels by its header, more than the {max_pixels:,} allowed"
         return FileScore(path, error=what)
     return Packed(path, size, data)
 
@@ -74,5 +84,5 @@ def _read(path: Path, max_pixels: int) -> bytes:
         if not stat.S_ISREG(status.st_mode):
             raise OSError(0, "not a regular file")
         if status.st_size > 8 * max_pixels + 2**20:
-            raise OSError(0, f"{status.st_size:,} bytes, too many for --max_pixels={max_pixels}")
+            raise OSError(0, f"{status.st_size:,} bytes, too many for {max_pixels:,} pixels")
         return file.read()

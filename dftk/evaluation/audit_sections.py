@@ -1,0 +1,156 @@
+"""The audits as sections of a run's page: what was found, or the command that finds it."""
+
+import html
+import json
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dftk.evaluation import image_folder as sets
+from dftk.evaluation import robustness as sweep
+from dftk.evaluation import shortcuts as files
+from dftk.evaluation import slices as parts
+from dftk.evaluation.html_parts import number, picture, score_table, table
+from dftk.evaluation.workdir import Workdir
+
+_SETS = (("valid_", "valid"), ("", "held-out folds"))  # prefix of the slices' files, what of
+
+
+def robustness(workdir: Workdir) -> str:
+    """Accuracy and AUC under perturbations of `valid`."""
+    if (result := _read(workdir.path / sweep.FILE)) is None:
+        return _not_yet(workdir, "--split=valid --robustness")
+    rows = [("clean", "", result["clean"])] + [
+        (panel["title"], f"{level['level']:g} ({panel['unit']})", level)
+        for panel in result["perturbations"].values()
+        for level in panel["levels"]
+    ]
+    body = [
+        [html.escape(title), html.escape(level), *_scores(entry), _share(entry["called_fake"])]
+        for title, level, entry in rows
+    ]
+    head = ["images", "level", "accuracy", "", "AUC", "", "called fake"]
+    details = f"<details><summary>All levels</summary>{table(head, body)}</details>"
+    shown = picture(workdir.path / sweep.PICTURE, "Accuracy and AUC by perturbation and level")
+    return f"{shown}{details}"
+
+
+def shortcuts(workdir: Workdir) -> str:
+    """What the files tell without a look at the face."""
+    if (result := _read(workdir.path / files.FILE)) is None:
+        return _not_yet(workdir, "--shortcuts")
+    return _shortcuts(workdir.path, result)
+
+
+def _shortcuts(folder: Path, result: Mapping[str, Any]) -> str:
+    body = []
+    for name, group in result["groups"].items():
+        if group["constant"]:
+            body.append([html.escape(name), "the same in all files", "", "", "", ""])
+            continue
+        cells = [
+            cell
+            for kind in ("linear", "trees")
+            for cell in (number(group[kind]["auc"], ".3f"), _span(group[kind]["auc_interval"]))
+        ]
+        body.append([html.escape(name), *cells, "beats chance" if name in result["found"] else ""])
+    head = ["files tell", "AUC, linear", "", "AUC, trees", "", ""]
+    mark = "note" if result["found"] else "soft"
+    return (
+        f"<p class='{mark}'>{html.escape(result['verdict'])}</p>{table(head, body)}"
+        f"{picture(folder / files.PICTURE, 'AUC of each group of file features')}"
+    )
+
+
+def slices(workdir: Workdir) -> str:
+    """Scores by slice of `valid` and of the held-out folds, and the most wrong images."""
+    sections = [
+        f"<h3>{title}</h3>{_slices(workdir.path, prefix, result)}"
+        for prefix, title in _SETS
+        if (result := _read(workdir.path / f"{prefix}{parts.SLICES}")) is not None
+    ]
+    return "".join(sections) or _not_yet(workdir, "--split=valid")
+
+
+def _slices(folder: Path, prefix: str, result: Mapping[str, Any]) -> str:
+    rows = [("all", "", result["overall"], [])] + [
+        (entry["by"], entry["slice"], entry, entry["below"]) for entry in result["slices"]
+    ]
+    body = [
+        [
+            html.escape(by),
+            html.escape(name),
+            f"{entry['n']:,}",
+            *_scores(entry),
+            f"below the whole: {', '.join('AUC' if s == 'auc' else s for s in below)}"
+            if below
+            else "",
+        ]
+        for by, name, entry, below in rows
+    ]
+    head = ["by", "slice", "n", "accuracy", "", "AUC", "", ""]
+    sheet = picture(folder / "plots" / f"{prefix}{parts.SHEET}", "The most wrong images")
+    measures = "; ".join(f"{name}: {text}" for name, text in result["measures"].items())
+    return (
+        f"{table(head, body)}<p class='soft'>{html.escape(measures)}. The slices' intervals are so "
+        f"wide that all of them together hold with 95 %.</p>{sheet}"
+    )
+
+
+def test_sets(workdir: Workdir) -> str:
+    """Every further test set: its scores, notes and pictures."""
+    found = {
+        path.parent.name: json.loads(path.read_text())
+        for path in sorted((workdir.path / sets.FOLDER).glob(f"*/{sets.METRICS}"))
+        if not path.parent.name.startswith(".")
+    }
+    if not found:
+        return _not_yet(workdir, "--dataset=DIR", ", DIR with real/ and fake/ in it")
+    rows = [(html.escape(name), result["ensemble"]) for name, result in found.items()]
+    sections = [_test_set(workdir.path / sets.FOLDER / name, r) for name, r in found.items()]
+    return score_table("ensemble on", rows, strong=len(rows)) + "".join(sections)
+
+
+def _test_set(folder: Path, result: Mapping[str, Any]) -> str:
+    notes = "".join(f"<p class='note'>{html.escape(note)}.</p>" for note in result["notes"])
+    pictures = "".join(
+        picture(path, f"{text} on {folder.name}")
+        for name, text in (("roc.png", "ROC"), ("confusion_matrix.png", "Confusion matrix"))
+        if (path := folder / "plots" / name).is_file()  # one class has no ROC
+    )
+    members = [(f"model of fold {entry['fold']}", entry) for entry in result["folds"]]
+    parts_of = _read(folder / parts.SLICES)
+    audit = _read(folder / files.FILE)
+    return (
+        f"<details><summary>{html.escape(folder.name)}: {html.escape(result['source'])}</summary>"
+        f"{notes}{score_table('', members, strong=len(members))}<div class='pair'>{pictures}</div>"
+        f"{_slices(folder, '', parts_of) if parts_of else ''}"
+        f"{_shortcuts(folder, audit) if audit else ''}</details>"
+    )
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def _not_yet(workdir: Workdir, flags: str, more: str = "") -> str:
+    command = f"python -m dftk.evaluate --workdir={shlex.quote(str(workdir.path))} {flags}"
+    return f"<p>Not done yet: <code>{html.escape(command)}</code>{html.escape(more)}</p>"
+
+
+def _scores(entry: Mapping[str, Any]) -> list[str]:
+    return [
+        cell
+        for score in ("accuracy", "auc")
+        for cell in (number(entry[score], ".3f"), _span(entry[f"{score}_interval"]))
+    ]
+
+
+def _span(interval: list[float | None]) -> str:
+    low, high = (number(value, ".3f") for value in interval)
+    return f"[{low}, {high}]"
+
+
+def _share(value: float | None) -> str:
+    return number(value, ".1%")

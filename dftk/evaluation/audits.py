@@ -1,0 +1,182 @@
+"""The audits of a run, each from its workdir to files and lines for a terminal."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dftk.config import UsageError, UserError
+from dftk.data import residency
+from dftk.data.catalog import Shard
+from dftk.evaluation import encoded, image_folder, report, robustness, shortcuts
+from dftk.evaluation.saved_folds import decided, open_data
+from dftk.evaluation.scoring import load_ensemble
+from dftk.evaluation.workdir import Workdir
+
+
+def score_folder(
+    workdir: Workdir, path: Path, name: str | None, data_dir: str | None
+) -> dict[str, Any]:
+    """Scores a folder of `real/` and `fake/` by all finished folds and writes tests/NAME.
+
+    Args:
+      workdir: of a run with at least one finished fold.
+      path: of the images.
+      name: of the test set; the folder's if not given.
+      data_dir: TFDS's directory of datasets, if not the run's; the training images are there.
+
+    Returns:
+      metrics.json's content: folds, ensemble, intervals, threshold, at_threshold as
+      valid_metrics.json; source, broken, ignored, in_training, not_compared, notes.
+
+    Raises:
+      UserError: no such folder, no image in it that can be read, or no finished fold.
+    """
+    name = image_folder.name_of(path, name)
+    folds, folder = workdir.require_folds(), encoded.find(path)
+    known, trouble = _training_digests(workdir, data_dir)
+    ensemble = load_ensemble([workdir.model_path(fold) for fold in folds])
+    rows, broken = image_folder.score(ensemble, folds, folder)
+    if not rows:
+        first = broken[0]
+        raise UserError(
+            f"--dataset={path}: none of its {len(broken)} images can be read; the first, "
+            f"{first['filename']}: {first['error']}"
+        )
+    same = [{"filename": row["filename"], "training_image": known[row["digest"]]}
+            for row in rows if row["digest"] in known]  # fmt: skip
+    labels = np.array([row["label"] for row in rows])
+    members = np.array([[row[f"fold_{fold}"] for row in rows] for fold in folds])
+    result: dict[str, Any] = {
+        "source": str(path.resolve()),
+        **image_folder.summarize(rows, folds),
+        **decided(workdir, folds, labels, members),
+        "broken": broken,
+        "ignored": folder.ignored,
+        "in_training": None if trouble else same,
+        "not_compared": trouble,
+    }
+    result["notes"] = image_folder.notes(result)
+    image_folder.write(workdir.path, name, folder, rows, result)
+    _refresh_report(workdir)
+    return {**result, "folder": str(workdir.path / image_folder.FOLDER / name)}
+
+
+def _training_digests(workdir: Workdir, data_dir: str | None) -> tuple[dict[str, str], str]:
+    """Digests of the run's training images; or none, and in words why not: it goes on record."""
+    try:
+        return image_folder.training_digests(_train_shards(workdir, data_dir)), ""
+    except UserError as error:
+        return {}, str(error)
+
+
+def _train_shards(workdir: Workdir, data_dir: str | None) -> tuple[Shard, ...]:
+    config, dataset = open_data(workdir, data_dir)
+    return residency.limit(dataset.train, config["max_examples"])
+
+
+def sweep_robustness(
+    workdir: Workdir, data_dir: str | None, max_images: int | None
+) -> dict[str, Any]:
+    """Scores changed images of `valid` by the ensemble and writes robustness.json and its picture.
+
+    Args:
+      workdir: of a run with at least one finished fold.
+      data_dir: TFDS's directory of datasets, if not the run's.
+      max_images: of `valid`, spread evenly over its shards; all if not given.
+
+    Raises:
+      UserError: no finished fold, no `valid`, or other data than the run's.
+    """
+    folds = workdir.require_folds()
+    _, dataset = open_data(workdir, data_dir)
+    if not dataset.valid:
+        raise UserError(f"{dataset.name} was built without a valid split: its tree had none")
+    shards = _limit(dataset.valid, max_images)
+    ensemble = load_ensemble([workdir.model_path(fold) for fold in folds])
+    total = sum(shard.length for shard in shards)
+    result = {"folds": folds, **robustness.sweep(ensemble, encoded.from_shards(shards), total)}
+    robustness.write(workdir.path, result)
+    _refresh_report(workdir)
+    return result
+
+
+def find_shortcuts(
+    workdir: Workdir,
+    path: Path | None,
+    name: str | None,
+    data_dir: str | None,
+    max_images: int | None,
+) -> dict[str, Any]:
+    """Audits the run's training images, or a folder, for what tells the classes apart in files.
+
+    Args:
+      workdir: of a run; its models are not used.
+      path: of a folder of `real/` and `fake/` to audit instead, into tests/NAME.
+      name: of that test set; the folder's if not given.
+      data_dir: TFDS's directory of datasets, if not the run's.
+      max_images: of the training images, spread evenly over the shards; all if not given.
+
+    Returns:
+      shortcuts.json's content.
+    """
+    config = workdir.config()["config"]
+    if path is None:
+        shards = _limit(_train_shards(workdir, data_dir), max_images)
+        images, total = encoded.from_shards(shards), sum(shard.length for shard in shards)
+        target = workdir.path
+    else:
+        folder = encoded.find(path)
+        images, total = folder.read(), len(folder.files)
+        target = workdir.path / image_folder.FOLDER / image_folder.name_of(path, name)
+    result = shortcuts.audit(images, total, config["folds"])
+    shortcuts.write(target, result)
+    _refresh_report(workdir)
+    return result
+
+
+def _limit(shards: tuple[Shard, ...], max_images: int | None) -> tuple[Shard, ...]:
+    if max_images is not None and max_images < len(shards):
+        raise UsageError(f"--max_images={max_images}: must be at least {len(shards)}")
+    return residency.limit(shards, max_images)
+
+
+def _refresh_report(workdir: Workdir) -> None:
+    if workdir.finished_folds():  # else there is nothing to report on yet
+        report.write(workdir)
+
+
+def robustness_lines(result: Mapping[str, Any]) -> str:
+    """A line for each level, for a terminal."""
+    lines = [f"{'':22}{'level':>7}{'accuracy':>10}{'':17}{'AUC':>7}{'':17}{'called fake':>12}"]
+    clean = {"level": "clean", **result["clean"]}
+    entries = [("", clean)] + [
+        (panel["title"], level)
+        for panel in result["perturbations"].values()
+        for level in panel["levels"]
+    ]
+    for title, entry in entries:
+        spans = ["[{:.3f}, {:.3f}]".format(*entry[f"{s}_interval"]) for s in ("accuracy", "auc")]
+        lines.append(
+            f"{title:22}{entry['level']:>7}{entry['accuracy']:10.3f} {spans[0]:16}"
+            f"{entry['auc']:7.3f} {spans[1]:16}{entry['called_fake']:12.3f}"
+        )
+    return "\n".join(lines)
+
+
+def shortcut_lines(result: Mapping[str, Any]) -> str:
+    """A line for each group and the verdict, for a terminal."""
+    lines = [f"{'files tell':20}{'linear AUC':>12}{'':17}{'trees AUC':>10}{'':17}"]
+    for name, group in result["groups"].items():
+        if group["constant"]:
+            lines.append(f"{name:20}the same in all files")
+            continue
+        cells = "".join(
+            "{:12.3f} {:16}".format(
+                group[kind]["auc"], "[{:.3f}, {:.3f}]".format(*group[kind]["auc_interval"])
+            )
+            for kind in ("linear", "trees")
+        )
+        lines.append(f"{name:20}{cells}{'  WARNING' if name in result['found'] else ''}".rstrip())
+    return "\n".join([*lines, result["verdict"]])

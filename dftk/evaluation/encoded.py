@@ -1,0 +1,170 @@
+"""Images as they are stored, read one after the other: records of a dataset, files of a folder."""
+
+import collections
+import concurrent.futures
+import dataclasses
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import tensorflow as tf
+
+from dftk.config import UserError
+from dftk.data import decoding, faults, image_files, limits, pipeline
+from dftk.data.catalog import Shard
+
+CLASSES = ("real", "fake")  # folders, in the order of the labels
+_GROUP = 32  # images of one forward pass at most,
+_PIXELS = 2**24  # and their pixels: 50 MB as uint8, 200 MB as float32
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoded:
+    """One stored image and what is known of it."""
+
+    filename: str
+    label: int  # 0 real, 1 fake
+    fold: int  # -1 where there are no folds
+    data: bytes  # of the file, as it lies on disk
+    error: str = ""  # in words, why there are no data
+
+
+Images = Iterable[Encoded]
+
+
+@dataclasses.dataclass(frozen=True)
+class Decoded:
+    """A stored image with its pixels, or with the reason why there are none."""
+
+    encoded: Encoded
+    image: np.ndarray | None  # uint8 [h, w, 3]
+    error: str = ""
+
+
+def from_shards(shards: Sequence[Shard]) -> Iterator[Encoded]:
+    """The records of the shards in their order, so that what is made of them has one too.
+
+    Raises:
+      UserError: names a shard that cannot be read.
+    """
+    with faults.explained(shards, None):
+        for shard in shards:
+            records = tf.data.TFRecordDataset(shard.path).take(shard.length).batch(64)
+            for batch in records.map(pipeline.parse).prefetch(2).as_numpy_iterator():
+                columns = (batch[name] for name in ("filename", "label", "fold", "image"))
+                for filename, label, fold, data in zip(*columns):
+                    yield Encoded(filename.decode(), int(label), int(fold), data)
+
+
+@dataclasses.dataclass(frozen=True)
+class Folder:
+    """A directory of `real/` and `fake/`, each with image files at any depth."""
+
+    path: Path
+    files: tuple[tuple[Path, int], ...]  # with their labels, sorted by path
+    ignored: dict[str, int]  # by suffix, files that are no images by their name
+
+    def read(self) -> Iterator[Encoded]:
+        """The files in their order; one that cannot be read says so in `error`."""
+        return in_threads(self._read, self.files)
+
+    def _read(self, file: tuple[Path, int]) -> Encoded:
+        path, label = file
+        # Names on Linux are bytes; those that are no text stay apart, and can be written down.
+        name = os.fsencode(path.relative_to(self.path)).decode("utf-8", "backslashreplace")
+        content = decoding.read(path, decoding.MAX_PIXELS)
+        if isinstance(content, decoding.Packed):
+            return Encoded(name, label, -1, content.data)
+        return Encoded(name, label, -1, b"", content.error)
+
+
+def find(path: Path) -> Folder:
+    """Lists the image files of a test set.
+
+    Raises:
+      UserError: no such directory, or neither `real/` nor `fake/` with an image in it.
+    """
+    if not path.is_dir():
+        raise UserError(f"--dataset={path}: no such directory; give one with real/ and fake/ in it")
+    files: list[tuple[Path, int]] = []
+    ignored: Counter[str] = Counter()
+    for label, name in enumerate(CLASSES):
+        for file in sorted((path / name).rglob("*")):
+            if not file.is_file() or file.name.startswith("."):
+                continue
+            if file.suffix.lower() in image_files.IMAGE_SUFFIXES:
+                files.append((file, label))
+            else:
+                ignored[file.suffix.lower() or "no suffix"] += 1
+    if not files:
+        raise UserError(f"--dataset={path}: {_why_empty(path)}")
+    return Folder(path, tuple(files), dict(sorted(ignored.items())))
+
+
+def _why_empty(path: Path) -> str:
+    if any((path / name).is_dir() for name in CLASSES):
+        return f"no {', '.join(image_files.IMAGE_SUFFIXES)} file in its real/ and fake/"
+    for name in CLASSES:
+        for below in sorted(path.glob(f"*/{name}")) + sorted(path.glob(f"*/*/{name}")):
+            return f"no real/ or fake/ in it; {below.parent} has them: give that as --dataset"
+    return "no real/ or fake/ in it; sort the images into two folders of these names"
+
+
+def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Results in the order of the items, a few worked on ahead."""
+    ahead = 2 * limits.cores()
+    pending: collections.deque[concurrent.futures.Future[Result]] = collections.deque()
+    with concurrent.futures.ThreadPoolExecutor(limits.cores()) as threads:
+        for item in items:
+            pending.append(threads.submit(function, item))
+            if len(pending) > ahead:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+
+
+def decode(encoded: Encoded) -> Decoded:
+    """The pixels of a stored image, exactly as in training; never raises over its content."""
+    if encoded.error:
+        return Decoded(encoded, None, encoded.error)
+    try:
+        return Decoded(encoded, decoding.decode_image(encoded.data).numpy())
+    except tf.errors.InvalidArgumentError:
+        return Decoded(encoded, None, "not a readable JPEG, PNG, GIF or BMP image")
+
+
+def decoded(images: Images) -> Iterator[Decoded]:
+    """Decodes in order, a few images ahead."""
+    return in_threads(decode, images)
+
+
+def groups(images: Iterable[Decoded]) -> Iterator[tuple[list[Encoded], np.ndarray]]:
+    """Groups of images of one size for one forward pass, in bounded memory.
+
+    Yields:
+      the images and their pixels, uint8 [b, h, w, 3], in the order they came; those without pixels
+      are left out.
+    """
+    window: dict[tuple[int, ...], list[tuple[Encoded, np.ndarray]]] = {}
+    count = pixels = 0
+    for item in images:
+        if item.image is None:
+            continue
+        window.setdefault(item.image.shape, []).append((item.encoded, item.image))
+        count, pixels = count + 1, pixels + item.image.size // 3
+        if count == _GROUP or pixels >= _PIXELS:
+            yield from map(_stacked, window.values())
+            window, count, pixels = {}, 0, 0
+    yield from map(_stacked, window.values())
+
+
+def _stacked(
+    group: Sequence[tuple[Encoded, np.ndarray]],
+) -> tuple[list[Encoded], np.ndarray]:
+    return [item for item, _ in group], np.stack([image for _, image in group])

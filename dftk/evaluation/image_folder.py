@@ -1,0 +1,189 @@
+"""A folder of real and fake images as a further test of a run: scored, written, compared."""
+
+import hashlib
+import re
+import shutil
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from dftk.config import UsageError
+from dftk.data.catalog import Shard
+from dftk.evaluation import encoded, intervals, metrics, plots, slices
+from dftk.evaluation.files import TEMPORARY, write_csv, write_json
+from dftk.evaluation.scoring import Ensemble
+from dftk.progress import Progress, duration
+
+FOLDER = "tests"  # of a workdir
+METRICS, PREDICTIONS = "metrics.json", "predictions.csv"
+
+
+def name_of(path: Path, given: str | None) -> str:
+    """The name of a test set: as given, or its folder's.
+
+    Raises:
+      UsageError: a name that cannot be a folder's.
+    """
+    name = path.resolve().name if given is None else given
+    if not re.fullmatch(r"[^/\\\0]+", name) or name.startswith("."):
+        raise UsageError(f"--name={name}: give a plain folder name, without / and a dot in front")
+    return name
+
+
+def score(
+    ensemble: Ensemble, folds: Sequence[int], folder: encoded.Folder
+) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
+    """Scores the files of a folder in bounded memory, one forward pass for images of one size.
+
+    Returns:
+      predictions in the order of the files: filename below the folder, label, probability (the
+      ensemble's), fold_<f> (each member's), digest of the file; and filename and error of each
+      broken file.
+    """
+    rows: dict[str, dict[str, Any]] = {}
+    broken: list[dict[str, str]] = []
+
+    def good() -> Iterator[encoded.Decoded]:
+        for item in encoded.decoded(folder.read()):
+            if item.error:
+                broken.append({"filename": item.encoded.filename, "error": item.error})
+            else:
+                yield item
+
+    progress, start = Progress("test set", len(folder.files)), time.perf_counter()
+    for group, pixels in encoded.groups(good()):
+        members = ensemble(tf.constant(pixels))
+        for item, values in zip(group, members.T):
+            rows[item.filename] = {
+                "filename": item.filename,
+                "label": item.label,
+                "probability": float(values.mean()),
+                **{f"fold_{fold}": float(value) for fold, value in zip(folds, values)},
+                "digest": digest(item.data),
+            }
+        done = len(rows) + len(broken)
+        progress.update(done, done / (time.perf_counter() - start))
+    seconds = time.perf_counter() - start
+    progress.close(f"{len(rows):,} images scored, {len(broken)} broken, in {duration(seconds)}")
+    return [rows[name] for name in sorted(rows)], broken
+
+
+def digest(data: bytes) -> str:
+    """Tells two files apart."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def training_digests(shards: Sequence[Shard]) -> dict[str, str]:
+    """The filename of each training image, by the digest of its stored bytes."""
+    return {digest(image.data): image.filename for image in encoded.from_shards(shards)}
+
+
+def summarize(rows: Sequence[dict[str, Any]], folds: Sequence[int]) -> dict[str, Any]:
+    """Metrics of every member and of the ensemble, as valid_metrics.json has them."""
+    labels = np.array([row["label"] for row in rows])
+
+    def column(name: str) -> np.ndarray:
+        return np.array([row[name] for row in rows])
+
+    def scores(name: str) -> dict[str, Any]:
+        return metrics.binary_metrics(labels, column(name))
+
+    return {
+        "folds": [{"fold": fold, **scores(f"fold_{fold}")} for fold in folds],
+        "ensemble": scores("probability"),
+        "intervals": {
+            **intervals.describe(),
+            "ensemble": intervals.bootstrap(labels, column("probability")),
+        },
+    }
+
+
+def notes(result: dict[str, Any]) -> list[str]:
+    """What a reader of the figures must know, one sentence each."""
+    found = []
+    (tn, fp), (fn, tp) = result["ensemble"]["confusion_matrix"]
+    for count, name in ((tn + fp, "real"), (fn + tp, "fake")):
+        if not count:
+            found.append(f"no {name} image: AUC is not defined, and accuracy is of one class only")
+    if result["broken"]:
+        found.append(f"not scored, for they cannot be read: {_count(result['broken'], 'file')}")
+    if result["ignored"]:
+        kinds = ", ".join(f"{count} {suffix}" for suffix, count in result["ignored"].items())
+        found.append(f"left out by their names, no JPEG, PNG, GIF or BMP: {kinds}")
+    if result["in_training"] is None:
+        found.append(f"not compared with the training images: {result['not_compared']}")
+    elif result["in_training"]:
+        found.append(
+            f"byte by byte the same as a training image of this run: "
+            f"{_count(result['in_training'], 'image')}; these are no test, take them out"
+        )
+    return found
+
+
+def _count(found: Sequence[Any], what: str) -> str:
+    return f"{len(found):,} {what}{'s' * (len(found) != 1)}"
+
+
+def write(
+    root: Path,
+    name: str,
+    folder: encoded.Folder,
+    rows: Sequence[dict[str, Any]],
+    result: dict[str, Any],
+) -> Path:
+    """Writes tests/NAME of a workdir whole, in place of a former one; returns its path."""
+    target = root / FOLDER / name
+    fresh = target.with_name(f"{TEMPORARY}{uuid.uuid4().hex[:8]}")
+    try:
+        fresh.mkdir(parents=True)
+        folds = [entry["fold"] for entry in result["folds"]]
+        columns = ["filename", "label", "probability", *(f"fold_{fold}" for fold in folds)]
+        write_csv(fresh / PREDICTIONS, columns, rows)
+        _draw(fresh / "plots", name, rows, result)
+        slices.write(fresh, "", _with_folders(rows), folder.read())
+        write_json(fresh / METRICS, result)
+        _replace(target, fresh)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    return target
+
+
+def _draw(folder: Path, name: str, rows: Sequence[dict[str, Any]], result: dict[str, Any]) -> None:
+    labels = np.array([row["label"] for row in rows])
+    curves = {
+        f"fold {entry['fold']}": (
+            labels,
+            np.array([row[f"fold_{entry['fold']}"] for row in rows]),
+            entry["auc"],
+        )
+        for entry in result["folds"]
+    }
+    if len(curves) > 1:
+        probabilities = np.array([row["probability"] for row in rows])
+        curves["ensemble"] = (labels, probabilities, result["ensemble"]["auc"])
+    if len(set(labels)) == 2:  # else there is no curve
+        plots.roc(folder / "roc.png", curves, bold="ensemble")
+    matrix = result["ensemble"]["confusion_matrix"]
+    plots.confusion_matrices(folder / "confusion_matrix.png", {f"ensemble, {name}": matrix})
+
+
+def _with_folders(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows with the folder of each file, where there are folders below real/ and fake/."""
+    folders = [PurePosixPath(row["filename"]).parent.as_posix() for row in rows]
+    if set(folders) <= set(encoded.CLASSES):
+        return list(rows)
+    return [{**row, "folder": folder} for row, folder in zip(rows, folders)]
+
+
+def _replace(target: Path, fresh: Path) -> None:
+    """Puts a folder in the place of another; between two renames there is none."""
+    former = fresh.with_name(f"{fresh.name}.former")
+    if target.exists():
+        target.rename(former)
+    fresh.rename(target)
+    shutil.rmtree(former, ignore_errors=True)
