@@ -8,7 +8,7 @@ from test_cli import door
 
 from dftk.data import decoding
 from dftk.evaluation import scoring
-from dftk.inference import check_images, formats, parity
+from dftk.exports import check_images, formats, parity
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import tensorflow as tf
 from dftk.config import UserError, resolve
 from dftk.data import decoding, sample
 from dftk.evaluation import scoring
-from dftk.inference import formats, parity
+from dftk.exports import formats, parity
 from dftk.models import registry
 
 
