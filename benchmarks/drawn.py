@@ -11,6 +11,8 @@ from rig import Rig
 from sides import consume
 
 from dftk.data import catalog, residency
+from dftk.evaluation.scoring import Ensemble
+from dftk.inference.stream import BATCH_SIZE
 
 
 @pytest.fixture(scope="session")
@@ -51,3 +53,9 @@ def notebook_epoch(tree):
 def rig(opened):
     """The training step."""
     return Rig(opened)
+
+
+@pytest.fixture(scope="session")
+def predictable(rig, tree):
+    """A detector as it is saved, and files for four of its batches."""
+    return Ensemble([rig.detector.model]), sorted(tree.rglob("*.jpg"))[: 4 * BATCH_SIZE]

@@ -81,6 +81,11 @@ def real_input_costs_nothing(ratio: Ratio) -> None:
     _at_least(0.9, ratio, "the step waits for its input; see input_wait, Batcher and distribute")
 
 
+def predicting_keeps_up_with_the_model(ratio: Ratio) -> None:
+    """The models alone on decoded batches / scoring files."""
+    _at_least(0.9, ratio, "the forward pass waits for files; see inference.stream and networks")
+
+
 def build_nears_a_plain_copy(ratio: Ratio) -> None:
     """shutil.copytree / tfds build of the same files; loose, TFDS's own start is in it."""
     _at_least(0.1, ratio, "the build does more than read and write; see tfds_rvf10k")

@@ -5,14 +5,17 @@ Datasets are made inside the work, so that a change of the pipeline's parts take
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 from material import SIZE, notebook_augment
 
-from dftk.data import batches, pipeline, residency
+from dftk.data import batches, decoding, pipeline, residency
 from dftk.data.catalog import Shard
 from dftk.data.residency import Examples
+from dftk.evaluation import scoring
+from dftk.inference import stream
 from dftk.models import preprocess
 from dftk.perf.meter import Work
 
@@ -110,3 +113,15 @@ def augmentation(images: tf.Tensor, draws: tf.Tensor) -> Sides:
             preprocess.augment(images, draws).numpy()
 
     return at_once, lambda: consume(one_by_one)
+
+
+def predicting(ensemble: scoring.Ensemble, files: Sequence[Path]) -> Sides:
+    """Scoring files; against the models alone on the same images in batches of the same size."""
+    images = tf.stack([decoding.decode_image(file.read_bytes()) for file in files])
+    batches_of_them = tf.split(images, len(files) // stream.BATCH_SIZE)
+
+    def bare() -> None:
+        for batch in batches_of_them:
+            ensemble(batch)
+
+    return lambda: sum(1 for _ in stream.score_files(ensemble, files)), bare

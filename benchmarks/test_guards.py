@@ -12,7 +12,8 @@ import tensorflow as tf
 from material import SIZE, counted_decodes
 from rig import STEPS
 
-from dftk.data import batches, limits, pipeline, residency, stores
+from dftk.data import batches, decoding, limits, pipeline, residency, stores
+from dftk.inference import stream
 from dftk.models import preprocess
 from dftk.perf import meter
 from dftk.training import loop
@@ -156,3 +157,20 @@ def test_each_ratio_has_a_limit_that_it_can_miss():
     for kind in guards.NOTEBOOK:
         with pytest.raises(AssertionError, match=f"epochs from {kind} are slow"):
             guards.epochs_beat_the_notebook(slow, kind)
+
+
+def test_files_decoded_one_by_one(predictable, monkeypatch):
+    """With decoding that waits: side by side it is hidden, in turn it is not."""
+    ensemble, files = predictable
+    real = decoding.decode
+
+    def wait(file):
+        time.sleep(0.02)
+        return real(file)
+
+    monkeypatch.setattr(decoding, "decode", wait)
+    sides_of_it = sides.predicting(ensemble, files[:96])
+    guards.predicting_keeps_up_with_the_model(meter.compare(*sides_of_it, rounds=2))
+    monkeypatch.setattr(stream, "_ahead", lambda pending, _: (f.result() for f in pending))
+    with pytest.raises(AssertionError, match="the forward pass waits for files"):
+        guards.predicting_keeps_up_with_the_model(meter.compare(*sides_of_it, rounds=2))

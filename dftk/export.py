@@ -51,7 +51,7 @@ def main(argv: Sequence[str]) -> None:
     if _OUTPUT.value is None:
         raise UsageError("--output: name the file or folder to write")
 
-    from dftk.inference import exporting, manifest
+    from dftk.exports import exporting, manifest
 
     table = exporting.export(
         manifest.find_source(Path(_MODEL.value), _FOLD.value),

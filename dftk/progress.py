@@ -89,6 +89,53 @@ class Progress:
         say(f"{self._title}  {text}", ERASE if self._live else "")
 
 
+class Count:
+    """Counts files whose number is not known beforehand: a live line on a terminal, elsewhere a
+    line now and then.
+
+    Args:
+      title: what is done to them.
+      quiet: nothing before the last line.
+    """
+
+    interval = 30.0  # seconds between two lines off a terminal
+
+    def __init__(self, title: str, quiet: bool = False):
+        self._title, self._quiet = title, quiet
+        self._live = sys.stderr.isatty() and not quiet
+        self._started = self._drawn = time.perf_counter()
+        self.done = self.failed = 0
+
+    def step(self, waited: float) -> None:
+        """One more file is done; `waited` is the share of time without input, or NaN."""
+        self.done += 1
+        now = time.perf_counter()
+        if self._quiet or now - self._drawn < (Progress.interval if self._live else self.interval):
+            return
+        self._drawn = now
+        if self._live:
+            sys.stderr.write(f"{ERASE}{self._text(waited)}")
+            sys.stderr.flush()
+        else:
+            say(self._text(waited))
+
+    def fail(self, text: str) -> None:
+        """One could not be done; the line stays."""
+        self.failed += 1
+        say(text, ERASE if self._live else "")
+
+    def close(self, waited: float) -> None:
+        """The last line: files, failed, images per second, seconds."""
+        seconds = time.perf_counter() - self._started
+        say(f"{self._text(waited)}, {seconds:.1f} s", ERASE if self._live else "")
+
+    def _text(self, waited: float) -> str:
+        rate = self.done / max(time.perf_counter() - self._started, 1e-9)
+        wait = f", {waited:.0%} waiting for input" if waited == waited else ""
+        files = f"{self.done + self.failed:,} files, {self.failed:,} failed"
+        return f"{self._title}: {files}, {rate:.1f} img/s{wait}"
+
+
 class Board:
     """A live line for each of several processes below the lines that stay; off a terminal these
     alone.

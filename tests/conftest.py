@@ -116,6 +116,47 @@ def trained(data_dir, tmp_path_factory):
     return workdir
 
 
+@pytest.fixture(scope="session")
+def small_ensemble():
+    """Two small detectors with random weights: what they say is arbitrary, but not constant."""
+    from dftk.config import resolve
+    from dftk.evaluation.scoring import Ensemble
+    from dftk.models import registry
+
+    given = {"dataset": "sample", "model": "cnn", "image_size": 48}
+    configs = [resolve({**given, "seed": seed}) for seed in (0, 1)]
+    return Ensemble([registry.build(config, "float32", False).model for config in configs])
+
+
+@pytest.fixture(scope="session")
+def service(trained):
+    """Both folds of the trained run behind dftk.serve, with small limits."""
+    from dftk.serving.service import Service
+    from dftk.serving.uploads import Limits
+
+    limits = Limits(max_pixels=10**6, max_bytes=10**5, max_files=6, max_waiting=2)
+    return Service(trained.path, None, limits)
+
+
+@pytest.fixture(scope="session")
+def address(service):
+    """host:port of that service's server, which listens as long as tests run."""
+    import threading
+
+    uvicorn = pytest.importorskip("uvicorn", reason="needs pip install -e '.[serve]'")
+    pytest.importorskip("fastapi", reason="needs pip install -e '.[serve]'")
+    from dftk.serving import server
+
+    with server._listening("127.0.0.1", 0) as listener:
+        app = server.build(service, server.LOOPBACK)
+        running = uvicorn.Server(uvicorn.Config(app, log_level="critical"))
+        thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
+        thread.start()
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+        running.should_exit = True
+        thread.join()
+
+
 @pytest.fixture
 def counted_decodes(monkeypatch):
     """A function that tells how many JPEGs were decoded since the test began."""

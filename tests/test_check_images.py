@@ -6,7 +6,7 @@ from dftk.config import UserError
 from dftk.data import residency
 from dftk.evaluation.files import write_json
 from dftk.evaluation.workdir import Workdir
-from dftk.inference import check_images
+from dftk.exports import check_images
 
 
 def jpeg(level, size=(22, 33)):

@@ -21,6 +21,7 @@ def test_a_folder_without_a_run_is_one_line(tmp_path):
     assert answer.stderr.strip().splitlines()[-1].startswith(f"error: {tmp_path}: no config.json")
 
 
+@pytest.mark.slow
 def test_a_broken_file_of_a_folder_is_status_1_after_the_rest(trained, tmp_path, dataset):
     run = tmp_path / "run"
     shutil.copytree(trained.path, run)

@@ -6,8 +6,9 @@ import pytest
 import tensorflow as tf
 from test_cli import door
 
+from dftk.data import decoding
 from dftk.evaluation import scoring
-from dftk.inference import check_images, formats, parity
+from dftk.exports import check_images, formats, parity
 
 
 @pytest.mark.parametrize(
@@ -46,7 +47,7 @@ def test_one_fold_of_a_run_for_tf_serving(trained, tmp_path):
     files = check_images.of_workdir(trained, 8).files
     served = formats.open_serving_bytes(output)(files)[:, 0]
     ensemble = scoring.load_ensemble([trained.model_path(3)])
-    images = tf.stack([scoring.decode_image(data) for data in files])
+    images = tf.stack([decoding.decode_image(data) for data in files])
     np.testing.assert_allclose(served, ensemble(images)[0], atol=1e-5)
 
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from dftk.config import UserError, resolve
 from dftk.data import sample
-from dftk.inference import exporting, formats, manifest, staging
+from dftk.exports import exporting, formats, manifest, staging
 from dftk.models import registry
 
 needs_onnx = pytest.mark.skipif(

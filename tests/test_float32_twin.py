@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from dftk.config import resolve
-from dftk.inference.float32_twin import float32_twin, policies
+from dftk.exports.float32_twin import float32_twin, policies
 from dftk.models import registry
 
 

@@ -8,9 +8,9 @@ import pytest
 import tensorflow as tf
 
 from dftk.config import UserError, resolve
-from dftk.data import sample
+from dftk.data import decoding, sample
 from dftk.evaluation import scoring
-from dftk.inference import formats, parity
+from dftk.exports import formats, parity
 from dftk.models import registry
 
 
@@ -121,7 +121,7 @@ def test_serving_bytes_decodes_as_training_and_mixes_sizes(written, members):
     jpegs += [tf.io.encode_jpeg(image).numpy() for image in images((199, 301), (31, 20))]
     answer = formats.open_serving_bytes(written("saved_model"))(jpegs)
     keras_run = parity.as_run(scoring.Ensemble(members))
-    expected = [keras_run(scoring.decode_image(jpeg).numpy()[None])[0] for jpeg in jpegs]
+    expected = [keras_run(decoding.decode_image(jpeg).numpy()[None])[0] for jpeg in jpegs]
     np.testing.assert_allclose(answer, expected, atol=1e-5)
 
 

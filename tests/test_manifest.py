@@ -5,7 +5,7 @@ import pytest
 from dftk.config import UsageError, UserError
 from dftk.evaluation.files import write_json
 from dftk.evaluation.workdir import Workdir
-from dftk.inference import manifest, staging
+from dftk.exports import manifest, staging
 
 
 def test_sources(trained, tmp_path):

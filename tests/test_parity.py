@@ -3,7 +3,7 @@ import pytest
 
 from dftk.config import resolve
 from dftk.evaluation.scoring import Ensemble
-from dftk.inference import parity
+from dftk.exports import parity
 from dftk.models import registry
 
 

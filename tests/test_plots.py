@@ -54,3 +54,10 @@ def test_reliability_also_where_bins_are_empty(path):
 def test_verdict(path, probability):
     plots.verdict(path, np.zeros((40, 60, 3), np.uint8), "a_name.jpg", probability, 0.5)
     assert ink(path) > 0.1
+
+
+@pytest.mark.parametrize("shape", [(40, 60, 3), (200, 20, 3)])
+def test_explanation(path, shape):
+    images = np.zeros(shape, np.uint8), np.full(shape, 90, np.uint8)
+    plots.explanation(path, *images, "a_name.jpg", 0.7, 0.5)
+    assert ink(path) > 0.05

@@ -28,6 +28,7 @@ def test_csv_with_a_bad_file_among_good_ones(trained, folder, tmp_path):
     assert [row["filename"] for row in rows] == [str(folder / f"{i}.jpg") for i in range(3)]
     assert {row["label"] for row in rows} == {"fake"}, "fake when probability >= threshold"
     errors = [line for line in answer.stderr.splitlines() if line.startswith("error: ")]
+    assert answer.stderr.splitlines()[-1].startswith("predict: 4 files, 1 failed, ")
     assert errors == [f"error: {folder / '1b.jpg'}: not a readable JPEG, PNG, GIF or BMP image"]
     assert len(list(tmp_path.glob("*.png"))) == 3
 

@@ -94,3 +94,34 @@ def render(text):
         elif piece != "\r":
             lines[row] += piece
     return [line for line in lines if line]
+
+
+def test_files_are_counted_on_one_line_of_a_terminal(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setattr(progress.Progress, "interval", 0.0)
+    count = progress.Count("predict")
+    count.step(0.25)
+    count.fail("error: a.jpg: empty file")
+    count.step(math.nan)
+    count.close(0.5)
+    live, rest = terminal.getvalue().split("error: a.jpg: empty file\n")
+    assert re.fullmatch(
+        r"\r\x1b\[Kpredict: 1 files, 0 failed, [0-9.]+ img/s, 25% waiting for input\r\x1b\[K", live
+    )
+    assert rest.count("\n") == 1
+    assert re.search(r"\r\x1b\[Kpredict: 3 files, 1 failed, .* img/s, 50% .*, [0-9.]+ s\n$", rest)
+
+
+def test_files_are_counted_by_lines_elsewhere(monkeypatch, capsys):
+    count = progress.Count("predict")
+    count.step(0.5)
+    assert capsys.readouterr().err == "", "not yet"
+    monkeypatch.setattr(progress.Count, "interval", 0.0)
+    count.step(0.5)
+    assert capsys.readouterr().err.startswith("predict: 2 files, 0 failed, ")
+    quiet = progress.Count("predict", quiet=True)
+    quiet.step(0.5)
+    assert capsys.readouterr().err == ""
+    quiet.close(0.5)
+    assert capsys.readouterr().err.count("\n") == 1

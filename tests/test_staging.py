@@ -3,7 +3,7 @@ import hashlib
 import pytest
 
 from dftk.config import UserError
-from dftk.inference import staging
+from dftk.exports import staging
 
 
 def fill(path, is_folder, text):

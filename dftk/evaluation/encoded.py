@@ -13,9 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from dftk.config import UserError
-from dftk.data import faults, limits, pipeline
+from dftk.data import decoding, faults, image_files, limits, pipeline
 from dftk.data.catalog import Shard
-from dftk.evaluation import scoring
 
 CLASSES = ("real", "fake")  # folders, in the order of the labels
 _GROUP = 32  # images of one forward pass at most,
@@ -79,11 +78,10 @@ class Folder:
         path, label = file
         # Names on Linux are bytes; those that are no text stay apart, and can be written down.
         name = os.fsencode(path.relative_to(self.path)).decode("utf-8", "backslashreplace")
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            return Encoded(name, label, -1, b"", error.strerror or str(error))
-        return Encoded(name, label, -1, data, "" if data else "empty file")
+        content = decoding.read(path, decoding.MAX_PIXELS)
+        if isinstance(content, decoding.Packed):
+            return Encoded(name, label, -1, content.data)
+        return Encoded(name, label, -1, b"", content.error)
 
 
 def find(path: Path) -> Folder:
@@ -100,7 +98,7 @@ def find(path: Path) -> Folder:
         for file in sorted((path / name).rglob("*")):
             if not file.is_file() or file.name.startswith("."):
                 continue
-            if file.suffix.lower() in scoring.IMAGE_SUFFIXES:
+            if file.suffix.lower() in image_files.IMAGE_SUFFIXES:
                 files.append((file, label))
             else:
                 ignored[file.suffix.lower() or "no suffix"] += 1
@@ -111,7 +109,7 @@ def find(path: Path) -> Folder:
 
 def _why_empty(path: Path) -> str:
     if any((path / name).is_dir() for name in CLASSES):
-        return f"no {', '.join(scoring.IMAGE_SUFFIXES)} file in its real/ and fake/"
+        return f"no {', '.join(image_files.IMAGE_SUFFIXES)} file in its real/ and fake/"
     for name in CLASSES:
         for below in sorted(path.glob(f"*/{name}")) + sorted(path.glob(f"*/*/{name}")):
             return f"no real/ or fake/ in it; {below.parent} has them: give that as --dataset"
@@ -136,7 +134,7 @@ def decode(encoded: Encoded) -> Decoded:
     if encoded.error:
         return Decoded(encoded, None, encoded.error)
     try:
-        return Decoded(encoded, scoring.decode_image(encoded.data).numpy())
+        return Decoded(encoded, decoding.decode_image(encoded.data).numpy())
     except tf.errors.InvalidArgumentError:
         return Decoded(encoded, None, "not a readable JPEG, PNG, GIF or BMP image")
 

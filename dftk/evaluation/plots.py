@@ -160,19 +160,63 @@ def verdict(
       probability: of fake.
       threshold: fake from here on.
     """
-    fake = probability >= threshold
     with matplotlib.rc_context({**STYLE, "axes.grid": False}):
         figure = Figure(figsize=(4, 4.9), layout="constrained")
         top, bar = figure.subplots(2, 1, height_ratios=(12, 1))
-        top.imshow(image)
-        top.set_axis_off()
-        colour = ACCENT if fake else SECOND
-        top.set_title(f"{'FAKE' if fake else 'REAL'}   p(fake) = {probability:.3f}", color=colour,
-                      fontsize=14, fontweight="bold")  # fmt: skip
-        bar.barh([0], [probability], color=colour)
-        bar.axvline(threshold, color=INK, linestyle=":", linewidth=1)
-        bar.set(xlim=(0, 1), yticks=[], xlabel=title)
+        _bare_image(top, image)
+        colour = _bar(bar, title, probability, threshold)
+        top.set_title(_words(probability, threshold), color=colour, fontsize=14, fontweight="bold")
         save(figure, path)
+
+
+def explanation(
+    path: Path,
+    image: np.ndarray,
+    overlay: np.ndarray,
+    title: str,
+    probability: float,
+    threshold: float,
+) -> None:
+    """As `verdict`, with what speaks for fake beside the image.
+
+    Args:
+      path: PNG to write.
+      image: uint8 [h, w, 3].
+      overlay: uint8 [h, w, 3], the image under its heatmap.
+      title: the file's name.
+      probability: of fake.
+      threshold: fake from here on.
+    """
+    with matplotlib.rc_context({**STYLE, "axes.grid": False}):
+        figure = Figure(figsize=(7.4, 4.9), layout="constrained")
+        grid = figure.add_gridspec(2, 2, height_ratios=(12, 1))
+        bar = figure.add_subplot(grid[1, :])
+        for place, part, below in ((0, image, "image"), (1, overlay, "warm: speaks for fake")):
+            axes = figure.add_subplot(grid[0, place])
+            _bare_image(axes, part)
+            axes.set_title(below)
+        colour = _bar(bar, title, probability, threshold)
+        words = _words(probability, threshold)
+        figure.suptitle(words, color=colour, fontsize=14, fontweight="bold")
+        save(figure, path)
+
+
+def _bare_image(axes: Axes, image: np.ndarray) -> None:
+    axes.imshow(image)
+    axes.set_axis_off()
+
+
+def _words(probability: float, threshold: float) -> str:
+    return f"{'FAKE' if probability >= threshold else 'REAL'}   p(fake) = {probability:.3f}"
+
+
+def _bar(axes: Axes, title: str, probability: float, threshold: float) -> str:
+    """Draws the probability of fake; returns the verdict's colour."""
+    colour = ACCENT if probability >= threshold else SECOND
+    axes.barh([0], [probability], color=colour)
+    axes.axvline(threshold, color=INK, linestyle=":", linewidth=1)
+    axes.set(xlim=(0, 1), yticks=[], xlabel=title)
+    return colour
 
 
 def save(figure: Figure, path: Path) -> None:

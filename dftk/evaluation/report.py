@@ -9,7 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from dftk.evaluation import intervals, metrics, model_card, plots, report_sections
+from dftk.evaluation import (
+    audit_sections,
+    intervals,
+    metrics,
+    model_card,
+    plots,
+    report_sections,
+)
 from dftk.evaluation.files import write_csv, write_json, write_text
 from dftk.evaluation.html_parts import STYLE, picture
 from dftk.evaluation.workdir import HISTORY_COLUMNS, PREDICTION_COLUMNS, Workdir
@@ -90,6 +97,10 @@ def write_html(workdir: Workdir) -> None:
             metrics.classification_report(*columns(workdir.predictions()))
         ),
         valid=report_sections.valid(workdir),
+        test_sets=audit_sections.test_sets(workdir),
+        slices=audit_sections.slices(workdir),
+        robustness=audit_sections.robustness(workdir),
+        shortcuts=audit_sections.shortcuts(workdir),
         model_card=model_card.section(workdir, summary),
         throughput=report_sections.throughput(summary["throughput"]),
         record=html.escape(json.dumps(record, indent=2)),

@@ -9,7 +9,7 @@ from typing import Any
 
 from dftk.config import THRESHOLD, UsageError, UserError
 from dftk.evaluation.workdir import Workdir, environment
-from dftk.inference import formats, staging
+from dftk.exports import formats, staging
 
 
 @dataclasses.dataclass(frozen=True)

@@ -88,7 +88,7 @@ def _mean(members: Members, images: tf.Tensor) -> tf.Tensor:
 def _from_jpeg(members: Members) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
     """JPEG files, string [b], to probabilities; networks see them as one batch."""
     halves = [_split(member) for member in members]
-    resize = halves[0][0]  # members of a run share it; see dftk.inference.exporting
+    resize = halves[0][0]  # members of a run share it; see dftk.exports.exporting
     spec = tf.TensorSpec(resize.output_shape[1:], tf.float32)
 
     def unit_image(jpeg: tf.Tensor) -> tf.Tensor:

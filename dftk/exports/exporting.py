@@ -15,8 +15,8 @@ import tensorflow as tf
 from dftk.config import UserError
 from dftk.evaluation import scoring
 from dftk.evaluation.files import write_json
-from dftk.inference import check_images, formats, manifest, parity, staging
-from dftk.inference.float32_twin import float32_twin, policies
+from dftk.exports import check_images, formats, manifest, parity, staging
+from dftk.exports.float32_twin import float32_twin, policies
 from dftk.progress import say
 
 

@@ -8,8 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from dftk.config import UserError
-from dftk.data import catalog, pipeline, residency, sample
-from dftk.evaluation import scoring
+from dftk.data import catalog, decoding, pipeline, residency, sample
 from dftk.evaluation.workdir import Workdir
 from dftk.progress import say
 
@@ -31,7 +30,7 @@ class CheckImages:
         Files of a dataset are of one size, often the very one that a model resizes to or a
         multiple: two resizings that agree there may differ elsewhere.
         """
-        images = [scoring.decode_image(data).numpy() for data in self.files]
+        images = [decoding.decode_image(data).numpy() for data in self.files]
         cuts = [
             image[: max(1, image.shape[0] * (9 - cut) // 11), : max(1, image.shape[1] * 10 // 11)]
             for cut, image in enumerate(images[:_CUTS])
@@ -61,7 +60,7 @@ def of_folder(folder: Path, limit: int) -> CheckImages:
 def _read(path: Path) -> bytes:
     try:
         data = path.read_bytes()
-        scoring.decode_image(data)
+        decoding.decode_image(data)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); remove it") from None
     except tf.errors.InvalidArgumentError:

@@ -1,0 +1,80 @@
+"""How many pixels an image file says it holds, before anything is decoded.
+
+A few kilobytes can decode to gigabytes; a header costs microseconds.
+"""
+
+import struct
+from collections.abc import Iterator
+
+_PNG, _GIF, _BMP = b"\x89PNG\r\n\x1a\n", (b"GIF87a", b"GIF89a"), b"BM"
+
+
+def pixels(data: bytes) -> int:
+    """Pixels that decoding has to hold; of an animated GIF those of all its frames.
+
+    Args:
+      data: a whole JPEG, PNG, GIF or BMP file.
+
+    Raises:
+      ValueError: none of these, or its header is cut or wrong.
+    """
+    try:
+        if data.startswith(b"\xff\xd8"):
+            return _jpeg(data)
+        if data.startswith(_PNG):
+            width, height = struct.unpack_from(">II", data, 16)
+            return width * height
+        if data.startswith(_BMP):
+            width, height = struct.unpack_from("<ii", data, 18)
+            return abs(width * height)
+        if data.startswith(_GIF):
+            return max(_screen(data), sum(_frames(data)))
+    except (struct.error, IndexError) as error:
+        raise ValueError("its header is cut or wrong") from error
+    raise ValueError("not a JPEG, PNG, GIF or BMP file")
+
+
+def _jpeg(data: bytes) -> int:
+    """Pixels of the first frame header (ITU-T T.81, annex B).
+
+    Not tf.io.extract_jpeg_shape: of a damaged file it prints lines of its own.
+    """
+    at = 2
+    while True:
+        at = data.index(0xFF, at) + 1  # decoders skip what lies between segments
+        marker = data[at]
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            height, width = struct.unpack_from(">HH", data, at + 4)
+            return height * width
+        if marker not in (0x00, 0x01, 0xFF) and not 0xD0 <= marker <= 0xD9:  # these have no length
+            at += 1 + struct.unpack_from(">H", data, at + 1)[0]
+
+
+def _screen(data: bytes) -> int:
+    width, height = struct.unpack_from("<HH", data, 6)
+    return width * height
+
+
+def _frames(data: bytes) -> Iterator[int]:
+    """Pixels of each frame of a GIF (GIF89a specification, sections 18 to 27).
+
+    TensorFlow unpacks all of them, though only the first one is asked for.
+    """
+    at = 13 + _table(data[10])
+    while at < len(data):
+        if data[at] == 0x2C:  # an image: its descriptor, its colours, the size of its codes
+            width, height = struct.unpack_from("<HH", data, at + 5)
+            yield width * height
+            at += 11 + _table(data[at + 9])
+        elif data[at] == 0x21:  # an extension
+            at += 2
+        else:  # the trailer, or what no decoder reads
+            return
+        while data[at]:  # blocks, each after its length; one of length 0 ends them
+            at += 1 + data[at]
+        at += 1
+
+
+def _table(flags: int) -> int:
+    """Bytes of the colour table that these flags announce."""
+    return 3 << ((flags & 7) + 1) if flags & 0x80 else 0

@@ -1,0 +1,155 @@
+"""Grad-CAM: where in an image a detector finds what speaks for fake.
+
+Selvaraju et al. 2017, arXiv:1610.02391, equations 1 and 2: channel k of the last convolutional
+activation A weighs alpha_k, the mean over its pixels of the gradient of the logit for fake with
+respect to A; the map is ReLU(sum_k alpha_k A_k).
+"""
+
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import matplotlib
+import numpy as np
+import tensorflow as tf
+
+from dftk.config import UserError
+from dftk.inference.split_model import Call, calls
+
+_OPACITY = 0.6  # of the hottest pixel's colour
+_EXPLAINERS: weakref.WeakKeyDictionary[keras.Model, "GradCam"] = weakref.WeakKeyDictionary()
+_POOLING = (keras.layers.MaxPooling2D, keras.layers.AveragePooling2D)
+_CONVOLUTIONS = (
+    keras.layers.Conv2D,
+    keras.layers.Conv2DTranspose,
+    keras.layers.DepthwiseConv2D,
+    keras.layers.SeparableConv2D,
+)
+
+
+def heatmaps(model: keras.Model, images: tf.Tensor | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Grad-CAM of a batch; a model's graph is traced once, for images of all sizes.
+
+    Args:
+      model: a detector as `scoring.load_model` returns it.
+      images: uint8 [b, h, w, 3].
+
+    Returns:
+      maps, float32 [b, h, w] in [0, 1]: each divided by its own maximum, so that 1 is the hottest
+      place of that image and says nothing of other images; all zero where nothing speaks for fake;
+      and the probabilities of fake, float32 [b].
+
+    Raises:
+      UserError: a model without a convolution, or without a sigmoid of its own at the end.
+    """
+    if model not in _EXPLAINERS:
+        _EXPLAINERS[model] = GradCam(model)
+    maps, logits = _EXPLAINERS[model](tf.convert_to_tensor(images))
+    return maps.numpy(), tf.sigmoid(logits).numpy()
+
+
+def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """The image with its map laid over it; where the map is 0 the image stays as it is.
+
+    Args:
+      image: uint8 [h, w, 3].
+      heat: float32 [h, w] in [0, 1].
+
+    Returns:
+      uint8 [h, w, 3].
+    """
+    colours = matplotlib.colormaps["turbo"](heat)[..., :3] * 255
+    opacity = _OPACITY * heat[..., None]
+    return np.round(image * (1 - opacity) + colours * opacity).astype(np.uint8)
+
+
+class GradCam:
+    """The two halves of a detector, around its last convolutional activation, as one function."""
+
+    def __init__(self, model: keras.Model):
+        self._before, self._after = _split(model)
+        spec = tf.TensorSpec([None, None, None, 3], tf.uint8)
+        self._maps = tf.function(self._explain, input_signature=[spec])
+
+    def __call__(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """uint8 [b, h, w, 3] to maps, float32 [b, h, w] in [0, 1], and logits, float32 [b]."""
+        return self._maps(images)
+
+    def _explain(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        activation = _chain(self._before, images)
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(activation)
+            logits = tf.cast(_chain(self._after, activation)[:, 0], tf.float32)
+        # Images of a batch do not meet at inference: each one's gradient is of its own logit.
+        gradient = tf.cast(tape.gradient(logits, activation), tf.float32)
+        weights = tf.reduce_mean(gradient, axis=[1, 2], keepdims=True)
+        maps = tf.nn.relu(tf.reduce_sum(weights * tf.cast(activation, tf.float32), -1))
+        maps = tf.image.resize(maps[..., None], tf.shape(images)[1:3])[..., 0]
+        return tf.math.divide_no_nan(maps, tf.reduce_max(maps, [1, 2], keepdims=True)), logits
+
+
+def _chain(parts: Sequence[keras.Model], tensor: tf.Tensor) -> tf.Tensor:
+    for part in parts:
+        tensor = part(tensor, training=False)
+    return tensor
+
+
+def _split(model: keras.Model) -> tuple[list[keras.Model], list[keras.Model]]:
+    """Models that lead, one after the other, from the image to A, and from A to the logit.
+
+    They share the layers of `model`.
+    """
+    source, found = calls(model)
+    last = found[-1] if found else None
+    if not (
+        last
+        and isinstance(last.layer, keras.layers.Activation)
+        and last.layer.activation is keras.activations.sigmoid
+    ):
+        raise UserError(
+            f"{model.name}: Grad-CAM needs a model that ends in a sigmoid Activation layer; "
+            "explain one that dftk.train has saved"
+        )
+    return _split_at_activation(source, found, last.input)
+
+
+def _split_at_activation(
+    source: keras.KerasTensor, found: Sequence[Call], target: keras.KerasTensor
+) -> tuple[list[keras.Model], list[keras.Model]]:
+    """Splits the way from `source` to `target` at the last activation, in nested models too."""
+    places = [place for place, call in enumerate(found) if _convolves(call.layer)]
+    if not places:
+        raise UserError("Grad-CAM needs a model with a convolution; explain another one")
+    last = found[places[-1]]
+    if isinstance(last.layer, keras.Model):
+        inner_source, inner_calls = calls(last.layer)
+        before, after = _split_at_activation(inner_source, inner_calls, inner_calls[-1].output)
+        return (
+            [*_between(source, last.input), *before],
+            [*after, *_between(last.output, target)],
+        )
+    # What follows it without pooling (BatchNorm, ReLU, a residual sum) belongs to the activation.
+    for call in found[places[-1] + 1 :]:
+        if len(call.output.shape) != 4 or isinstance(call.layer, _POOLING):
+            break
+        last = call
+    return _between(source, last.output), _between(last.output, target)
+
+
+def _between(start: keras.KerasTensor, end: keras.KerasTensor) -> list[keras.Model]:
+    if start is end:
+        return []
+    try:
+        return [keras.Model(start, end)]
+    except ValueError as error:  # a path that goes around `start`
+        raise UserError(
+            "Grad-CAM needs a model whose logit depends on its last convolutional activation "
+            "alone; explain another one"
+        ) from error
+
+
+def _convolves(layer: Any) -> bool:
+    if isinstance(layer, keras.Model):
+        return any(map(_convolves, layer.layers))
+    return isinstance(layer, _CONVOLUTIONS)

@@ -1,0 +1,88 @@
+"""What `--model` and `--threshold` name: files of models, their columns, where fake begins."""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from dftk.config import UsageError
+from dftk.evaluation import scoring
+
+CHOSEN = "chosen"
+
+
+def model_files(given: Sequence[str]) -> list[Path]:
+    """The models of an ensemble.
+
+    Args:
+      given: each a .keras file, a workdir (all its finished folds), or several with commas
+        between.
+
+    Raises:
+      UsageError: none given, or one of them twice, which would count double.
+      UserError: neither a file nor a workdir with a finished fold.
+    """
+    files = [path for name in _names(given) for path in scoring.model_paths(Path(name))]
+    if not files:
+        raise UsageError("--model: give a model.keras file or a workdir of dftk.train")
+    seen: set[Path] = set()
+    for file in files:
+        if (real := file.resolve()) in seen:
+            raise UsageError(f"--model: {file} is given twice; give each model once")
+        seen.add(real)
+    return files
+
+
+def _names(given: Sequence[str]) -> list[str]:
+    names: list[str] = []
+    for text in given:
+        # A path with a comma in it is one path.
+        names += [text] if Path(text).exists() else text.split(",")
+    return [name for name in names if name]
+
+
+def column_names(files: Sequence[Path]) -> list[str]:
+    """A name for each model, as short as tells them apart: fold_0, or the path."""
+    short = [file.parent.name if file.name == "model.keras" else file.stem for file in files]
+    return short if len(set(short)) == len(short) and all(short) else [str(file) for file in files]
+
+
+def threshold(text: str, given: Sequence[str]) -> float:
+    """Where fake begins.
+
+    Args:
+      text: a number in [0, 1], or "chosen": what the run's own held-out predictions chose.
+      given: as model_files takes it; "chosen" needs one workdir.
+
+    Raises:
+      UsageError: no such number, or none was chosen.
+    """
+    if text != CHOSEN:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not 0 <= value <= 1:
+            raise UsageError(f"--threshold={text}: give a number from 0 to 1, or {CHOSEN}")
+        return value
+    names = _names(given)
+    if len(names) != 1 or not Path(names[0]).is_dir():
+        raise UsageError(
+            f"--threshold={CHOSEN}: it is of one run; give one workdir as --model, or a number"
+        )
+    return _chosen(Path(names[0]) / "metrics.json")
+
+
+def _chosen(file: Path) -> float:
+    remedy = "train the run to its end, or give a number"
+    try:
+        value = json.loads(file.read_text())["threshold"]["value"]
+    except OSError as error:
+        raise UsageError(f"--threshold={CHOSEN}: {file}: {error.strerror}; {remedy}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"--threshold={CHOSEN}: {file} holds no threshold; give a number"
+        ) from error
+    if not isinstance(value, (int, float)):  # null, where one class only was seen
+        raise UsageError(f"--threshold={CHOSEN}: {file} has threshold {value}; give a number")
+    return float(value)

@@ -1,0 +1,68 @@
+"""Pictures of scored files: the verdict, and what in the image speaks for it."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from dftk.config import UserError
+from dftk.data.decoding import decode_image
+from dftk.data.image_files import FileScore
+from dftk.evaluation import plots
+from dftk.evaluation.scoring import Ensemble
+from dftk.inference import gradcam
+
+_NAME_BYTES = 200  # of a picture's name; file systems take 255
+_SIDE = 1000  # pixels that a picture shows of an image's longer side
+
+
+def picture_name(path: Path) -> str:
+    """A name that tells its path, and a digest that no other path shares."""
+    parts = [part for part in path.parts if part not in ("/", "..", ".")]
+    digest = hashlib.sha256(str(path).encode(errors="surrogateescape")).hexdigest()[:10]
+    readable = "__".join(parts).encode(errors="replace")[-_NAME_BYTES:].decode(errors="ignore")
+    return f"{readable}.{digest}.png"
+
+
+def draw_verdict(score: FileScore, folder: Path, threshold: float) -> None:
+    """Writes the scored image with its verdict to `folder`.
+
+    Raises:
+      UserError: the folder cannot be written.
+    """
+    image, target = _image(score), folder / picture_name(score.path)
+    try:
+        plots.verdict(target, _thinned(image), _title(score), score.probability, threshold)
+    except OSError as error:
+        raise UserError(f"--plot={folder}: cannot write there ({error.strerror})") from None
+
+
+def draw_explanation(score: FileScore, ensemble: Ensemble, folder: Path, threshold: float) -> None:
+    """Writes the image beside itself under the mean of the members' Grad-CAM maps.
+
+    Raises:
+      UserError: the folder cannot be written, or a model cannot be explained.
+    """
+    image, target = _image(score), folder / picture_name(score.path)
+    maps = [gradcam.heatmaps(model, image[None])[0][0] for model in ensemble.members]
+    image = _thinned(image)
+    laid = gradcam.overlay(image, _thinned(np.mean(maps, axis=0)))
+    try:
+        plots.explanation(target, image, laid, _title(score), score.probability, threshold)
+    except OSError as error:
+        raise UserError(f"--explain={folder}: cannot write there ({error.strerror})") from None
+
+
+def _image(score: FileScore) -> np.ndarray:
+    return decode_image(score.path.read_bytes()).numpy()
+
+
+def _thinned(image: np.ndarray) -> np.ndarray:
+    """Every n-th pixel of a large image: a picture of it shows no more."""
+    step = max(1, max(image.shape[:2]) // _SIDE)
+    return image[::step, ::step]
+
+
+def _title(score: FileScore) -> str:
+    # matplotlib would read what stands between dollar signs as a formula.
+    return score.path.name.encode(errors="replace").decode().replace("$", r"\$")

@@ -1,0 +1,126 @@
+"""What dftk.predict does: files to rows of verdicts, and pictures of them."""
+
+import contextlib
+import csv
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from dftk.config import UserError
+from dftk.data import image_files
+from dftk.data.image_files import FileScore
+from dftk.evaluation import scoring
+from dftk.evaluation.files import replacing
+from dftk.inference import model_choice, pictures, stream
+from dftk.progress import Count, Throughput
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is asked of which files; see the flags of dftk.predict."""
+
+    models: Sequence[str]
+    paths: Sequence[Path]
+    threshold: str
+    format: str = "csv"
+    members: bool = False
+    batch_size: int = stream.BATCH_SIZE
+    max_pixels: int = stream.MAX_PIXELS
+    output: Path | None = None
+    plot: Path | None = None
+    explain: Path | None = None
+
+
+def predict(request: Request) -> int:
+    """Writes a row for each file that could be scored, an error to stderr for each other one.
+
+    Returns:
+      how many could not.
+
+    Raises:
+      UserError: a model that is none, or a place that cannot be written.
+    """
+    threshold = model_choice.threshold(request.threshold, request.models)
+    files = model_choice.model_files(request.models)
+    ensemble = scoring.load_ensemble(files)
+    names = model_choice.column_names(files) if request.members else []
+    speed = Throughput()
+    # Rows on the same terminal say how far it is.
+    progress = Count("predict", quiet=not request.output and sys.stdout.isatty())
+
+    def rows() -> Iterator[dict[str, Any]]:
+        found = image_files.find_images(request.paths)
+        for score in stream.score_files(
+            ensemble, found, request.batch_size, request.max_pixels, speed
+        ):
+            if score.error:
+                progress.fail(f"error: {score.path}: {score.error}")
+                continue
+            if request.plot:
+                pictures.draw_verdict(score, request.plot, threshold)
+            if request.explain:
+                pictures.draw_explanation(score, ensemble, request.explain, threshold)
+            progress.step(speed.input_wait)
+            yield _row(score, threshold, names)
+
+    write = _write_json if request.format == "json" else _write_csv
+    with _target(request.output) as file:
+        write(file, ["filename", "probability", "label", *names], rows())
+    progress.close(speed.input_wait)
+    return progress.failed
+
+
+def _row(score: FileScore, threshold: float, names: Sequence[str]) -> dict[str, Any]:
+    probability = _digits(score.probability)  # the label is that of the number one reads
+    return {
+        "filename": str(score.path),
+        "probability": probability,
+        "label": "fake" if probability >= threshold else "real",
+        **dict(zip(names, map(_digits, score.members))),
+    }
+
+
+def _digits(probability: float) -> float:
+    return float(f"{probability:.9g}")  # what gives a float32 back
+
+
+@contextlib.contextmanager
+def _target(output: Path | None) -> Iterator[TextIO]:
+    """stdout, or a file that is whole or not there. Names that are no UTF-8 stay their bytes."""
+    if output is None:
+        if hasattr(sys.stdout, "reconfigure"):
+            sys.stdout.reconfigure(errors="surrogateescape")
+        try:
+            yield sys.stdout
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # Else Python complains once more when it flushes at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise UserError("stdout: its reader has gone; rows end here") from None
+        return
+    try:
+        with (
+            replacing(output) as part,
+            part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+        ):
+            yield file
+    except OSError as error:
+        raise UserError(f"--output={output}: cannot write there ({error.strerror})") from error
+
+
+def _write_csv(file: TextIO, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    writer = csv.DictWriter(file, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+
+
+def _write_json(file: TextIO, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    del columns
+    file.write("[")
+    for position, row in enumerate(rows):
+        file.write(("," if position else "") + "\n " + json.dumps(row))
+    file.write("\n]\n")

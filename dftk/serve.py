@@ -1,0 +1,54 @@
+"""A page, and an HTTP interface, that say of images how likely each is fake.
+
+python -m dftk.serve --model=runs/rvf10k
+curl -F file=@photo.jpg http://127.0.0.1:7860/api/predict
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl import flags
+
+from dftk import cli
+from dftk.config import UsageError
+
+_MODEL = flags.DEFINE_string(
+    "model", None, "A .keras file, or a workdir: the mean over the models of its folds."
+)
+_HOST = flags.DEFINE_string(
+    "host", "127.0.0.1", "Address to listen on; any but this machine's own lets others in."
+)
+_PORT = flags.DEFINE_integer("port", 7860, "Port; 0 takes a free one.", 0, 65535)
+_THRESHOLD = flags.DEFINE_float(
+    "threshold",
+    None,
+    "Fake when the probability is at least this; if not given, the one that the run chose "
+    "(metrics.json), else 0.5.",
+    0.0,
+    1.0,
+)
+_MAX_PIXELS = flags.DEFINE_integer(
+    "max_pixels", 2**24, "Width times height of an image at most; read before decoding.", 1, 2**27
+)
+_MAX_UPLOAD_MB = flags.DEFINE_float("max_upload_mb", 10, "Of one file at most.", 0.001, 1000)
+_MAX_FILES = flags.DEFINE_integer("max_files", 20, "Of one drop on the page at most.", 1, 1000)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Flags to one call."""
+    cli.refuse_arguments(argv)
+    if _MODEL.value is None:
+        raise UsageError("--model: give a model.keras file or a workdir of dftk.train")
+
+    from dftk.serving import server
+
+    limits = {
+        "max_pixels": _MAX_PIXELS.value,
+        "max_bytes": int(_MAX_UPLOAD_MB.value * 2**20),
+        "max_files": _MAX_FILES.value,
+    }
+    return server.serve(Path(_MODEL.value), _HOST.value, _PORT.value, _THRESHOLD.value, limits)
+
+
+if __name__ == "__main__":
+    cli.run(main)

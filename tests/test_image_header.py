@@ -1,0 +1,57 @@
+import io
+import struct
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dftk.data import image_header
+
+
+def encoded(kind, mode="RGB", size=(50, 40), **options):
+    noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], len(mode)), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise.squeeze(), mode).save(file, kind, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [("JPEG", {}), ("JPEG", {"progressive": True}), ("PNG", {}), ("BMP", {}), ("GIF", {})],
+)
+def test_the_header_says_how_many_pixels(kind, options):
+    assert image_header.pixels(encoded(kind, **options)) == 50 * 40
+
+
+def test_a_bmp_from_top_to_bottom_has_a_negative_height():
+    data = bytearray(encoded("BMP"))
+    struct.pack_into("<i", data, 22, -40)
+    assert image_header.pixels(bytes(data)) == 50 * 40
+
+
+def test_all_frames_of_a_gif_count_for_all_are_unpacked():
+    frames = [Image.new("RGB", (30, 20), (i * 40, 0, 9)) for i in range(5)]
+    file = io.BytesIO()
+    frames[0].save(file, "GIF", save_all=True, append_images=frames[1:], optimize=False)
+    with Image.open(io.BytesIO(file.getvalue())) as image:
+        assert image.n_frames == 5
+    # Pillow stores of a later frame only what changed, which here is all of it.
+    assert image_header.pixels(file.getvalue()) == 5 * 30 * 20
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "GIF"])
+def test_a_header_that_is_cut_is_an_error_or_still_says_the_size(kind):
+    data = encoded(kind)
+    outcomes = set()
+    for length in range(0, 200, 3):
+        try:
+            outcomes.add(image_header.pixels(data[:length]))
+        except ValueError:
+            outcomes.add(None)
+    assert outcomes == {None, 50 * 40}
+
+
+def test_other_files_are_refused():
+    for data in (b"", b"hello, not an image", encoded("TIFF"), encoded("WEBP")):
+        with pytest.raises(ValueError, match="not a JPEG"):
+            image_header.pixels(data)

@@ -1,0 +1,49 @@
+"""The server in a process of its own: how it begins, answers and ends."""
+
+import http.client
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+from test_http_api import JPEG, ask
+
+from dftk.config import UserError
+from dftk.serving import server
+
+
+def test_a_port_in_use_is_one_line():
+    with server._listening("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+        busy = pytest.raises(UserError, match=f"--port={port}: cannot listen there")
+        with busy, server._listening("127.0.0.1", port):
+            pass
+
+
+def test_missing_packages_are_named():
+    with pytest.raises(UserError, match=r"needs nosuchpackage.*pip install -e '\.\[serve\]'"):
+        server._require("nosuchpackage")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_serves_until_a_signal_even_with_a_connection_open(trained, number):
+    pytest.importorskip("fastapi", reason="needs pip install -e '.[serve]'")
+    command = [sys.executable, "-m", "dftk.serve", f"--model={trained.model_path(0)}", "--port=0"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    try:
+        line = next(line for line in process.stderr if line.startswith("open "))
+        address = line.split()[1].removeprefix("http://")
+        assert address.startswith("127.0.0.1:"), "loopback unless told otherwise"
+        assert ask(address, "POST", "/api/predict", JPEG)[0] == 200
+        idle = http.client.HTTPConnection(address)
+        idle.connect()
+        half = socket.create_connection(address.split(":"))
+        half.send(b"POST /api/predict HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 9\r\n\r\nx")
+        process.send_signal(number)
+        assert process.wait(timeout=10) == 128 + number
+        assert f"stopped by {number.name}" in process.stderr.read().splitlines()[-1]
+    finally:
+        process.kill()
