@@ -193,6 +193,8 @@ def open_onnx(path: Path) -> Run:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = limits.cores()
+    # Threads that wait in a loop take cores from others, and from what it is measured beside.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     return lambda images: session.run(["probability"], {"image": images})[0]
 
