@@ -59,8 +59,8 @@ def test_explained_pictures_are_jpegs(address):
         ("", b"", {}, 422, "empty"),
         ("", b"Dear Sir", {"content-type": "image/jpeg"}, 415, "not a JPEG"),
         ("", JPEG[:900], {}, 422, "broken"),
-        ("", bytes(10**5 + 1), {}, 413, "more than 0.0953674 MB"),
-        ("", bytes(10**6), {}, 413, "more than 0.0953674 MB"),
+        ("", bytes(10**5 + 1), {}, 413, "more than 0.0954 MB"),
+        ("", bytes(3 * 10**5), {}, 413, "more than 0.0954 MB"),
         ("", *form(), 400, "form"),
         ("", *form(("a", JPEG), ("b", JPEG)), 400, "one file"),
         ("", b"nonsense", {"content-type": "multipart/form-data"}, 400, "form"),
@@ -73,6 +73,12 @@ def test_mistakes_are_one_sentence(address, path, body, headers, status, text):
     assert found in (status, 422), answer
     assert text in answer["error"]
     assert "\n" not in answer["error"]
+
+
+def test_a_body_of_unknown_length_is_counted(address):
+    chunks = (bytes(10**4) for _ in range(30))
+    found, answer = ask(address, "POST", "/api/predict", chunks)
+    assert (found, "more than 0.0954 MB" in answer["error"]) == (413, True)
 
 
 def test_model_tells_its_provenance_at_a_threshold(address, service):

@@ -125,7 +125,7 @@ def test_a_batch_with_every_kind_of_bad_file_and_its_csv(browser, address, pictu
             if not find(card, "img")}  # fmt: skip
     assert "broken or cut" in text["broken.jpg"]
     assert "1,001,000 pixels, more than the 1,000,000" in text["wide.png"]
-    assert "more than 0.095367" in text["heavy.bmp"]
+    assert "more than 0.0954" in text["heavy.bmp"]
     assert "not a JPEG, PNG, GIF or BMP image" in text["letter.jpg"]
     assert "not among the first 6" in text["seventh.jpg"]
     assert "5 not scored" in find(driver, "#summary h2")[0].text

@@ -1,5 +1,6 @@
 """What stands between the network and the application: who may ask, and how much they may send."""
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Sequence
@@ -48,6 +49,7 @@ class Guard:
         elif scope["type"] == "http":  # and no websockets
             send = _with_headers(send)
             if refusal := self._refusal(scope):
+                await self._discard(receive)
                 await _answer(send, *refusal)
             else:
                 await self._limited(scope, receive, send)
@@ -71,27 +73,40 @@ class Guard:
 
     async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Ends a request whose body turns out longer than it said, or did not say."""
-        seen, started = 0, False
+        seen, started, whole = 0, False, False
+        most = self.max_bytes + _FORM_BYTES
 
         async def counted() -> Message:
-            nonlocal seen
+            nonlocal seen, whole
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen > self.max_bytes + _FORM_BYTES:
+            whole = not message.get("more_body", False)
+            if seen > most:
                 raise _TooLarge
             return message
 
         async def noted(message: Message) -> None:
             nonlocal started
+            if seen > most and not started:
+                return  # what the application makes of the exception, a status of 500
             started = True
             await send(message)
 
-        try:
+        # Only an answer already begun is beyond mending: then the connection breaks.
+        with contextlib.suppress(_TooLarge):
             await self.app(scope, counted, noted)
-        except _TooLarge:
-            if started:  # too late for another answer: the connection breaks
-                raise
+        if seen > most and not started:
+            if not whole:  # else there is nothing to wait for but the client's leaving
+                await self._discard(receive)
             await _answer(send, 413, self.too_large)
+
+    async def _discard(self, receive: Receive) -> None:
+        """Reads on for a while and keeps nothing: who is cut off while sending sees no answer."""
+        left, more = 4 * self.max_bytes, True
+        while more and left > 0:
+            message = await receive()
+            left -= len(message.get("body", b""))
+            more = message.get("more_body", False)
 
 
 def _name(host: str) -> str:
@@ -117,7 +132,7 @@ async def _answer(send: Send, status: int, text: str) -> None:
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
-        (b"connection", b"close"),  # what else the client sends is not read
+        (b"connection", b"close"),  # whatever else the client sends is not read
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

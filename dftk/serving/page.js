@@ -19,6 +19,7 @@ function number(probability) {
   return probability < 0.0005 ? "< 0.001" : probability.toFixed(3);
 }
 
+const megabytes = (bytes) => String(Number((bytes / 2 ** 20).toPrecision(3)));
 const short = (value) => String(Number(value.toFixed(4)));
 
 function element(name, kind, ...children) {
@@ -132,7 +133,7 @@ async function predict(file) {
   const filename = file.name;
   const { max_bytes: most } = model.uploads;
   if (file.size > most) {
-    return { filename, error: `more than ${most / 2 ** 20} MB, the most this server takes` };
+    return { filename, error: `more than ${megabytes(most)} MB, the most this server takes` };
   }
   try {
     const form = new FormData();
@@ -185,7 +186,7 @@ async function start() {
   await ask();
   const { max_files: files, max_bytes: bytes, max_pixels: pixels } = model.uploads;
   $("#accepted").textContent = `JPEG, PNG, GIF or BMP, up to ${files} at once, ` +
-    `${bytes / 2 ** 20} MB and ${(pixels / 1e6).toFixed(pixels < 1e7 ? 1 : 0)} megapixels each`;
+    `${megabytes(bytes)} MB and ${(pixels / 1e6).toFixed(pixels < 1e7 ? 1 : 0)} megapixels each`;
   $("#measured").textContent = `Measured on: ${model.measured_on}.`;
   $("#limits").textContent = model.limits;
   $("#model").textContent = model.model;

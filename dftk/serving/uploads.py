@@ -60,7 +60,7 @@ def read_image(data: bytes, limits: Limits) -> np.ndarray:
 
 def too_many_bytes(limit: int) -> str:
     """The sentence for a file or body above `limit` bytes."""
-    return f"more than {limit / 2**20:g} MB, the most this server takes; send a smaller file"
+    return f"more than {limit / 2**20:.3g} MB, the most this server takes; send a smaller file"
 
 
 def _check_header(data: bytes, max_pixels: int) -> None:
