@@ -40,7 +40,7 @@ def main(argv: Sequence[str]) -> int:
     if _MODEL.value is None:
         raise UsageError("--model: give a model.keras file or a workdir of dftk.train")
 
-    from dftk.inference import server
+    from dftk.serving import server
 
     limits = {
         "max_pixels": _MAX_PIXELS.value,

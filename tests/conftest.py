@@ -131,8 +131,8 @@ def small_ensemble():
 @pytest.fixture(scope="session")
 def service(trained):
     """Both folds of the trained run behind dftk.serve, with small limits."""
-    from dftk.inference.service import Service
-    from dftk.inference.uploads import Limits
+    from dftk.serving.service import Service
+    from dftk.serving.uploads import Limits
 
     limits = Limits(max_pixels=10**6, max_bytes=10**5, max_files=6, max_waiting=2)
     return Service(trained.path, None, limits)
@@ -145,7 +145,7 @@ def address(service):
 
     uvicorn = pytest.importorskip("uvicorn", reason="needs pip install -e '.[serve]'")
     pytest.importorskip("fastapi", reason="needs pip install -e '.[serve]'")
-    from dftk.inference import server
+    from dftk.serving import server
 
     with server._listening("127.0.0.1", 0) as listener:
         app = server.build(service, server.LOOPBACK)

@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("starlette", reason="needs pip install -e '.[serve]'")
 
-from dftk.inference.guard import Guard
+from dftk.serving.guard import Guard
 
 OWN = {"host": "127.0.0.1:7860"}
 

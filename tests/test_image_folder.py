@@ -9,6 +9,7 @@ from dftk.config import UsageError
 from dftk.data import sample
 from dftk.evaluation import encoded, image_folder, scoring
 from dftk.evaluation.files import TEMPORARY, read_csv
+from dftk.inference import stream
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def test_each_image_is_scored_as_predict_scores_it(ensemble, folder, scored):
         {"filename": "real/broken.jpg", "error": "not a readable JPEG, PNG, GIF or BMP image"}
     ]
     assert len(rows) == 13
-    for score in scoring.score_files(ensemble, [folder / row["filename"] for row in rows]):
+    for score in stream.score_files(ensemble, [folder / row["filename"] for row in rows]):
         (row,) = [r for r in rows if folder / r["filename"] == score.path]
         assert row["probability"] == pytest.approx(score.probability, abs=1e-5)
         assert row["probability"] == pytest.approx((row["fold_0"] + row["fold_3"]) / 2, abs=1e-6)

@@ -15,7 +15,9 @@ LEVELS = {
     "cli": 5,
     "launch": 5,
     "training": 4,
-    "inference": 4,  # what people do with a trained detector
+    "exports": 5,
+    "serving": 5,
+    "inference": 4,
     "evaluation": 3,
     "data": 2,
     "models": 2,

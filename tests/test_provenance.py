@@ -6,8 +6,8 @@ import pytest
 
 from dftk.config import UserError
 from dftk.evaluation.files import read_csv, write_csv, write_json
-from dftk.inference import provenance
-from dftk.inference.provenance import Measured, Rate
+from dftk.serving import provenance
+from dftk.serving.provenance import Measured, Rate
 
 
 def test_rates_count_errors_at_the_threshold():

@@ -11,7 +11,7 @@ from conftest import ROOT
 from test_http_api import JPEG, ask
 
 from dftk.config import UserError
-from dftk.inference import server
+from dftk.serving import server
 
 
 def test_a_port_in_use_is_one_line():

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from dftk.data import decoding, sample
 from dftk.evaluation import scoring
-from dftk.inference.service import Verdict
+from dftk.serving.service import Verdict
 
 JPEG = sample.draw_jpeg(np.random.default_rng(0), fake=True)
 

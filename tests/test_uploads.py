@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from dftk.data import pipeline, sample
-from dftk.inference.uploads import Limits, Refused, read_image
+from dftk.serving.uploads import Limits, Refused, read_image
 
 JPEG = sample.draw_jpeg(np.random.default_rng(0), fake=True)
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)

@@ -1,1 +1,1 @@
-"""Trained detectors -> probabilities of files, explanations, other formats, a page."""
+"""Trained detectors -> probabilities of files, and what speaks for them."""

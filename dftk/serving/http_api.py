@@ -14,8 +14,8 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
 import dftk
-from dftk.inference.service import Service, Verdict
-from dftk.inference.uploads import Refused
+from dftk.serving.service import Service, Verdict
+from dftk.serving.uploads import Refused
 
 Threshold = Annotated[
     float | None, fastapi.Query(ge=0, le=1, description="Instead of the server's own.")

@@ -14,7 +14,7 @@ from dftk.progress import say
 if TYPE_CHECKING:  # what a door must be able to refuse without: FastAPI, TensorFlow
     from starlette.types import ASGIApp
 
-    from dftk.inference.service import Service
+    from dftk.serving.service import Service
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _CONNECTIONS = 128  # at once; more are answered 503
@@ -44,8 +44,8 @@ def serve(
         if host not in LOOPBACK:
             say(f"warning: --host={host}: everyone who can reach this machine can use this page; "
                 "it knows no passwords and no encryption")  # fmt: skip
-        from dftk.inference.service import Service
-        from dftk.inference.uploads import Limits
+        from dftk.serving.service import Service
+        from dftk.serving.uploads import Limits
 
         say(f"loading {model}")
         service = Service(model, threshold, Limits(**limits))
@@ -65,7 +65,7 @@ def build(service: "Service", hosts: tuple[str, ...] | None) -> "ASGIApp":
       service: scores.
       hosts: see `guard.Guard`.
     """
-    from dftk.inference import guard, http_api, page, uploads
+    from dftk.serving import guard, http_api, page, uploads
 
     app = http_api.application(service)
     page.add_to(app)

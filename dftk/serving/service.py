@@ -8,8 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from dftk.evaluation import scoring
-from dftk.inference import gradcam, provenance, uploads
-from dftk.inference.uploads import Limits, Refused
+from dftk.inference import gradcam
+from dftk.serving import provenance, uploads
+from dftk.serving.uploads import Limits, Refused
 
 _SHOWN = 512  # longer side in pixels of the pictures that go back to a page
 

@@ -1,0 +1,69 @@
+"""Writes trained detectors for other runtimes: TF Serving, LiteRT, ONNX Runtime.
+
+python -m dftk.export --model=runs/sample --format=onnx --output=detector.onnx
+
+What is written takes uint8 images of any size and gives the probability of fake; it is run by its
+own runtime and compared with Keras before it is put in place.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl import flags
+
+from dftk import cli
+from dftk.config import UsageError
+
+_MODEL = flags.DEFINE_string(
+    "model", None, "A .keras file, or a workdir: all its finished folds as one model, their mean."
+)
+_FOLD = flags.DEFINE_integer("fold", None, "Of a workdir, this fold's model alone.", 0)
+_FORMAT = flags.DEFINE_enum(
+    "format",
+    "saved_model",
+    ["saved_model", "litert", "onnx"],
+    "saved_model: a folder for TF Serving, signatures for pixels and for JPEG files. litert: a "
+    ".tflite file. onnx: an .onnx file. The last two need `pip install -e '.[export]'`.",
+)
+_OUTPUT = flags.DEFINE_string("output", None, "The file or folder to write.")
+_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace what is there.")
+_IMAGES = flags.DEFINE_string(
+    "images",
+    None,
+    "Folder of JPEG and PNG files to compare on. Not given: images of `valid` of the dataset that "
+    "the run was trained on; noise where that is not there.",
+)
+_MAX_IMAGES = flags.DEFINE_integer("max_images", 64, "Compare on at most this many images.", 1)
+_TOLERANCE = flags.DEFINE_float(
+    "tolerance",
+    1e-4,
+    "Refuse an export whose probability differs by more than this from the float32 Keras model.",
+    0.0,
+    1.0,
+)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Flags to one call."""
+    cli.refuse_arguments(argv)
+    if _MODEL.value is None:
+        raise UsageError("--model: give a model.keras file or a workdir of dftk.train")
+    if _OUTPUT.value is None:
+        raise UsageError("--output: name the file or folder to write")
+
+    from dftk.exports import exporting, manifest
+
+    table = exporting.export(
+        manifest.find_source(Path(_MODEL.value), _FOLD.value),
+        _FORMAT.value,
+        Path(_OUTPUT.value),
+        images=Path(_IMAGES.value) if _IMAGES.value else None,
+        max_images=_MAX_IMAGES.value,
+        tolerance=_TOLERANCE.value,
+        overwrite=_OVERWRITE.value,
+    )
+    print(table)
+
+
+if __name__ == "__main__":
+    cli.run(main)

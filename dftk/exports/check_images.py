@@ -1,0 +1,113 @@
+"""Images to compare an exported detector with the one it came from."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from dftk.config import UserError
+from dftk.data import catalog, decoding, pipeline, residency, sample
+from dftk.evaluation.workdir import Workdir
+from dftk.progress import say
+
+_SUFFIXES = (".jpg", ".jpeg", ".png")
+_NOISE_SIZES = ((64, 64), (256, 256), (199, 301), (97, 33), (480, 640))
+_CUTS = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckImages:
+    """Whole files, and what they are in words."""
+
+    files: Sequence[bytes]
+    source: str
+
+    def decoded(self) -> list[np.ndarray]:
+        """uint8 [h, w, 3] of each file, then of some cut to odd sizes.
+
+        Files of a dataset are of one size, often the very one that a model resizes to or a
+        multiple: two resizings that agree there may differ elsewhere.
+        """
+        images = [decoding.decode_image(data).numpy() for data in self.files]
+        cuts = [
+            image[: max(1, image.shape[0] * (9 - cut) // 11), : max(1, image.shape[1] * 10 // 11)]
+            for cut, image in enumerate(images[:_CUTS])
+        ]
+        return images + cuts
+
+
+def of_folder(folder: Path, limit: int) -> CheckImages:
+    """Up to `limit` JPEG and PNG files from anywhere below a folder, evenly spread.
+
+    Raises:
+      UserError: no such folder, no image in it, or a file that is none.
+    """
+    if not folder.is_dir():
+        raise UserError(f"--images={folder}: no such folder; give one with JPEG or PNG files")
+    paths = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.suffix.lower() in _SUFFIXES and path.is_file()
+    ]
+    if not paths:
+        raise UserError(f"--images={folder}: no {', '.join(_SUFFIXES)} file in it")
+    chosen = np.linspace(0, len(paths) - 1, min(limit, len(paths))).round().astype(int)
+    return CheckImages([_read(paths[index]) for index in chosen], f"of {folder}")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        data = path.read_bytes()
+        decoding.decode_image(data)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); remove it") from None
+    except tf.errors.InvalidArgumentError:
+        raise UserError(f"{path}: not a readable image; remove it from --images") from None
+    return data
+
+
+def of_workdir(workdir: Workdir, limit: int) -> CheckImages:
+    """Up to `limit` images of `valid` of the run's dataset, the first of each shard.
+
+    Raises:
+      UserError: the dataset is not there, no longer the run's, or without `valid`.
+    """
+    record = workdir.config()
+    config = record["config"]
+    dataset = catalog.open_dataset(config["dataset"], config["data_dir"], config["folds"])
+    if dataset.fingerprint() != record["inputs"]["dataset_fingerprint"]:
+        raise UserError(f"{dataset.name} is not the data that {workdir.path} was trained on")
+    if not dataset.valid:
+        raise UserError(f"{dataset.name} has no valid split")
+    shards = residency.limit(dataset.valid[:limit], limit)
+    files = {}
+    for start, records in pipeline.chunks(shards, 32).as_numpy_iterator():
+        for offset, data in enumerate(pipeline.parse(records)["image"].numpy()):
+            files[int(start) + offset] = data
+    return CheckImages([files[row] for row in sorted(files)], f"of {dataset.name}, valid")
+
+
+def drawn() -> CheckImages:
+    """Noise of several sizes, and a picture of the sample, as JPEG files."""
+    rng = np.random.default_rng(0)
+    noise = [
+        tf.io.encode_jpeg(rng.integers(0, 256, (*size, 3), np.uint8)).numpy()
+        for size in _NOISE_SIZES
+    ]
+    return CheckImages([*noise, sample.draw_jpeg(rng, fake=True)], "drawn: noise of several sizes")
+
+
+def choose(folder: Path | None, workdir: Workdir | None, limit: int) -> CheckImages:
+    """The folder's, else those of the run's `valid`, else noise; says where it has to be noise."""
+    if folder is not None:
+        return of_folder(folder, limit)
+    why = "the model belongs to no workdir"
+    if workdir is not None:
+        try:
+            return of_workdir(workdir, limit)
+        except UserError as error:
+            why = str(error)
+    say(f"compared on noise, not on real images ({why}); --images=DIR gives real ones")
+    return drawn()

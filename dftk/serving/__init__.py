@@ -1,0 +1,1 @@
+"""A trained detector -> a page and an HTTP interface."""

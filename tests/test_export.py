@@ -1,0 +1,75 @@
+import importlib.util
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from test_cli import door
+
+from dftk.data import decoding
+from dftk.evaluation import scoring
+from dftk.exports import check_images, formats, parity
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        ([], 2, "--model: give a model.keras file"),
+        (["--model=x.keras"], 2, "--output: name"),
+        (["--model=x.keras", "--output=y", "--format=tfjs"], 2, "saved_model|litert|onnx"),
+        (["--model=x.keras", "--output=y", "--tolerance=-1"], 2, "tolerance"),
+        (["--model=x.keras", "--output=y", "--max_images=0"], 2, "max_images"),
+        (["--model=x.keras", "--output=y"], 1, "x.keras: no such model"),
+        (["stray"], 2, "unexpected argument 'stray'"),
+    ],
+)
+def test_errors_are_one_line(arguments, status, message):
+    answer = door("export", *arguments)
+    assert answer.returncode == status
+    assert answer.stdout == ""
+    last = answer.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    assert message in last
+
+
+def test_one_fold_of_a_run_for_tf_serving(trained, tmp_path):
+    output = tmp_path / "detector" / "1"
+    answer = door(
+        "export",
+        f"--model={trained.path}",
+        "--fold=3",
+        f"--output={output}",
+        "--max_images=12",
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.startswith(f"saved_model: {output}, ")
+    assert "12 images of dftk_sample" in answer.stdout
+    files = check_images.of_workdir(trained, 8).files
+    served = formats.open_serving_bytes(output)(files)[:, 0]
+    ensemble = scoring.load_ensemble([trained.model_path(3)])
+    images = tf.stack([decoding.decode_image(data) for data in files])
+    np.testing.assert_allclose(served, ensemble(images)[0], atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["saved_model", "litert", "onnx"])
+def test_all_folds_of_a_run_as_one(kind, trained, tmp_path):
+    for package in formats.FORMATS[kind].packages:
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"needs {package}: pip install -e '.[export]'")
+    output = tmp_path / "detector"
+    answer = door("export", f"--model={trained.path}", f"--format={kind}", f"--output={output}")
+    assert answer.returncode == 0, answer.stderr
+    assert "the mean of folds 0, 3" in answer.stdout
+    described = output / "assets.extra" / "dftk.json"
+    described = json.loads(
+        (described if output.is_dir() else tmp_path / "detector.json").read_text()
+    )
+    assert described["compared"]["difference_to"]["Keras, float32"]["largest"] <= 1e-4
+    images = check_images.of_workdir(trained, 8).decoded()
+    ensemble = scoring.load_ensemble([trained.model_path(fold) for fold in (0, 3)])
+    np.testing.assert_allclose(
+        parity.score(formats.FORMATS[kind].open(output), images),
+        parity.score(parity.as_run(ensemble), images),
+        atol=1e-4,
+    )

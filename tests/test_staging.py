@@ -1,0 +1,78 @@
+import hashlib
+
+import pytest
+
+from dftk.config import UserError
+from dftk.exports import staging
+
+
+def fill(path, is_folder, text):
+    if is_folder:
+        (path / "variables").mkdir(parents=True)
+        (path / "variables" / "data").write_text(text)
+        path = path / "saved_model.pb"
+    path.write_text(text)
+
+
+def read(path, is_folder):
+    return (path / "saved_model.pb" if is_folder else path).read_text()
+
+
+@pytest.mark.parametrize("is_folder", [True, False])
+def test_whole_or_not_there(is_folder, tmp_path):
+    output = tmp_path / "new" / "model"
+    with pytest.raises(RuntimeError), staging.staged(output, is_folder) as temporary:
+        fill(temporary, is_folder, "half")
+        raise RuntimeError
+    assert list(output.parent.iterdir()) == []
+    with staging.staged(output, is_folder) as temporary:
+        fill(temporary, is_folder, "first")
+        assert not output.exists()
+    assert read(output, is_folder) == "first"
+
+
+@pytest.mark.parametrize("is_folder", [True, False])
+def test_what_was_there_stays_until_the_new_one_is_whole(is_folder, tmp_path):
+    output = tmp_path / "model"
+    fill(output, is_folder, "former")
+    with pytest.raises(UserError, match=f"--output={output}: exists; .*--overwrite"):
+        staging.refuse_taken(output, is_folder, overwrite=False)
+    staging.refuse_taken(output, is_folder, overwrite=True)
+    with pytest.raises(RuntimeError), staging.staged(output, is_folder) as temporary:
+        fill(temporary, is_folder, "broken")
+        raise RuntimeError
+    assert read(output, is_folder) == "former"
+    with staging.staged(output, is_folder) as temporary:
+        fill(temporary, is_folder, "new")
+    assert read(output, is_folder) == "new"
+    assert list(tmp_path.iterdir()) == [output]
+
+
+def test_overwrite_spares_what_is_no_export(tmp_path):
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    for is_folder, words in ((True, "a folder with a SavedModel"), (False, "a file")):
+        with pytest.raises(UserError, match=f"is not {words}"):
+            staging.refuse_taken(precious, is_folder, overwrite=True)
+    staging.refuse_taken(tmp_path / "nothing", True, overwrite=False)
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    output = tmp_path / "file" / "model"
+    words = f"--output={output}: cannot write there"
+    with pytest.raises(UserError, match=words), staging.staged(output, True):
+        pass
+
+
+def test_digests_and_size(tmp_path):
+    fill(tmp_path / "folder", True, "text")
+    digest = hashlib.sha256(b"text").hexdigest()
+    assert staging.digests(tmp_path / "folder", "unused") == {
+        "saved_model.pb": digest,
+        "variables/data": digest,
+    }
+    file = tmp_path / "folder" / "saved_model.pb"
+    assert staging.digests(file, "model.onnx") == {"model.onnx": digest}
+    assert staging.megabytes(file) == 4e-6
+    assert staging.megabytes(tmp_path / "folder") == 8e-6
