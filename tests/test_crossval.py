@@ -114,11 +114,8 @@ def test_pixels_may_live_elsewhere_when_a_run_goes_on(trained, data_dir):
     assert trained.config()["config"]["cache"] == "none"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "cache",
-    ["disk", *(pytest.param(kind, marks=pytest.mark.long) for kind in ("device", "none"))],
-)
+@pytest.mark.long
+@pytest.mark.parametrize("cache", ["disk", "device", "none"])
 def test_every_residency_trains_the_same_model(trained, data_dir, tmp_path, cache):
     workdir = Workdir(tmp_path)
     run.train(dataclasses.replace(quick_config(data_dir), cache=cache), [0], workdir)

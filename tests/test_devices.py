@@ -162,7 +162,7 @@ def run(count, rows, batch_size, data_dir, dropout=0.0, base_batchnorm="inferenc
     )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_replicas_train_and_score_as_one(data_dir):
     """An odd number of examples: uneven parts, exact weights, synchronised BatchNorm.
 

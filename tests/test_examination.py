@@ -6,7 +6,7 @@ from dftk.data import raw_file, residency
 from dftk.perf import examination, meter
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_raw_file_of_a_part_does_not_stay(data_dir, dataset, monkeypatch):
     import dataclasses
 

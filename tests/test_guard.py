@@ -93,3 +93,5 @@ def test_bodies_are_refused_by_their_announced_length_and_by_their_real_one():
         assert ask({**OWN, "content-length": length})[::2] == (413, {"error": "too large"})
     assert ask(OWN, [b"x" * 10**5] * 9)[::2] == (200, 900_000)
     assert ask(OWN, [b"x" * 10**5] * 99)[::2] == (413, {"error": "too large"})
+    # The chunk that is too much may be the last: nothing more is waited for.
+    assert ask(OWN, [b"x" * 10**6, b"x" * 10**5])[::2] == (413, {"error": "too large"})

@@ -112,12 +112,11 @@ def climb(plants, dataset, tmp_path_factory):
 @pytest.mark.parametrize(
     ("kind", "stage"),
     [
-        ("none", "decode"),
         ("ram", "step"),
         *(
             pytest.param(kind, stage, marks=pytest.mark.long)
             for kind, stages in (
-                ("none", ("read", "parse", "batch", "transfer")),
+                ("none", ("read", "parse", "decode", "batch", "transfer")),
                 ("ram", ("decode", "cache", "transfer", "augment")),
             )
             for stage in stages

@@ -27,8 +27,13 @@ def test_missing_packages_are_named():
         server._require("nosuchpackage")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, marks=pytest.mark.long),
+    ],
+)
 def test_serves_until_a_signal_even_with_a_connection_open(trained, number):
     pytest.importorskip("fastapi", reason="needs pip install -e '.[serve]'")
     command = [sys.executable, "-m", "dftk.serve", f"--model={trained.model_path(0)}", "--port=0"]

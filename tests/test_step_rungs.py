@@ -9,7 +9,7 @@ from dftk.perf.step_rungs import StepRungs
 from dftk.training import devices
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["ram", "device"])
 def test_a_step_costs_more_than_its_batch(data_dir, dataset, monkeypatch, kind, tmp_path):
     monkeypatch.setattr(meter, "BUDGET_S", 0.05)
@@ -23,7 +23,7 @@ def test_a_step_costs_more_than_its_batch(data_dir, dataset, monkeypatch, kind, 
     assert real_s == pytest.approx(step_s, rel=1.0)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_transfer_and_augment_look_at_the_pixels(data_dir, dataset, monkeypatch, tmp_path):
     """TensorFlow leaves out what nobody asks for: stateless work in the way must show."""
     monkeypatch.setattr(meter, "BUDGET_S", 0.05)

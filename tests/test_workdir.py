@@ -136,3 +136,11 @@ def test_leftovers_of_a_finished_fold_are_removed(tmp_path):
     Workdir(tmp_path).remove_leftovers(1)
     assert list((tmp_path / "fold_1").iterdir()) == []
     assert (old.exists(), new.exists()) == (False, True), "the new one may be being written"
+
+
+def test_the_workdir_that_a_model_lies_in(trained, tmp_path):
+    found, fold = workdir_lib.containing(trained.model_path(3))
+    assert (found.path, fold) == (trained.path, 3)
+    (tmp_path / "fold_3").mkdir()
+    assert workdir_lib.containing(tmp_path / "fold_3" / "model.keras") is None, "no config.json"
+    assert workdir_lib.containing(trained.fold_dir(3) / "other.keras") is None

@@ -17,6 +17,22 @@ SOURCES = {
     "dftk_sample": "drawn portraits, half of them resampled on a lattice; they show no one, and a "
     "detector of them is for trying the software only",
 }
+_LIMITS = {
+    "rvf10k": "It was trained to tell StyleGAN faces from FFHQ photographs, aligned and 256 pixels "
+    "wide. It says nothing about other generators, about edited or retouched photographs, or about "
+    "other pictures, and a verdict is no proof.",
+    "dftk_sample": "It was trained on small drawings that stand in for photographs. It says "
+    "nothing about faces.",
+}
+_UNKNOWN = (
+    "What it was trained on is not known here: do not take its verdict for more than a number, and "
+    "not at all for pictures unlike those of its training."
+)
+
+
+def limits_of(dataset: str | None) -> str:
+    """What a detector trained on the dataset, "NAME/CONFIG:VERSION", cannot say; in sentences."""
+    return _LIMITS.get((dataset or "").split("/")[0], _UNKNOWN)
 
 
 def error_rates(workdir: Workdir) -> dict[str, Any] | None:
@@ -109,10 +125,7 @@ def _errors(workdir: Workdir) -> str:
 
 
 def _limits(record: Mapping[str, Any]) -> str:
-    known = record["inputs"]["dataset"].split("/")[0] in SOURCES
-    others = "other generators, face swaps and retouching, other cameras and framings"
     return (
-        f"Nothing here was measured on {others if known else 'any other data than this'}, nor by "
-        "skin tone, age or sex of those shown; expect more errors there. Recompressed and resized "
-        "images are judged worse than untouched ones: see Robustness, if it was run."
+        f"{limits_of(record['inputs']['dataset'])} Nothing was measured by skin tone, age or sex "
+        "of those shown; for recompressed, resized and cropped images see Robustness."
     )

@@ -3,10 +3,7 @@
 import contextlib
 import fcntl
 import json
-import os
-import platform
 import shutil
-import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -181,6 +178,22 @@ class Workdir:
         except ValueError:
             raise UserError(f"{file}: not JSON; remove it or choose another --workdir") from None
 
+    def chosen_threshold(self) -> float | None:
+        """The threshold that held-out predictions chose; None if there is none (yet).
+
+        Raises:
+          UserError: metrics.json is damaged.
+        """
+        file = self.path / "metrics.json"
+        try:
+            return json.loads(file.read_text())["threshold"]["value"]
+        except (FileNotFoundError, KeyError):  # a run under way, or of an older version
+            return None
+        except (OSError, ValueError, TypeError):
+            raise UserError(
+                f"{file}: not readable as JSON; python -m dftk.train --merge writes it anew"
+            ) from None
+
     def history(self) -> list[dict[str, Any]]:
         """Rows of all finished folds' history.csv, numbers as numbers."""
         return self._join("history.csv")
@@ -202,42 +215,11 @@ class Workdir:
         ]
 
 
-def environment(device: str) -> dict[str, Any]:
-    """Versions, machine and git revision, for config.json."""
-    import keras
-    import numpy
-    import sklearn
-    import tensorflow as tf
-    import tensorflow_datasets as tfds
-
-    import dftk
-
-    return {
-        "device": device,
-        "machine": f"{platform.machine()}, {os.cpu_count()} CPU cores",
-        "versions": {
-            "dftk": dftk.__version__,
-            "python": platform.python_version(),
-            "tensorflow": tf.__version__,
-            "keras": keras.__version__,
-            "tensorflow_datasets": tfds.__version__,
-            "numpy": numpy.__version__,
-            "scikit_learn": sklearn.__version__,
-        },
-        "git_revision": git_revision(),
-    }
-
-
-def git_revision() -> str | None:
-    """The checkout's revision, with "+changes" if it differs; None outside a checkout."""
-
-    def git(*words: str) -> subprocess.CompletedProcess[str]:
-        command = ["git", "-C", str(Path(__file__).parent), *words]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
-
-    try:
-        if git("ls-files", "--error-unmatch", __file__).returncode:
-            return None  # installed somewhere inside another project's checkout
-        return git("describe", "--always", "--dirty=+changes", "--abbrev=40").stdout.strip() or None
-    except FileNotFoundError:  # no git on this machine
+def containing(model: Path) -> tuple[Workdir, int] | None:
+    """The workdir that a model file is part of, and its fold; None if it lies elsewhere."""
+    folder = model.absolute().parent
+    number = folder.name.removeprefix("fold_")
+    workdir = Workdir(folder.parent)
+    if not (number.isdigit() and (workdir.path / "config.json").is_file()):
         return None
+    return (workdir, int(number)) if model.absolute() == workdir.model_path(int(number)) else None

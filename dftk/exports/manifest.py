@@ -2,13 +2,13 @@
 
 import dataclasses
 import importlib.metadata
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from dftk.config import THRESHOLD, UsageError, UserError
-from dftk.evaluation.workdir import Workdir, environment
+from dftk.evaluation.environment import environment
+from dftk.evaluation.workdir import Workdir, containing
 from dftk.exports import formats, staging
 
 
@@ -39,7 +39,8 @@ def find_source(model: Path, fold: int | None) -> Source:
     if not model.is_dir():
         if fold is not None:
             raise UsageError(f"--fold={fold}: --model={model} is no workdir; give the run's folder")
-        return _of_file(model)
+        part = containing(model)
+        return Source([model], part[0], [part[1]]) if part else Source([model], None, [])
     workdir = Workdir(model)
     workdir.config()  # complains if this is no workdir
     folds = workdir.require_folds()
@@ -49,21 +50,10 @@ def find_source(model: Path, fold: int | None) -> Source:
     return Source([workdir.model_path(f) for f in chosen], workdir, chosen)
 
 
-def _of_file(model: Path) -> Source:
-    workdir, number = Workdir(model.parent.parent), model.parent.name.removeprefix("fold_")
-    is_run = (workdir.path / "config.json").is_file()
-    if is_run and number.isdigit() and model == workdir.model_path(int(number)):
-        return Source([model], workdir, [int(number)])
-    return Source([model], None, [])
-
-
 def threshold(workdir: Workdir | None) -> dict[str, Any]:
     """value, and source in words: the run's metrics.json, or THRESHOLD where it names none."""
-    file = workdir and workdir.path / "metrics.json"
-    if file and file.is_file():
-        chosen = json.loads(file.read_text()).get("threshold") or {}
-        if chosen.get("value") is not None:
-            return {"value": float(chosen["value"]), "source": "the run's metrics.json"}
+    if workdir and (chosen := workdir.chosen_threshold()) is not None:
+        return {"value": chosen, "source": "the run's metrics.json"}
     return {"value": THRESHOLD, "source": "dftk's default"}
 
 

@@ -1,12 +1,12 @@
 """What `--model` and `--threshold` name: files of models, their columns, where fake begins."""
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from dftk.config import UsageError
 from dftk.evaluation import scoring
+from dftk.evaluation.workdir import Workdir
 
 CHOSEN = "chosen"
 
@@ -70,19 +70,9 @@ def threshold(text: str, given: Sequence[str]) -> float:
         raise UsageError(
             f"--threshold={CHOSEN}: it is of one run; give one workdir as --model, or a number"
         )
-    return _chosen(Path(names[0]) / "metrics.json")
-
-
-def _chosen(file: Path) -> float:
-    remedy = "train the run to its end, or give a number"
-    try:
-        value = json.loads(file.read_text())["threshold"]["value"]
-    except OSError as error:
-        raise UsageError(f"--threshold={CHOSEN}: {file}: {error.strerror}; {remedy}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    if (chosen := Workdir(Path(names[0])).chosen_threshold()) is None:
         raise UsageError(
-            f"--threshold={CHOSEN}: {file} holds no threshold; give a number"
-        ) from error
-    if not isinstance(value, (int, float)):  # null, where one class only was seen
-        raise UsageError(f"--threshold={CHOSEN}: {file} has threshold {value}; give a number")
-    return float(value)
+            f"--threshold={CHOSEN}: {names[0]}/metrics.json holds none; train the run to its end, "
+            "or give a number"
+        )
+    return chosen

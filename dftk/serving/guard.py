@@ -73,13 +73,14 @@ class Guard:
 
     async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Ends a request whose body turns out longer than it said, or did not say."""
-        seen, started = 0, False
+        seen, started, whole = 0, False, False
         most = self.max_bytes + _FORM_BYTES
 
         async def counted() -> Message:
-            nonlocal seen
+            nonlocal seen, whole
             message = await receive()
             seen += len(message.get("body", b""))
+            whole = not message.get("more_body", False)
             if seen > most:
                 raise _TooLarge
             return message
@@ -95,7 +96,8 @@ class Guard:
         with contextlib.suppress(_TooLarge):
             await self.app(scope, counted, noted)
         if seen > most and not started:
-            await self._discard(receive)
+            if not whole:  # else there is nothing to wait for but the client's leaving
+                await self._discard(receive)
             await _answer(send, 413, self.too_large)
 
     async def _discard(self, receive: Receive) -> None:

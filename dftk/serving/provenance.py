@@ -1,7 +1,6 @@
 """What a model was trained on and how often it errs, as far as its workdir tells."""
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,22 +8,12 @@ from typing import Any
 import numpy as np
 from scipy.stats import binomtest
 
-from dftk.config import THRESHOLD, UserError
+from dftk.config import THRESHOLD
 from dftk.evaluation.files import read_csv
-from dftk.evaluation.workdir import Workdir
+from dftk.evaluation.model_card import limits_of
+from dftk.evaluation.workdir import Workdir, containing
 
 _CONFIDENCE = 0.95
-_LIMITS = {
-    "rvf10k": "It was trained to tell StyleGAN faces from FFHQ photographs, aligned and 256 pixels "
-    "wide. It says nothing about other generators, about edited or retouched photographs, or about "
-    "other pictures, and a verdict is no proof.",
-    "dftk_sample": "It was trained on small drawings that stand in for photographs. It says "
-    "nothing about faces.",
-}
-_UNKNOWN_LIMITS = (
-    "What it was trained on is not known to this page: do not take its verdict for more than a "
-    "number, and not at all for pictures unlike those of its training."
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,23 +98,26 @@ def read(model: Path, threshold: float | None) -> Provenance:
     Raises:
       UserError: a workdir whose files cannot be read.
     """
-    workdir, fold = _workdir(model)
-    if workdir is None:
-        value, source = _threshold(threshold, {})
+    if model.is_dir():
+        workdir, fold = Workdir(model), None
+    elif part := containing(model.resolve()):
+        workdir, fold = part
+    else:
+        value, source = _threshold(threshold, None)
         note = "not known: the model file does not lie in a workdir of dftk.train"
         return Provenance(
-            model.name, "not recorded", _UNKNOWN_LIMITS, value, source, None, note, {}
+            model.name, "not recorded", limits_of(None), value, source, None, note, {}
         )
     config = workdir.config()
     folds = workdir.require_folds() if fold is None else [fold]
-    value, source = _threshold(threshold, _metrics(workdir))
+    value, source = _threshold(threshold, workdir.chosen_threshold())
     measured, note = _measured(workdir, folds, fold)
     dataset = str(config["inputs"]["dataset"])
     return Provenance(
         name=f"{workdir.path.resolve().name}, fold{'s' * (len(folds) > 1)} "
         + ", ".join(map(str, folds)),
         trained_on=_trained_on(workdir, config, dataset),
-        limits=_LIMITS.get(dataset.split("/")[0], _UNKNOWN_LIMITS),
+        limits=limits_of(dataset),
         threshold=value,
         threshold_source=source,
         measured=measured,
@@ -134,35 +126,11 @@ def read(model: Path, threshold: float | None) -> Provenance:
     )
 
 
-def _workdir(model: Path) -> tuple[Workdir | None, int | None]:
-    """The workdir, and the fold if only one of its models is meant."""
-    if model.is_dir():
-        return Workdir(model), None
-    folder = model.resolve().parent
-    number = folder.name.removeprefix("fold_")
-    workdir = Workdir(folder.parent)
-    is_fold = folder.name.startswith("fold_") and number.isdigit() and model.name == "model.keras"
-    if is_fold and (workdir.path / "config.json").is_file():
-        return workdir, int(number)
-    return None, None
-
-
-def _metrics(workdir: Workdir) -> dict[str, Any]:
-    file = workdir.path / "metrics.json"
-    if not file.is_file():  # a run under way
-        return {}
-    try:
-        return json.loads(file.read_text())
-    except ValueError:
-        raise UserError(f"{file}: not JSON; python -m dftk.train --merge writes it anew") from None
-
-
-def _threshold(given: float | None, metrics: Mapping[str, Any]) -> tuple[float, str]:
+def _threshold(given: float | None, chosen: float | None) -> tuple[float, str]:
     if given is not None:
         return given, "given with --threshold"
-    chosen = metrics.get("threshold", {}).get("value")
     if chosen is not None:
-        return float(chosen), "chosen by the run on its held-out folds (metrics.json)"
+        return chosen, "chosen by the run on its held-out folds (metrics.json)"
     return THRESHOLD, "the default: the run has chosen none"
 
 

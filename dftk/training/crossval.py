@@ -13,13 +13,13 @@ import tensorflow as tf
 
 from dftk.config import Config, UserError
 from dftk.data import catalog, residency
+from dftk.evaluation.environment import environment
 from dftk.evaluation.files import replacing, write_csv, write_json
 from dftk.evaluation.workdir import (
     FREE,
     HISTORY_COLUMNS,
     PREDICTION_COLUMNS,
     Workdir,
-    environment,
 )
 from dftk.models import registry
 from dftk.options import RunOptions
