@@ -3,6 +3,7 @@ import struct
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from dftk.data import decoding, sample
@@ -58,6 +59,15 @@ def test_more_pixels_than_allowed_are_refused_by_the_header(tmp_path):
     with (tmp_path / "sparse.jpg").open("wb") as file:
         file.truncate(2**30)
     assert error(tmp_path / "sparse.jpg").startswith("1,073,741,824 bytes, too many")
+
+
+@pytest.mark.parametrize("kind", [MemoryError, tf.errors.ResourceExhaustedError])
+def test_no_memory_for_one_file_is_the_error_of_that_file(jpeg, monkeypatch, kind):
+    def fail(_):
+        raise kind() if kind is MemoryError else kind(None, None, "OOM")
+
+    monkeypatch.setattr(decoding, "decode_image", fail)
+    assert error(jpeg) == "no memory to decode its 4,096 pixels; score a smaller copy of it"
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "GIF"])

@@ -39,6 +39,21 @@ def test_all_frames_of_a_gif_count_for_all_are_unpacked():
     assert image_header.pixels(file.getvalue()) == 5 * 30 * 20
 
 
+def gif(*frames):
+    """A GIF of 1 x 1 with blank frames of the given sizes; each its descriptor and no pixels."""
+    head = b"GIF89a" + struct.pack("<HHBBB", 1, 1, 0x80, 0, 0) + bytes(6)
+    return head + b"".join(
+        struct.pack("<BHHHHB", 0x2C, 0, 0, *size, 0) + b"\x02\0" for size in frames
+    ) + b";"  # fmt: skip
+
+
+def test_a_gif_is_as_wide_as_its_widest_frame_and_as_high_as_its_highest():
+    """TensorFlow makes one image of both: 400 bytes took 432 MB."""
+    assert image_header.pixels(gif((12_000, 1), (1, 12_000))) == 12_000**2
+    assert image_header.pixels(gif((30, 20), (30, 20), (5, 5))) == 2 * 30 * 20 + 25
+    assert image_header.pixels(gif()) == 1
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "GIF"])
 def test_a_header_that_is_cut_is_an_error_or_still_says_the_size(kind):
     data = encoded(kind)

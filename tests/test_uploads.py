@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from dftk.data import pipeline, sample
+from dftk.serving import uploads
 from dftk.serving.uploads import Limits, Refused, read_image
 
 JPEG = sample.draw_jpeg(np.random.default_rng(0), fake=True)
@@ -48,3 +49,14 @@ def test_limits_are_heeded_to_the_pixel_and_byte():
     for limits in (Limits(max_pixels=599), Limits(max_bytes=len(PNG) - 1)):
         with pytest.raises(Refused):
             read_image(PNG, limits)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), tf.errors.ResourceExhaustedError(None, None, "")])
+def test_no_memory_is_a_refusal(monkeypatch, error):
+    def fail(_):
+        raise error
+
+    monkeypatch.setattr(uploads, "decode_image", fail)
+    with pytest.raises(Refused, match="no memory") as refused:
+        read_image(PNG, Limits())
+    assert refused.value.status == 413

@@ -11,6 +11,7 @@ import tensorflow as tf
 from dftk.data import image_header, pipeline
 from dftk.data.image_files import FileScore
 
+NO_MEMORY = (MemoryError, tf.errors.ResourceExhaustedError)
 MAX_PIXELS = 2**26  # 67 megapixels: more than a camera's; 200 MB decoded, 800 MB as float32
 
 
@@ -60,11 +61,19 @@ def read(path: Path, max_pixels: int) -> Packed | FileScore:
 
 
 def decode(file: Packed) -> Image | FileScore:
-    """Decodes it, a JPEG exactly as in training."""
+    """Decodes it, a JPEG exactly as in training; without the memory for it, that is its error."""
     try:
         return Image(file.path, decode_image(file.data))
     except tf.errors.InvalidArgumentError:
         return _unreadable(file.path, file.data)
+    except NO_MEMORY:
+        return no_memory(file)
+
+
+def no_memory(file: Packed) -> FileScore:
+    """The error of a file after one of NO_MEMORY."""
+    what = f"no memory to decode its {file.size:,} pixels; score a smaller copy of it"
+    return FileScore(file.path, error=what)
 
 
 def _unreadable(path: Path, data: bytes) -> FileScore:

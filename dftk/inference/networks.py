@@ -45,9 +45,12 @@ class Networks:
         image = decoding.decode(file)
         if isinstance(image, FileScore) or image.pixels is None:
             return image
-        with tf.device("CPU:0"):
-            batch = image.pixels[None]
-            return Image(file.path, None, [member.resize(batch)[0] for member in self._members])
+        try:
+            with tf.device("CPU:0"):
+                batch = image.pixels[None]
+                return Image(file.path, None, [member.resize(batch)[0] for member in self._members])
+        except decoding.NO_MEMORY:
+            return decoding.no_memory(file)
 
     def score(self, items: Sequence[FileScore | Image | Packed]) -> list[FileScore]:
         """The scores of a batch, in its order; errors are handed through.

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from dftk.config import UserError
 from dftk.data import image_header
-from dftk.data.decoding import decode_image
+from dftk.data.decoding import NO_MEMORY, decode_image
 
 # A progressive JPEG may ask for any number of passes over its pixels in a few bytes each: minutes
 # of work. Cameras and editors write about ten; libjpeg-turbo's own fuzzers stop at 500.
@@ -43,7 +43,8 @@ def read_image(data: bytes, limits: Limits) -> np.ndarray:
       uint8 [h, w, 3].
 
     Raises:
-      Refused: 413 too many bytes or pixels, 415 another format, 422 empty or broken.
+      Refused: 413 too many bytes or pixels, or no memory for them, 415 another format, 422 empty or
+        broken.
     """
     if not data:
         raise Refused(422, "the file is empty; send a JPEG, PNG, GIF or BMP image")
@@ -56,6 +57,8 @@ def read_image(data: bytes, limits: Limits) -> np.ndarray:
         raise Refused(
             422, "the image is broken or cut short and cannot be decoded; save it again"
         ) from None
+    except NO_MEMORY:
+        raise Refused(413, "no memory to decode the image; send a smaller one") from None
 
 
 def too_many_bytes(limit: int) -> str:
