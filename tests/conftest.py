@@ -149,7 +149,7 @@ def address(service):
 
     with server._listening("127.0.0.1", 0) as listener:
         app = server.build(service, server.LOOPBACK)
-        running = uvicorn.Server(uvicorn.Config(app, log_level="critical"))
+        running = uvicorn.Server(server.configured(app))
         thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
         thread.start()
         yield f"127.0.0.1:{listener.getsockname()[1]}"

@@ -96,3 +96,13 @@ def test_what_is_documented_is_all_there_is(address):
                  "/file=/etc/passwd", "/gradio_api/file=/etc/passwd", "//etc/passwd"):  # fmt: skip
         assert ask(address, "GET", path)[0] == 404
     assert ask(address, "DELETE", "/api/model")[0] == 405
+
+
+def test_a_failure_of_the_server_is_one_sentence_too(address, service, monkeypatch, capsys):
+    def fail(*_):
+        raise ZeroDivisionError("by zero\nand more")
+
+    monkeypatch.setattr(service, "judge", fail)
+    status, answer = ask(address, "POST", "/api/predict", JPEG)
+    assert (status, "the server failed" in answer["error"]) == (500, True)
+    assert capsys.readouterr().err == "error: a request ended in ZeroDivisionError: by zero\n"

@@ -14,6 +14,7 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
 import dftk
+from dftk.progress import say
 from dftk.serving.service import Service, Verdict
 from dftk.serving.uploads import Refused
 
@@ -46,6 +47,7 @@ def application(service: Service) -> fastapi.FastAPI:
     )  # fmt: skip
     app.add_exception_handler(HTTPException, _failed)
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(Exception, _broken)
 
     @app.post("/api/predict", openapi_extra=_OPENAPI)
     async def predict(
@@ -121,6 +123,12 @@ async def _failed(_: fastapi.Request, error: Exception) -> JSONResponse:
     return JSONResponse(
         {"error": f"{error.detail}; see /api/openapi.json"}, error.status_code, error.headers
     )
+
+
+async def _broken(_: fastapi.Request, error: Exception) -> JSONResponse:
+    say(f"error: a request ended in {type(error).__name__}: {error}".splitlines()[0])
+    text = "the server failed at this request and says why on its terminal; try again"
+    return JSONResponse({"error": text}, 500)
 
 
 async def _invalid(_: fastapi.Request, error: Exception) -> JSONResponse:

@@ -12,12 +12,12 @@ from dftk.config import UserError
 from dftk.progress import say
 
 if TYPE_CHECKING:  # what a door must be able to refuse without: FastAPI, TensorFlow
+    import uvicorn
     from starlette.types import ASGIApp
 
     from dftk.serving.service import Service
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_CONNECTIONS = 128  # at once; more are answered 503
 _PATIENCE_S = 1  # for answers under way, when told to stop
 
 
@@ -104,6 +104,23 @@ class _Stopped(BaseException):
     """SIGTERM, after uvicorn has closed what was open."""
 
 
+def configured(app: "ASGIApp") -> "uvicorn.Config":
+    """How uvicorn serves it."""
+    import uvicorn
+
+    from dftk.serving.patience import Patience
+
+    return uvicorn.Config(
+        app,
+        http=Patience,
+        ws="none",
+        log_level="critical",
+        access_log=False,  # nothing of the uploads, their names neither
+        server_header=False,
+        timeout_graceful_shutdown=_PATIENCE_S,
+    )
+
+
 def _run(app: "ASGIApp", listener: socket.socket) -> int:
     """Serves; returns the number of the signal that ended it."""
     import uvicorn
@@ -111,17 +128,11 @@ def _run(app: "ASGIApp", listener: socket.socket) -> int:
     def stopped(number: int, _: FrameType | None) -> None:
         raise _Stopped(number)
 
-    config = uvicorn.Config(
-        app,
-        log_level="critical",
-        access_log=False,  # nothing of the uploads, their names neither
-        server_header=False,
-        limit_concurrency=_CONNECTIONS,
-        timeout_graceful_shutdown=_PATIENCE_S,
-    )
     former = signal.signal(signal.SIGTERM, stopped)
     try:
-        uvicorn.Server(config).run(sockets=[listener])  # raises the signal again at its end
+        uvicorn.Server(configured(app)).run(
+            sockets=[listener]
+        )  # raises the signal again at its end
     except KeyboardInterrupt:
         return signal.SIGINT
     except _Stopped:
