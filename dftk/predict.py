@@ -5,6 +5,8 @@ python -m dftk.predict --model=runs/sample photo.jpg folder/
 A row for each image on stdout, in the order given, directories walked in sorted order; an error on
 stderr for each file that cannot be scored, and then exit status 1. Any number of files in constant
 memory. Hidden files are passed over in directories. As in training, EXIF orientation is ignored.
+Transparency is, too: a transparent pixel counts with the colour stored under it. BMPs with a
+palette are refused.
 """
 
 from collections.abc import Sequence

@@ -2,6 +2,9 @@
 
 python -m dftk.serve --model=runs/rvf10k
 curl -F file=@photo.jpg http://127.0.0.1:7860/api/predict
+
+EXIF orientation is ignored, as in training, and transparency, too: a transparent pixel counts with
+the colour stored under it. BMPs with a palette are refused.
 """
 
 from collections.abc import Sequence

@@ -61,6 +61,22 @@ def test_more_pixels_than_allowed_are_refused_by_the_header(tmp_path):
     assert error(tmp_path / "sparse.jpg").startswith("1,073,741,824 bytes, too many")
 
 
+def test_a_bmp_with_a_palette_says_what_to_do(tmp_path):
+    path = tmp_path / "a.bmp"
+    Image.new("P", (50, 40), 3).save(path)
+    assert error(path) == "a BMP of 8 bits per pixel, not of 24 or 32; save it as PNG"
+
+
+def test_alpha_is_dropped_not_blended(tmp_path):
+    path = tmp_path / "a.png"
+    Image.new("RGBA", (2, 2), (200, 10, 30, 0)).save(path)
+    assert decoding.decode(decoding.read(path, LIMIT)).pixels.numpy()[0, 0].tolist() == [
+        200,
+        10,
+        30,
+    ]
+
+
 @pytest.mark.parametrize("kind", [MemoryError, tf.errors.ResourceExhaustedError])
 def test_no_memory_for_one_file_is_the_error_of_that_file(jpeg, monkeypatch, kind):
     def fail(_):

@@ -70,3 +70,13 @@ def test_other_files_are_refused():
     for data in (b"", b"hello, not an image", encoded("TIFF"), encoded("WEBP")):
         with pytest.raises(ValueError, match="not a JPEG"):
             image_header.pixels(data)
+
+
+@pytest.mark.parametrize(("mode", "bits"), [("P", 8), ("L", 8), ("1", 1)])
+def test_a_bmp_with_a_palette_is_refused_for_it_would_be_another_picture(mode, bits):
+    file = io.BytesIO()
+    Image.new("RGB", (50, 40), "red").convert(mode).save(file, "BMP")
+    message = f"a BMP of {bits} bits per pixel, not of 24 or 32; save it as PNG"
+    with pytest.raises(image_header.Unsupported, match=message):
+        image_header.pixels(file.getvalue())
+    assert image_header.pixels(encoded("BMP", "RGBA")) == 50 * 40

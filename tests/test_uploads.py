@@ -10,6 +10,7 @@ from dftk.serving.uploads import Limits, Refused, read_image
 
 JPEG = sample.draw_jpeg(np.random.default_rng(0), fake=True)
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+BMP = b"BM" + bytes(16) + struct.pack("<iiHH", 4, 4, 1, 8) + bytes(100)
 PNG = tf.io.encode_png(PIXELS).numpy()
 
 
@@ -33,6 +34,7 @@ def bomb(side):
         (JPEG[: len(JPEG) // 2], 422, "broken or cut"),
         (PNG[:40], 422, "broken or cut"),
         (b"\xff\xd8", 415, "not a JPEG"),
+        (BMP, 415, "a BMP of 8 bits per pixel"),
         (bomb(2**16), 413, "4,294,967,296 pixels, more than the 16,777,216"),
         (JPEG + b"\xff\xda" * 200, 422, "more than 100 scans"),
         (JPEG + bytes(11 * 2**20), 413, "more than 10 MB"),

@@ -36,6 +36,9 @@ class Image:
 def decode_image(data: bytes) -> tf.Tensor:
     """uint8 [h, w, 3]; a JPEG exactly as in training; EXIF orientation ignored, as there.
 
+    Alpha is dropped, not blended: a transparent pixel has the colour that is stored under it. Of a
+    BMP with a palette the pixels are wrong; `image_header.pixels` refuses those.
+
     Raises:
       tf.errors.InvalidArgumentError: not a JPEG, PNG, GIF or BMP image.
     """
@@ -52,6 +55,8 @@ def read(path: Path, max_pixels: int) -> Packed | FileScore:
         return FileScore(path, error=error.strerror or str(error))
     try:
         size = image_header.pixels(data)
+    except image_header.Unsupported as error:
+        return FileScore(path, error=str(error))
     except ValueError:
         return _unreadable(path, data)
     if size > max_pixels:

@@ -9,6 +9,10 @@ from collections.abc import Iterator
 _PNG, _GIF, _BMP = b"\x89PNG\r\n\x1a\n", (b"GIF87a", b"GIF89a"), b"BM"
 
 
+class Unsupported(ValueError):
+    """A sound file that would be decoded to another picture; the text says what to do."""
+
+
 def pixels(data: bytes) -> int:
     """Pixels that decoding has to hold.
 
@@ -22,6 +26,7 @@ def pixels(data: bytes) -> int:
 
     Raises:
       ValueError: none of these, or its header is cut or wrong.
+      Unsupported: a BMP with a palette, or 16 bits per pixel.
     """
     try:
         if data.startswith(b"\xff\xd8"):
@@ -30,8 +35,7 @@ def pixels(data: bytes) -> int:
             width, height = struct.unpack_from(">II", data, 16)
             return width * height
         if data.startswith(_BMP):
-            width, height = struct.unpack_from("<ii", data, 18)
-            return abs(width * height)
+            return _bmp(data)
         if data.startswith(_GIF):
             return _gif(data)
     except (struct.error, IndexError) as error:
@@ -53,6 +57,17 @@ def _jpeg(data: bytes) -> int:
             return height * width
         if marker not in (0x00, 0x01, 0xFF) and not 0xD0 <= marker <= 0xD9:  # these have no length
             at += 1 + struct.unpack_from(">H", data, at + 1)[0]
+
+
+def _bmp(data: bytes) -> int:
+    """Pixels of a BMP in true colour.
+
+    Of 8 bits per pixel TensorFlow takes the places in the palette for shades of grey.
+    """
+    width, height, _, bits = struct.unpack_from("<iiHH", data, 18)
+    if bits < 24:
+        raise Unsupported(f"a BMP of {bits} bits per pixel, not of 24 or 32; save it as PNG")
+    return abs(width * height)
 
 
 def _gif(data: bytes) -> int:

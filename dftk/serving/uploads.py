@@ -69,6 +69,8 @@ def too_many_bytes(limit: int) -> str:
 def _check_header(data: bytes, max_pixels: int) -> None:
     try:
         pixels = image_header.pixels(data)
+    except image_header.Unsupported as error:
+        raise Refused(415, str(error)) from None
     except ValueError:
         raise Refused(
             415, "not a JPEG, PNG, GIF or BMP image, whatever its name says; send one"
