@@ -19,7 +19,16 @@ _MODEL = flags.DEFINE_string(
     "model", None, "A .keras file, or a workdir: the mean over the models of its folds."
 )
 _HOST = flags.DEFINE_string(
-    "host", "127.0.0.1", "Address to listen on; any but this machine's own lets others in."
+    "host",
+    "127.0.0.1",
+    "Address to listen on; any but this machine's own lets others in, who must address it by an IP "
+    "address, by this name, or by the machine's host name; see --allowed_host.",
+)
+_ALLOWED_HOST = flags.DEFINE_multi_string(
+    "allowed_host",
+    [],
+    "One more name that requests may be addressed to, as faces.example.org; repeat it for several. "
+    "Others are refused, for any page on the web could point a name of its own at this machine.",
 )
 _PORT = flags.DEFINE_integer("port", 7860, "Port; 0 takes a free one.", 0, 65535)
 _THRESHOLD = flags.DEFINE_float(
@@ -42,6 +51,12 @@ def main(argv: Sequence[str]) -> int:
     cli.refuse_arguments(argv)
     if _MODEL.value is None:
         raise UsageError("--model: give a model.keras file or a workdir of dftk.train")
+    for name in _ALLOWED_HOST.value:
+        if not name or set(name) & set(":/ *"):
+            raise UsageError(
+                f"--allowed_host={name}: give a host's name alone, as faces.example.org, without "
+                "scheme, port or wildcard"
+            )
 
     from dftk.serving import server
 
@@ -50,7 +65,14 @@ def main(argv: Sequence[str]) -> int:
         "max_bytes": int(_MAX_UPLOAD_MB.value * 2**20),
         "max_files": _MAX_FILES.value,
     }
-    return server.serve(Path(_MODEL.value), _HOST.value, _PORT.value, _THRESHOLD.value, limits)
+    return server.serve(
+        Path(_MODEL.value),
+        _HOST.value,
+        _PORT.value,
+        _THRESHOLD.value,
+        limits,
+        _ALLOWED_HOST.value,
+    )
 
 
 if __name__ == "__main__":

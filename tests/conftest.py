@@ -148,7 +148,7 @@ def address(service):
     from dftk.serving import server
 
     with server._listening("127.0.0.1", 0) as listener:
-        app = server.build(service, server.LOOPBACK)
+        app = server.build(service, "127.0.0.1")
         running = uvicorn.Server(server.configured(app))
         thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
         thread.start()

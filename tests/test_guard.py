@@ -20,7 +20,7 @@ async def echo(_, receive, send):
     await send({"type": "http.response.body", "body": json.dumps(seen).encode()})
 
 
-def ask(headers, chunks=(b"",), method="POST", hosts=("127.0.0.1", "::1")):
+def ask(headers, chunks=(b"",), method="POST", hosts=("127.0.0.1", "::1"), **options):
     """Status, headers and JSON of one request; the chunks come one by one."""
     sent = []
     rest = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks]
@@ -38,7 +38,7 @@ def ask(headers, chunks=(b"",), method="POST", hosts=("127.0.0.1", "::1")):
         "path": "/",
         "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
     }
-    asyncio.run(Guard(echo, hosts, 10**6, "too large")(scope, receive, send))
+    asyncio.run(Guard(echo, hosts, 10**6, "too large", **options)(scope, receive, send))
     head = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     return sent[0]["status"], head, json.loads(sent[1]["body"])
 
@@ -80,8 +80,22 @@ def test_other_pages_and_other_names_do_not(headers):
     assert answer["error"]
 
 
-def test_a_host_that_was_asked_for_answers_to_any_name():
-    assert ask({"host": "evil.example"}, hosts=None)[0] == 200
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("192.0.2.7:7860", 200),
+        ("[2001:db8::1]", 200),
+        ("Faces.Example.org", 200),
+        ("evil.example:7860", 403),
+        ("192.0.2.7.evil.example", 403),
+        ("", 403),
+    ],
+)
+def test_open_to_others_it_answers_to_addresses_and_given_names(host, status):
+    """A page can point its own name at this machine, but no IP address."""
+    headers = {"host": host, "origin": f"http://{host}"}  # as a page of that very host
+    assert ask(headers, hosts=("faces.example.org",), addresses=True)[0] == status
+    assert ask({"host": "192.0.2.7"})[0] == 403, "on a loopback address its own names only"
 
 
 def test_a_link_from_another_site_opens_the_page():

@@ -8,11 +8,12 @@ from test_cli import door
         ([], 2, "--model: give a model.keras file"),
         (["--model=x.keras", "photo.jpg"], 2, "unexpected argument 'photo.jpg'"),
         (["--model=x.keras", "--threshold=2"], 2, "threshold"),
+        (["--model=x.keras", "--allowed_host=a:80"], 2, "--allowed_host=a:80: give a host's name"),
         (["--model=x.keras", "--host=192.0.2.1", "--port=0"], 1, "--host=192.0.2.1"),
     ],
 )
 def test_mistakes_are_one_line(arguments, status, message):
-    if any("host" in argument for argument in arguments):
+    if any("--host" in argument for argument in arguments):
         pytest.importorskip("fastapi", reason="needs pip install -e '.[serve]'")
     answer = door("serve", *arguments)
     assert answer.returncode == status

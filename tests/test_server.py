@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import types
 
 import pytest
 from conftest import ROOT
@@ -25,6 +26,20 @@ def test_a_port_in_use_is_one_line():
 def test_missing_packages_are_named():
     with pytest.raises(UserError, match=r"needs nosuchpackage.*pip install -e '\.\[serve\]'"):
         server._require("nosuchpackage")
+
+
+def test_names_it_answers_to(monkeypatch):
+    fastapi = pytest.importorskip("fastapi", reason="needs pip install -e '.[serve]'")
+    from dftk.serving import http_api
+
+    monkeypatch.setattr(socket, "gethostname", lambda: "Box.lan")
+    monkeypatch.setattr(http_api, "application", lambda _: fastapi.FastAPI())
+    service = types.SimpleNamespace(limits=types.SimpleNamespace(max_bytes=1))
+    own = server.build(service, "127.0.0.1", ["Faces.example"])
+    assert (own.hosts, own.addresses) == ({*server.LOOPBACK, "faces.example"}, False)
+    for host in ("0.0.0.0", "lab.example"):
+        other = server.build(service, host)
+        assert (other.hosts, other.addresses) == ({*server.LOOPBACK, host, "box.lan", "box"}, True)
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,10 @@
 import asyncio
 import contextlib
 import dataclasses
+import ipaddress
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -38,8 +39,9 @@ class Guard:
 
     Args:
       app: what is guarded.
-      hosts: names that requests may be addressed to, None for any. Without them a page elsewhere
-        can point a name of its own at this machine and read all answers (DNS rebinding).
+      hosts: names in lower case that requests may be addressed to. Answered under any name, a page
+        elsewhere could point one of its own at this machine and read all answers (DNS rebinding).
+      addresses: whether any IP address will do, too; nobody can point one elsewhere.
       max_bytes: of an upload; bodies are counted as they come.
       too_large: the sentence for more.
       most: uploads at once; more are answered 503. Connections that have sent no request yet are
@@ -47,9 +49,10 @@ class Guard:
     """
 
     app: ASGIApp
-    hosts: Sequence[str] | None
+    hosts: Collection[str]
     max_bytes: int
     too_large: str
+    addresses: bool = False
     most: int = 128
     _uploads: int = dataclasses.field(default=0, init=False)
 
@@ -63,8 +66,9 @@ class Guard:
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         host, origin = headers.get(b"host", ""), headers.get(b"origin")
-        if self.hosts is not None and _name(host) not in self.hosts:
-            return 403, f"addressed to {host!r}; this server answers to its own address only"
+        name = _name(host)
+        if name not in self.hosts and not (self.addresses and _is_address(name)):
+            return 403, f"addressed to {host!r}, no name of this server; see --allowed_host"
         # Browsers name the page that asks; other clients have none.
         if origin is not None and origin.partition("://")[2] != host:
             return 403, f"asked by a page of {origin!r}; only this server's own page may"
@@ -155,6 +159,14 @@ def _name(host: str) -> str:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return ""
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _with_headers(send: Send) -> Send:

@@ -3,7 +3,7 @@
 import contextlib
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -22,7 +22,12 @@ _PATIENCE_S = 1  # for answers under way, when told to stop
 
 
 def serve(
-    model: Path, host: str, port: int, threshold: float | None, limits: dict[str, int]
+    model: Path,
+    host: str,
+    port: int,
+    threshold: float | None,
+    limits: dict[str, int],
+    allowed: Sequence[str] = (),
 ) -> int:
     """Loads the model, then serves until Ctrl-C or SIGTERM.
 
@@ -32,6 +37,7 @@ def serve(
       port: 0 takes a free one.
       threshold: None is the workdir's own.
       limits: fields of `uploads.Limits`.
+      allowed: more host names that requests may be addressed to.
 
     Returns:
       the exit status: 130 after Ctrl-C, 143 after SIGTERM.
@@ -53,24 +59,36 @@ def serve(
         address = f"http://{shown}:{listener.getsockname()[1]}"
         say(f"threshold {service.threshold:g}: {service.provenance.threshold_source}")
         say(f"open {address} or POST images to {address}/api/predict; Ctrl-C stops")
-        number = _run(build(service, LOOPBACK if host in LOOPBACK else None), listener)
+        number = _run(build(service, host, allowed), listener)
     say(f"stopped by {signal.Signals(number).name}; nothing that was uploaded is kept")
     return 128 + number
 
 
-def build(service: "Service", hosts: tuple[str, ...] | None) -> "ASGIApp":
+def build(service: "Service", host: str, allowed: Sequence[str] = ()) -> "ASGIApp":
     """The whole application: HTTP interface, page, and the guard around both.
 
     Args:
       service: scores.
-      hosts: see `guard.Guard`.
+      host: address to listen on. A loopback address answers to LOOPBACK; any other one to the name
+        given, to this machine's, and to IP addresses, too.
+      allowed: more names to answer to.
     """
     from dftk.serving import guard, http_api, page, uploads
 
     app = http_api.application(service)
     page.add_to(app)
     most = service.limits.max_bytes
-    return guard.Guard(app, hosts, most, uploads.too_many_bytes(most))
+    names = {*LOOPBACK, *allowed}
+    if host not in LOOPBACK:
+        own = socket.gethostname()
+        names |= {host, own, own.partition(".")[0]}
+    return guard.Guard(
+        app,
+        frozenset(map(str.lower, names)),
+        most,
+        uploads.too_many_bytes(most),
+        addresses=host not in LOOPBACK,
+    )
 
 
 def _require(*modules: str) -> None:
