@@ -1,6 +1,8 @@
+import asyncio
 import base64
 import http.client
 import json
+import tempfile
 
 import numpy as np
 import pytest
@@ -96,6 +98,24 @@ def test_what_is_documented_is_all_there_is(address):
                  "/file=/etc/passwd", "/gradio_api/file=/etc/passwd", "//etc/passwd"):  # fmt: skip
         assert ask(address, "GET", path)[0] == 404
     assert ask(address, "DELETE", "/api/model")[0] == 405
+
+
+def test_a_large_form_touches_no_disk(monkeypatch):
+    """Above 1 MB Starlette would put it into a temporary file."""
+    http_api = pytest.importorskip("dftk.serving.http_api", reason="needs '.[serve]'")
+    rolled = []
+    monkeypatch.setattr(tempfile.SpooledTemporaryFile, "rollover", rolled.append)
+    image = bytes(3 * 2**20)
+    body, headers = form(("a.jpg", image))
+    messages = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive():
+        return messages.pop()
+
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    request = http_api.fastapi.Request({"type": "http", "headers": raw}, receive)
+    assert asyncio.run(http_api._upload(request)) == ("a.jpg", image)
+    assert not rolled
 
 
 def test_a_failure_of_the_server_is_one_sentence_too(address, service, monkeypatch, capsys):

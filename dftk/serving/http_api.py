@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+import sys
 from typing import Annotated, Any
 
 import fastapi
@@ -12,6 +13,7 @@ from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
 
 import dftk
 from dftk.progress import say
@@ -36,6 +38,15 @@ _OPENAPI = {
         "503": {"description": '{"error": a sentence}: too many images wait'},
     },
 }
+
+
+class _InMemory(MultiPartParser):
+    """Writes no file to the disk, whatever its size, which the Guard limits.
+
+    Starlette's own spools files above 1 MB to a temporary file.
+    """
+
+    spool_max_size = max_file_size = sys.maxsize  # the latter is its older name
 
 
 def application(service: Service) -> fastapi.FastAPI:
@@ -109,13 +120,16 @@ async def _upload(request: fastapi.Request) -> tuple[str, bytes]:
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         return "", await request.body()
     try:
-        async with request.form(max_files=1, max_fields=8) as form:
-            files = [value for value in form.values() if isinstance(value, UploadFile)]
-            if len(files) != 1:
-                raise Refused(422, "the form has no file; send one, curl -F file=@photo.jpg")
-            return files[0].filename or "", await files[0].read()
-    except HTTPException as error:  # what Starlette raises on a form that is none, or has more
-        raise Refused(400, f"not a form with one file: {error.detail}") from None
+        form = await _InMemory(request.headers, request.stream(), max_files=1, max_fields=8).parse()
+    except MultiPartException as error:  # a form that is none, or has more
+        raise Refused(400, f"not a form with one file: {error.message}") from None
+    try:
+        files = [value for value in form.values() if isinstance(value, UploadFile)]
+        if len(files) != 1:
+            raise Refused(422, "the form has no file; send one, curl -F file=@photo.jpg")
+        return files[0].filename or "", await files[0].read()
+    finally:
+        await form.close()
 
 
 async def _failed(_: fastapi.Request, error: Exception) -> JSONResponse:
