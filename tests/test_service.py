@@ -1,4 +1,5 @@
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -26,6 +27,14 @@ def test_explained_pictures_are_small_and_of_one_shape(service):
     assert verdict.picture.shape == verdict.overlay.shape == (171, 512, 3)
     assert verdict.overlay.dtype == np.uint8
     assert service.judge("a.jpg", JPEG, explain=True).picture.shape == (64, 64, 3)
+
+
+def test_an_explanation_takes_one_forward_pass_and_says_the_same(service, monkeypatch):
+    plain = service.judge("a.jpg", JPEG).probability
+    # Without a call of its own: each network runs once, inside Grad-CAM.
+    monkeypatch.setattr(service, "_ensemble", SimpleNamespace(members=service._ensemble.members))
+    explained = service.judge("a.jpg", JPEG, explain=True).probability
+    assert explained == pytest.approx(plain, abs=1e-6)
 
 
 def test_what_is_wrong_with_a_file_is_in_its_verdict(service):

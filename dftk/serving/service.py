@@ -54,7 +54,8 @@ class Service:
         self._ensemble = scoring.load_ensemble(scoring.model_paths(model))
         self._model = threading.Lock()
         self._places = threading.BoundedSemaphore(limits.max_waiting)
-        self._forward(np.zeros([1, 64, 64, 3], np.uint8), explain=True)  # traced now, not for users
+        for explain in (False, True):  # traced now, not for users
+            self._forward(np.zeros([1, 64, 64, 3], np.uint8), explain)
 
     @property
     def threshold(self) -> float:
@@ -94,11 +95,11 @@ class Service:
 
     def _forward(self, images: np.ndarray, explain: bool) -> tuple[np.ndarray | None, float]:
         """uint8 [1, h, w, 3] to the mean map, float32 [1, h, w], and the mean probability."""
-        probability = float(self._ensemble(tf.constant(images)).mean(axis=0)[0])
         if not explain:
-            return None, probability
-        maps = [gradcam.heatmaps(model, images)[0] for model in self._ensemble.members]
-        return np.mean(maps, axis=0), probability
+            return None, float(self._ensemble(tf.constant(images)).mean(axis=0)[0])
+        # Grad-CAM makes the same forward pass: one is enough.
+        maps, probabilities = zip(*(gradcam.heatmaps(m, images) for m in self._ensemble.members))
+        return np.mean(maps, axis=0), float(np.mean(probabilities))
 
 
 def _shrink(image: np.ndarray) -> np.ndarray:
