@@ -1,3 +1,4 @@
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +7,8 @@ from PIL import Image
 
 from dftk.config import UserError
 from dftk.inference import gradcam, pictures, stream
+
+LIMIT = 10**6
 
 
 @pytest.fixture
@@ -31,11 +34,11 @@ def test_names_tell_the_path_and_never_collide():
 
 
 def test_a_verdict_and_an_explanation(score, small_ensemble, tmp_path, monkeypatch):
-    pictures.draw_verdict(score, tmp_path / "plots", 0.5)
+    pictures.draw_verdict(score, tmp_path / "plots", 0.5, LIMIT)
     calls = []
     real = gradcam.heatmaps
     monkeypatch.setattr(gradcam, "heatmaps", lambda *a: calls.append(real(*a)) or calls[-1])
-    pictures.draw_explanation(score, small_ensemble, tmp_path / "cams", 0.5)
+    pictures.draw_explanation(score, small_ensemble, tmp_path / "cams", 0.5, LIMIT)
     shown = [np.array(Image.open(next((tmp_path / name).iterdir()))) for name in ("plots", "cams")]
     assert shown[1].shape[1] > 1.5 * shown[0].shape[1], "two images side by side"
     assert len(calls) == 2, "every member"
@@ -46,6 +49,43 @@ def test_a_verdict_and_an_explanation(score, small_ensemble, tmp_path, monkeypat
 def test_a_folder_that_cannot_be_written_is_named(score, small_ensemble, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="--plot="):
-        pictures.draw_verdict(score, tmp_path / "file", 0.5)
+        pictures.draw_verdict(score, tmp_path / "file", 0.5, LIMIT)
     with pytest.raises(UserError, match="--explain="):
-        pictures.draw_explanation(score, small_ensemble, tmp_path / "file", 0.5)
+        pictures.draw_explanation(score, small_ensemble, tmp_path / "file", 0.5, LIMIT)
+
+
+def test_no_two_members_maps_are_held_at_once(score, small_ensemble, tmp_path, monkeypatch):
+    """Each has the image's own size: 270 MB for 67 megapixels."""
+    made, held = [], []
+
+    def heatmaps(_, images):
+        held.append(sum(reference() is not None for reference in made))
+        maps = np.zeros(images.shape[:3], np.float32)
+        made.append(weakref.ref(maps))
+        return maps, np.zeros(1, np.float32)
+
+    monkeypatch.setattr(gradcam, "heatmaps", heatmaps)
+    pictures.draw_explanation(score, small_ensemble, tmp_path / "cams", 0.5, LIMIT)
+    assert held == [0, 0]
+
+
+def test_the_picture_shows_the_mean_of_the_maps(score, small_ensemble, tmp_path, monkeypatch):
+    heats = iter((0.2, 0.6))
+    laid = []
+    monkeypatch.setattr(
+        gradcam,
+        "heatmaps",
+        lambda _, images: (np.full(images.shape[:3], next(heats), np.float32), None),
+    )
+    monkeypatch.setattr(gradcam, "overlay", lambda image, heat: laid.append(heat) or image)
+    pictures.draw_explanation(score, small_ensemble, tmp_path / "cams", 0.5, LIMIT)
+    np.testing.assert_allclose(laid[0], 0.4, rtol=1e-6)
+    assert laid[0].shape == (150, 1100)
+
+
+def test_a_file_that_is_gone_is_no_fault_of_the_folder(score, small_ensemble, tmp_path):
+    score.path.unlink()
+    with pytest.raises(pictures.Unreadable, match="not readable again for its picture: No such"):
+        pictures.draw_verdict(score, tmp_path / "plots", 0.5, LIMIT)
+    with pytest.raises(pictures.Unreadable):
+        pictures.draw_explanation(score, small_ensemble, tmp_path / "cams", 0.5, LIMIT)

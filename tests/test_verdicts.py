@@ -10,7 +10,7 @@ import pytest
 
 from dftk.config import UserError
 from dftk.data import sample
-from dftk.inference import verdicts
+from dftk.inference import stream, verdicts
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +55,26 @@ def test_rows_with_the_members_and_their_mean(models, folder, tmp_path, capsys):
         assert probability == pytest.approx((one + two) / 2, abs=1e-7)
         assert one != two
         assert row["label"] == ("fake" if probability >= 0.5 else "real")
+
+
+def test_a_file_deleted_before_its_picture_is_that_files_error(
+    models, folder, tmp_path, capsys, monkeypatch
+):
+    real = stream.score_files
+
+    def scored_then_gone(*args):
+        for score in real(*args):
+            if score.path.name == "1.jpg":
+                score.path.unlink()
+            yield score
+
+    monkeypatch.setattr(stream, "score_files", scored_then_gone)
+    asked = request(models, folder, output=tmp_path / "rows.csv", plot=tmp_path / "plots")
+    assert verdicts.predict(asked) == 2
+    said = capsys.readouterr().err
+    assert f"error: {folder / '1.jpg'}: scored, but not readable again for its picture: No" in said
+    rows = list(csv.DictReader((tmp_path / "rows.csv").open()))
+    assert [Path(row["filename"]).name for row in rows] == ["0.jpg", "2.jpg"]
 
 
 def test_both_formats_on_stdout_say_the_same(models, folder, capsys):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from dftk.config import UserError
-from dftk.data.decoding import decode_image
+from dftk.data import decoding
 from dftk.data.image_files import FileScore
 from dftk.evaluation import plots
 from dftk.evaluation.scoring import Ensemble
@@ -24,37 +24,52 @@ def picture_name(path: Path) -> str:
     return f"{readable}.{digest}.png"
 
 
-def draw_verdict(score: FileScore, folder: Path, threshold: float) -> None:
-    """Writes the scored image with its verdict to `folder`.
+class Unreadable(Exception):
+    """A scored file that is gone or another one by now; the text says what is wrong with it."""
+
+
+def draw_verdict(score: FileScore, folder: Path, threshold: float, max_pixels: int) -> None:
+    """Writes the scored image with its verdict to `folder`; max_pixels as when it was scored.
 
     Raises:
+      Unreadable: the file cannot be read again.
       UserError: the folder cannot be written.
     """
-    image, target = _image(score), folder / picture_name(score.path)
+    image, target = _image(score.path, max_pixels), folder / picture_name(score.path)
     try:
         plots.verdict(target, _thinned(image), _title(score), score.probability, threshold)
     except OSError as error:
         raise UserError(f"--plot={folder}: cannot write there ({error.strerror})") from None
 
 
-def draw_explanation(score: FileScore, ensemble: Ensemble, folder: Path, threshold: float) -> None:
+def draw_explanation(
+    score: FileScore, ensemble: Ensemble, folder: Path, threshold: float, max_pixels: int
+) -> None:
     """Writes the image beside itself under the mean of the members' Grad-CAM maps.
 
     Raises:
+      Unreadable: the file cannot be read again.
       UserError: the folder cannot be written, or a model cannot be explained.
     """
-    image, target = _image(score), folder / picture_name(score.path)
-    maps = [gradcam.heatmaps(model, image[None])[0][0] for model in ensemble.members]
+    image, target = _image(score.path, max_pixels), folder / picture_name(score.path)
+    total = np.zeros(_thinned(image).shape[:2], np.float32)
+    for model in ensemble.members:  # only one map of the image's own size at a time
+        total += _thinned(gradcam.heatmaps(model, image[None])[0][0])
     image = _thinned(image)
-    laid = gradcam.overlay(image, _thinned(np.mean(maps, axis=0)))
+    laid = gradcam.overlay(image, total / len(ensemble.members))
     try:
         plots.explanation(target, image, laid, _title(score), score.probability, threshold)
     except OSError as error:
         raise UserError(f"--explain={folder}: cannot write there ({error.strerror})") from None
 
 
-def _image(score: FileScore) -> np.ndarray:
-    return decode_image(score.path.read_bytes()).numpy()
+def _image(path: Path, max_pixels: int) -> np.ndarray:
+    file = decoding.read(path, max_pixels)
+    image = decoding.decode(file) if isinstance(file, decoding.Packed) else file
+    if isinstance(image, FileScore):
+        raise Unreadable(f"scored, but not readable again for its picture: {image.error}")
+    assert image.pixels is not None
+    return image.pixels.numpy()
 
 
 def _thinned(image: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from dftk.data import image_files
 from dftk.data.image_files import FileScore
 from dftk.evaluation import scoring
 from dftk.evaluation.files import replacing
+from dftk.evaluation.scoring import Ensemble
 from dftk.inference import model_choice, pictures, stream
 from dftk.progress import Count, Throughput
 
@@ -60,10 +61,11 @@ def predict(request: Request) -> int:
             if score.error:
                 progress.fail(f"error: {score.path}: {score.error}")
                 continue
-            if request.plot:
-                pictures.draw_verdict(score, request.plot, threshold)
-            if request.explain:
-                pictures.draw_explanation(score, ensemble, request.explain, threshold)
+            try:
+                _draw(request, score, ensemble, threshold)
+            except pictures.Unreadable as error:
+                progress.fail(f"error: {score.path}: {error}")
+                continue
             progress.step(speed.input_wait)
             yield _row(score, threshold, names)
 
@@ -72,6 +74,13 @@ def predict(request: Request) -> int:
         write(file, ["filename", "probability", "label", *names], rows())
     progress.close(speed.input_wait)
     return progress.failed
+
+
+def _draw(request: Request, score: FileScore, ensemble: Ensemble, threshold: float) -> None:
+    if request.plot:
+        pictures.draw_verdict(score, request.plot, threshold, request.max_pixels)
+    if request.explain:
+        pictures.draw_explanation(score, ensemble, request.explain, threshold, request.max_pixels)
 
 
 def _row(score: FileScore, threshold: float, names: Sequence[str]) -> dict[str, Any]:
