@@ -46,7 +46,11 @@ def pair(value, p_value):
     [
         (0.05, 0.001, "b is better than a: its AUC is higher by 0.0500 (95 % interval 0.0400 to"),
         (-0.05, 0.001, "a is better than b: its AUC is higher by 0.0500 (95 % interval 0.0300 to"),
-        (0.05, 0.2, "b and a do not differ in AUC by more than chance (+0.0500, p 0.2)"),
+        (
+            0.05,
+            0.2,
+            "no difference in AUC is shown between b and a: +0.0500, 95 % interval +0.0400",
+        ),
         (math.nan, math.nan, "AUC is not defined"),
     ],
 )

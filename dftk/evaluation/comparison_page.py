@@ -117,10 +117,11 @@ def verdict(pair: Mapping[str, Any]) -> str:
     better, worse = pair["second"], pair["first"]
     if math.isnan(test["value"]):
         return f"On {_SETS[part]}, AUC is not defined: a class is missing."
-    if test["p_value_adjusted"] >= 0.05:
+    if not test["p_value_adjusted"] < 0.05:
         return (
-            f"On {_SETS[part]}, {better} and {worse} do not differ in AUC by more than chance "
-            f"({_signed(test['value'])}, p {p_value(test['p_value_adjusted'])})."
+            f"On {_SETS[part]}, no difference in AUC is shown between {better} and {worse}: "
+            f"{_signed(test['value'])}, 95 % interval {_signed(test['low'])} to "
+            f"{_signed(test['high'])}, p {p_value(test['p_value_adjusted'])}."
         )
     if test["value"] < 0:
         better, worse = worse, better

@@ -109,7 +109,7 @@ def _write_valid(
             for fold, member in zip(folds, members)
         ],
         "ensemble": metrics.binary_metrics(labels, mean),
-        "intervals": {**intervals.describe(), "ensemble": intervals.bootstrap(labels, mean)},
+        "intervals": {**intervals.describe(), "ensemble": intervals.confidence(labels, mean)},
         **decided(workdir, folds, labels, members),
         "shortfall": shortfall,
     }
