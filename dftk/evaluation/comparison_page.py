@@ -11,7 +11,7 @@ from dftk.config import UserError
 from dftk.evaluation import plots
 from dftk.evaluation.compared_runs import Run, Scored
 from dftk.evaluation.files import write_json, write_text
-from dftk.evaluation.html_parts import STYLE, interval, number, picture, table
+from dftk.evaluation.html_parts import STYLE, interval, number, picture, table, title
 
 _TEMPLATE = Path(__file__).with_name("comparison_template.html")
 _SETS = {"valid": "valid", "held_out": "held-out folds"}
@@ -27,8 +27,8 @@ _ROWS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "weights": lambda run: run["weights"],
     "parameters": lambda run: _optional(run, "parameters", ",d"),
     "model file, MB": lambda run: _optional(run, "model_mb", ".1f"),
-    "epochs trained": lambda run: str(run["epochs"]),
-    "training, minutes": lambda run: number(run["training_minutes"], ",.1f"),
+    "epochs trained, all folds": lambda run: str(run["epochs"]),
+    "training, minutes, all folds": lambda run: number(run["training_minutes"], ",.1f"),
     "inference, img/s": lambda run: _optional(run, "inference_images_per_s", ",.1f"),
 }
 _SCORES = ("accuracy", "f1", "auc", "average_precision", "eer", "tpr_at_1pct_fpr", "ece")
@@ -74,7 +74,9 @@ def _sides(runs: Sequence[Mapping[str, Any]]) -> list[list[str]]:
         if runs[0][part]:
             rows.append([f"{words}: images", *(f"{run[part]['n']:,}" for run in runs)])
             for name in _SCORES:
-                rows.append([f"{words}: {name}", *(_with_interval(r[part], name) for r in runs)])
+                rows.append(
+                    [f"{words}: {title(name)}", *(_with_interval(r[part], name) for r in runs)]
+                )
     return rows
 
 
@@ -86,9 +88,9 @@ def differences(pair: Mapping[str, Any]) -> list[list[str]]:
     """Rows of cells: what, difference, 95 % interval, p."""
     rows = []
     for part, words in _SETS.items():
-        for name, title in _TESTS.items():
+        for name, test in _TESTS.items():
             if pair[part] and name in pair[part]:
-                rows.append([f"{words}: {title}", *_difference(pair[part][name])])
+                rows.append([f"{words}: {test}", *_difference(pair[part][name])])
     for name in ("accuracy", "auc"):
         rows.append([f"mean over folds: {_TESTS[name]}", *_difference(pair["across_folds"][name])])
     return rows
@@ -111,15 +113,20 @@ def p_value(value: float) -> str:
 
 
 def verdict(pair: Mapping[str, Any]) -> str:
-    """In a sentence, which of two runs is better by AUC, if either is."""
+    """In a sentence each, which of two runs is better by AUC and by its decisions, if either is."""
     part = "valid" if pair["valid"] else "held_out"
-    test = pair[part]["auc"]
+    decisions = "accuracy_at_chosen" if "accuracy_at_chosen" in pair[part] else "accuracy"
+    return f"{_better(pair, part, 'auc')} {_better(pair, part, decisions)}"
+
+
+def _better(pair: Mapping[str, Any], part: str, name: str) -> str:
+    test, what = pair[part][name], _TESTS[name]
     better, worse = pair["second"], pair["first"]
     if math.isnan(test["value"]):
-        return f"On {_SETS[part]}, AUC is not defined: a class is missing."
+        return f"On {_SETS[part]}, {what} is not defined: a class is missing."
     if not test["p_value_adjusted"] < 0.05:
         return (
-            f"On {_SETS[part]}, no difference in AUC is shown between {better} and {worse}: "
+            f"On {_SETS[part]}, no difference in {what} is shown between {better} and {worse}: "
             f"{_signed(test['value'])}, 95 % interval {_signed(test['low'])} to "
             f"{_signed(test['high'])}, p {p_value(test['p_value_adjusted'])}."
         )
@@ -127,7 +134,7 @@ def verdict(pair: Mapping[str, Any]) -> str:
         better, worse = worse, better
     low, high = sorted((abs(test["low"]), abs(test["high"])))
     return (
-        f"On {_SETS[part]}, {better} is better than {worse}: its AUC is higher by "
+        f"On {_SETS[part]}, {better} has the higher {what} than {worse}, by "
         f"{abs(test['value']):.4f} (95 % interval {low:.4f} to {high:.4f}, p "
         f"{p_value(test['p_value_adjusted'])})."
     )
