@@ -112,11 +112,11 @@ def p_value(value: float) -> str:
     return "< 1e-16" if value < 1e-16 else f"{value:.2g}"
 
 
-def verdict(pair: Mapping[str, Any]) -> str:
+def verdicts(pair: Mapping[str, Any]) -> list[str]:
     """In a sentence each, which of two runs is better by AUC and by its decisions, if either is."""
     part = "valid" if pair["valid"] else "held_out"
     decisions = "accuracy_at_chosen" if "accuracy_at_chosen" in pair[part] else "accuracy"
-    return f"{_better(pair, part, 'auc')} {_better(pair, part, decisions)}"
+    return [_better(pair, part, name) for name in ("auc", decisions)]
 
 
 def _better(pair: Mapping[str, Any], part: str, name: str) -> str:
@@ -145,7 +145,7 @@ def text(content: Mapping[str, Any]) -> str:
     blocks = [_aligned([["", *(run["name"] for run in content["runs"])], *_sides(content["runs"])])]
     for pair in content["comparisons"]:
         head = [f"{pair['second']} minus {pair['first']}", "difference", "95 % interval", "p"]
-        blocks += [_aligned([head, *differences(pair)]), verdict(pair)]
+        blocks += [_aligned([head, *differences(pair)]), "\n".join(verdicts(pair))]
     return "\n\n".join(blocks)
 
 
@@ -164,13 +164,13 @@ def _page(content: Mapping[str, Any], roc: str) -> str:
     runs, pairs = content["runs"], content["comparisons"]
     names = [run["name"] for run in runs]
     folds = ", ".join(map(str, content["folds"]))
-    verdicts = "".join(f"<p><strong>{html.escape(verdict(pair))}</strong></p>" for pair in pairs)
+    sentences = [sentence for pair in pairs for sentence in verdicts(pair)]
     notes = "".join(f"<p class='soft'>{html.escape(note)}</p>" for note in content["notes"])
     return string.Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
         style=STYLE,
         title=html.escape(" and ".join(names)),
         subtitle=f"Folds {folds}; the others are compared with {html.escape(names[0])}",
-        verdict=verdicts,
+        verdict="".join(f"<p><strong>{html.escape(one)}</strong></p>" for one in sentences),
         sides=_table([["", *names], *_sides(runs)]),
         notes=notes,
         differences="".join(
