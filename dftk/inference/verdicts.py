@@ -17,7 +17,7 @@ from dftk.evaluation import scoring
 from dftk.evaluation.files import replacing
 from dftk.evaluation.scoring import Ensemble
 from dftk.inference import model_choice, pictures, stream
-from dftk.progress import Count, Throughput
+from dftk.progress import Count, Throughput, say
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class Request:
 
     models: Sequence[str]
     paths: Sequence[Path]
-    threshold: str
+    threshold: str | None
     format: str = "csv"
     members: bool = False
     batch_size: int = stream.BATCH_SIZE
@@ -45,10 +45,12 @@ def predict(request: Request) -> int:
     Raises:
       UserError: a model that is none, or a place that cannot be written.
     """
-    threshold = model_choice.threshold(request.threshold, request.models)
+    threshold, source = model_choice.threshold(request.threshold, request.models)
+    _require_place(request.output)
     files = model_choice.model_files(request.models)
     ensemble = scoring.load_ensemble(files)
     names = model_choice.column_names(files) if request.members else []
+    say(f"fake from {threshold:.6g} on, {source}")
     speed = Throughput()
     # Rows on the same terminal say how far it is.
     progress = Count("predict", quiet=not request.output and sys.stdout.isatty())
@@ -81,6 +83,23 @@ def _draw(request: Request, score: FileScore, ensemble: Ensemble, threshold: flo
         pictures.draw_verdict(score, request.plot, threshold, request.max_pixels)
     if request.explain:
         pictures.draw_explanation(score, ensemble, request.explain, threshold, request.max_pixels)
+
+
+def _require_place(output: Path | None) -> None:
+    """Before the first image, not after the last.
+
+    Raises:
+      UserError: no file can be written there.
+    """
+    if output is None:
+        return
+    if output.is_dir():
+        raise UserError(f"--output={output}: is a directory; give a file in it, {output}/rows.csv")
+    if not (output.parent.is_dir() and os.access(output.parent, os.W_OK)):
+        raise UserError(
+            f"--output={output}: cannot write there; give a file in a folder that is there and "
+            "yours to write"
+        )
 
 
 def _row(score: FileScore, threshold: float, names: Sequence[str]) -> dict[str, Any]:
