@@ -96,3 +96,14 @@ def test_the_first_batch_compiles_the_others_are_counted(small_ensemble, files):
     nets.score(items)
     assert (speed.examples, speed.steps) == (len(SIZES), 1)
     assert 0 <= speed.input_wait < 1
+
+
+def test_no_memory_to_resize_a_large_image_is_its_own_error(small_ensemble, files, monkeypatch):
+    nets = networks.Networks(small_ensemble, Throughput())
+
+    def fail(_):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM")
+
+    monkeypatch.setattr(nets._members[0], "resize", fail)
+    item = nets.prepare(files[3][0])
+    assert item.error == "no memory to decode its 420,000 pixels; score a smaller copy of it"
