@@ -44,7 +44,8 @@ def test_rows_with_the_members_and_their_mean(models, folder, tmp_path, capsys):
     assert verdicts.predict(asked) == 1
     said = capsys.readouterr()
     assert said.out == ""
-    error, last = said.err.splitlines()
+    begun, error, last = said.err.splitlines()
+    assert begun.startswith("fake from 0.5 on, ")
     assert error == f"error: {folder / '1b.jpg'}: not a readable JPEG, PNG, GIF or BMP image"
     assert last.startswith("predict: 4 files, 1 failed, ")
     rows = list(csv.DictReader((tmp_path / "rows.csv").open()))
