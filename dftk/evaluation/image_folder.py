@@ -2,9 +2,7 @@
 
 import hashlib
 import re
-import shutil
 import time
-import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,7 +13,7 @@ import tensorflow as tf
 from dftk.config import UsageError
 from dftk.data.catalog import Shard
 from dftk.evaluation import encoded, intervals, metrics, plots, slices
-from dftk.evaluation.files import TEMPORARY, write_csv, write_json
+from dftk.evaluation.files import replacing_folder, write_csv, write_json
 from dftk.evaluation.scoring import Ensemble
 from dftk.progress import Progress, duration
 
@@ -138,18 +136,15 @@ def write(
 ) -> Path:
     """Writes tests/NAME of a workdir whole, in place of a former one; returns its path."""
     target = root / FOLDER / name
-    fresh = target.with_name(f"{TEMPORARY}{uuid.uuid4().hex[:8]}")
-    try:
-        fresh.mkdir(parents=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with replacing_folder(target) as fresh:
+        fresh.mkdir()
         folds = [entry["fold"] for entry in result["folds"]]
         columns = ["filename", "label", "probability", *(f"fold_{fold}" for fold in folds)]
         write_csv(fresh / PREDICTIONS, columns, rows)
         _draw(fresh / "plots", name, rows, result)
         slices.write(fresh, "", _with_folders(rows), folder.read())
         write_json(fresh / METRICS, result)
-        _replace(target, fresh)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
     return target
 
 
@@ -178,12 +173,3 @@ def _with_folders(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     if set(folders) <= set(encoded.CLASSES):
         return list(rows)
     return [{**row, "folder": folder} for row, folder in zip(rows, folders)]
-
-
-def _replace(target: Path, fresh: Path) -> None:
-    """Puts a folder in the place of another; between two renames there is none."""
-    former = fresh.with_name(f"{fresh.name}.former")
-    if target.exists():
-        target.rename(former)
-    fresh.rename(target)
-    shutil.rmtree(former, ignore_errors=True)
