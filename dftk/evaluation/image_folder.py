@@ -1,7 +1,9 @@
 """A folder of real and fake images as a further test of a run: scored, written, compared."""
 
 import hashlib
+import json
 import re
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -12,7 +14,7 @@ import tensorflow as tf
 
 from dftk.config import UsageError
 from dftk.data.catalog import Shard
-from dftk.evaluation import encoded, intervals, metrics, plots, slices
+from dftk.evaluation import encoded, intervals, metrics, plots, shortcuts, slices
 from dftk.evaluation.files import replacing_folder, write_csv, write_json
 from dftk.evaluation.scoring import Ensemble
 from dftk.progress import Progress, duration
@@ -31,6 +33,30 @@ def name_of(path: Path, given: str | None) -> str:
     if not re.fullmatch(r"[^/\\\0]+", name) or name.startswith("."):
         raise UsageError(f"--name={name}: give a plain folder name, without / and a dot in front")
     return name
+
+
+def claim(root: Path, name: str, source: Path) -> Path:
+    """The path of tests/NAME of a workdir, if it is new or of the same images.
+
+    Args:
+      root: of the workdir.
+      name: of the test set.
+      source: the folder of its images.
+
+    Raises:
+      UsageError: what is there is of another folder.
+    """
+    target = root / FOLDER / name
+    for path in (target / METRICS, target / shortcuts.FILE):
+        if not path.is_file():
+            continue
+        former = json.loads(path.read_text(encoding="utf-8")).get("source", "a folder not recorded")
+        if former != str(source.resolve()):
+            raise UsageError(
+                f"--name={name}: {path} is of {former}, not of {source.resolve()}; "
+                "give --name=OTHER, or remove it"
+            )
+    return target
 
 
 def score(
@@ -134,7 +160,10 @@ def write(
     rows: Sequence[dict[str, Any]],
     result: dict[str, Any],
 ) -> Path:
-    """Writes tests/NAME of a workdir whole, in place of a former one; returns its path."""
+    """Writes tests/NAME of a workdir whole, in place of a former one; returns its path.
+
+    A former one's audit for shortcuts, which is of the same images (see `claim`), is kept.
+    """
     target = root / FOLDER / name
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing_folder(target) as fresh:
@@ -144,6 +173,9 @@ def write(
         write_csv(fresh / PREDICTIONS, columns, rows)
         _draw(fresh / "plots", name, rows, result)
         slices.write(fresh, "", _with_folders(rows), folder.read())
+        for kept in (shortcuts.FILE, shortcuts.PICTURE):
+            if (target / kept).is_file():
+                shutil.copy2(target / kept, fresh / kept)
         write_json(fresh / METRICS, result)
     return target
 
