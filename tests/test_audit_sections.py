@@ -57,6 +57,7 @@ def test_slices_of_both_sets_are_shown(workdir, dataset):
     assert "<h3>held-out folds</h3>" in text
     assert text.count("<img") == 2
     assert "<td>brightness</td>" in text
+    assert "<th>fakes</th><th>expected</th>" in text
 
 
 def test_robustness_has_every_level(workdir):

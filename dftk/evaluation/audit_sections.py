@@ -82,19 +82,22 @@ def _slices(folder: Path, prefix: str, result: Mapping[str, Any]) -> str:
             html.escape(by),
             html.escape(name),
             f"{entry['n']:,}",
+            f"{entry['fakes']:,}",
+            number(entry.get("expected_accuracy"), ".3f"),
             *_scores(entry),
-            f"below the whole: {', '.join('AUC' if s == 'auc' else s for s in below)}"
+            f"below expectation: {', '.join('AUC' if s == 'auc' else s for s in below)}"
             if below
             else "",
         ]
         for by, name, entry, below in rows
     ]
-    head = ["by", "slice", "n", "accuracy", "", "AUC", "", ""]
+    head = ["by", "slice", "n", "fakes", "expected", "accuracy", "", "AUC", "", ""]
     sheet = picture(folder / "plots" / f"{prefix}{parts.SHEET}", "The most wrong images")
     measures = "; ".join(f"{name}: {text}" for name, text in result["measures"].items())
     return (
-        f"{table(head, body)}<p class='soft'>{html.escape(measures)}. The slices' intervals are so "
-        f"wide that all of them together hold with 95 %.</p>{sheet}"
+        f"{table(head, body)}<p class='soft'>{html.escape(measures)}. Expected is the accuracy "
+        "that the whole set's accuracies on reals and on fakes give at the slice's own mix. The "
+        f"slices' intervals are so wide that all of them together hold with 95 %.</p>{sheet}"
     )
 
 
