@@ -75,7 +75,7 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
             return error.exit_status
         except KeyboardInterrupt:
             print(
-                "interrupted; what was finished is kept, the same command does the rest",
+                "interrupted; files already written are whole, others are not there",
                 file=sys.stderr,
             )
             return 130

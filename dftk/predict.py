@@ -25,9 +25,10 @@ _MODEL = flags.DEFINE_multi_string(
 _FORMAT = flags.DEFINE_enum("format", "csv", ["csv", "json"], "Of the rows.")
 _THRESHOLD = flags.DEFINE_string(
     "threshold",
-    str(THRESHOLD),
+    None,
     "Fake when the probability is at least this number; or chosen: what the held-out predictions "
-    "of the one workdir given as --model chose (metrics.json).",
+    "of the run chose (metrics.json). Not given: that where --model is one run or a model in one "
+    f"that chose, else {THRESHOLD}.",
 )
 _MEMBERS = flags.DEFINE_bool("members", False, "Adds a column for each model of the ensemble.")
 _OUTPUT = flags.DEFINE_string(

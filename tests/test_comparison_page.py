@@ -28,30 +28,35 @@ def test_the_terminal_has_sides_differences_and_a_verdict(compared):
     for words in (
         "inference, img/s",
         "not measured",
-        "valid: auc",
+        "valid: AUC",
         "mean over folds: AUC",
         "On val",
     ):
         assert words in text
-    assert max(map(len, text.splitlines())) < 140
+    assert max(map(len, text.splitlines())) < 150
 
 
 def pair(value, p_value):
     test = {"value": value, "low": value - 0.01, "high": value + 0.02, "p_value_adjusted": p_value}
-    return {"first": "a", "second": "b", "valid": {"auc": test}, "held_out": {"auc": test}}
+    tests = {"auc": test, "accuracy": test}
+    return {"first": "a", "second": "b", "valid": tests, "held_out": tests}
 
 
 @pytest.mark.parametrize(
     ("value", "p_value", "words"),
     [
-        (0.05, 0.001, "b is better than a: its AUC is higher by 0.0500 (95 % interval 0.0400 to"),
-        (-0.05, 0.001, "a is better than b: its AUC is higher by 0.0500 (95 % interval 0.0300 to"),
-        (0.05, 0.2, "b and a do not differ in AUC by more than chance (+0.0500, p 0.2)"),
+        (0.05, 0.001, "b has the higher AUC than a, by 0.0500 (95 % interval 0.0400 to"),
+        (-0.05, 0.001, "a has the higher AUC than b, by 0.0500 (95 % interval 0.0300 to"),
+        (
+            0.05,
+            0.2,
+            "no difference in AUC is shown between b and a: +0.0500, 95 % interval +0.0400",
+        ),
         (math.nan, math.nan, "AUC is not defined"),
     ],
 )
 def test_the_verdict_in_words(value, p_value, words):
-    assert words in comparison_page.verdict(pair(value, p_value))
+    assert words in comparison_page.verdicts(pair(value, p_value))[0]
 
 
 def test_p_values():

@@ -60,14 +60,32 @@ def test_an_interval_of_accuracy_is_about_the_binomials():
     assert (low, high) == pytest.approx((accuracy - error, accuracy + error), abs=0.15 * error)
 
 
-def test_resamples_in_several_parts_are_the_same(monkeypatch):
+def test_the_number_of_resamples_in_memory_changes_no_more_than_another_seed(monkeypatch):
     labels, probabilities = noisy(n=100)
-    whole = intervals.bootstrap(labels, probabilities, samples=40)
-    again = intervals.bootstrap(labels, probabilities, samples=40)
-    assert whole == again
-    monkeypatch.setattr(intervals, "_AT_ONCE", 700)
-    parts = intervals.bootstrap(labels, probabilities, samples=40)
-    assert parts["auc"] == pytest.approx(whole["auc"], abs=0.05)
+    whole, other = (intervals.bootstrap(labels, probabilities, seed=seed) for seed in (0, 1))
+    monkeypatch.setattr(intervals, "_AT_ONCE", 7000)
+    parts = intervals.bootstrap(labels, probabilities)
+    assert parts["auc"] != whole["auc"], "drawn in other portions"
+    assert parts["auc"] == pytest.approx(whole["auc"], abs=0.02)
+    assert other["auc"] == pytest.approx(whole["auc"], abs=0.02)
+
+
+def test_ten_of_ten_right_is_no_certainty():
+    found = intervals.confidence(np.arange(10) % 2, (np.arange(10) % 2).astype(float))
+    for name in ("accuracy", "precision", "recall", "auc"):
+        low, high = found[name]
+        assert low < 0.8, name
+        assert high == 1.0, name
+
+
+def test_the_calibration_error_has_no_interval():
+    """Its percentile interval lies above it: resampling adds error of its own."""
+    rng = np.random.default_rng(0)
+    probabilities = rng.random(300)
+    labels = (rng.random(300) < probabilities).astype(int)
+    low, _ = intervals.bootstrap(labels, probabilities)["ece"]
+    assert low > 0.9 * metrics.expected_calibration_error(labels, probabilities)
+    assert np.isnan(intervals.confidence(labels, probabilities)["ece"]).all()
 
 
 @pytest.mark.parametrize("threshold", [0.0, 1.1])

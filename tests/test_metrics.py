@@ -97,6 +97,21 @@ def test_the_chosen_threshold_has_the_best_balanced_accuracy_of_all():
     assert chosen not in probabilities, "halfway between two of them"
 
 
+@pytest.mark.parametrize("probabilities", [np.full(4, 0.5), np.array([0.9, 0.8, 0.2, 0.1])])
+def test_useless_probabilities_choose_no_threshold(probabilities):
+    """A collapsed network, and one that has it the wrong way round: no infinity in metrics.json."""
+    labels = np.array([0, 0, 1, 1])
+    assert np.isnan(metrics.youden_threshold(labels, probabilities))
+    rows = [
+        {"fold": fold, "label": int(label), "probability": float(p)}
+        for fold in (0, 1)
+        for label, p in zip(labels, probabilities)
+    ]
+    summary = metrics.summarize(rows)
+    assert np.isnan(summary["threshold"]["value"])
+    assert summary["at_threshold"] == {}
+
+
 def test_a_folds_own_labels_do_not_choose_its_threshold():
     labels, probabilities = noisy(n=300)
     folds = np.arange(300) % 3

@@ -42,7 +42,7 @@ def test_columns_are_as_short_as_tells_them_apart():
 
 @pytest.mark.parametrize(("text", "value"), [("0", 0), ("1", 1), ("0.25", 0.25), ("1e-3", 0.001)])
 def test_a_number_is_the_threshold(text, value):
-    assert model_choice.threshold(text, ["x.keras"]) == value
+    assert model_choice.threshold(text, ["x.keras"]) == (value, "given")
 
 
 @pytest.mark.parametrize("text", ["2", "-0.1", "nan", "half", ""])
@@ -53,7 +53,8 @@ def test_no_threshold_is_no_number_in_0_to_1(text):
 
 def test_chosen_is_what_the_run_chose(tmp_path):
     (tmp_path / "metrics.json").write_text(json.dumps({"threshold": {"value": 0.375}}))
-    assert model_choice.threshold("chosen", [str(tmp_path)]) == 0.375
+    assert model_choice.threshold("chosen", [str(tmp_path)])[0] == 0.375
+    assert model_choice.threshold(None, [str(tmp_path)])[0] == 0.375
 
 
 @pytest.mark.parametrize(
@@ -81,4 +82,12 @@ def test_chosen_needs_one_run(tmp_path, files):
 
 def test_a_trained_run_says_what_it_chose(trained):
     content = json.loads((trained.path / "metrics.json").read_text())
-    assert model_choice.threshold("chosen", [str(trained.path)]) == content["threshold"]["value"]
+    chosen = content["threshold"]["value"]
+    for given in (trained.path, trained.model_path(3)):
+        value, source = model_choice.threshold(None, [str(given)])
+        assert (value, source) == (chosen, "chosen by the run on its held-out folds")
+
+
+def test_without_a_run_that_chose_it_is_the_default(files, tmp_path):
+    assert model_choice.threshold(None, [str(files[0])])[0] == 0.5
+    assert model_choice.threshold(None, [str(tmp_path), str(files[0])])[0] == 0.5

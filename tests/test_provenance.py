@@ -6,6 +6,8 @@ import pytest
 
 from dftk.config import UserError
 from dftk.evaluation.files import read_csv, write_csv, write_json
+from dftk.evaluation.members import members
+from dftk.evaluation.workdir import Workdir
 from dftk.serving import provenance
 from dftk.serving.provenance import Measured, Rate
 
@@ -52,6 +54,7 @@ def test_valid_is_preferred_where_these_models_were_scored_on_it(workdir):
         dict(zip(columns, ("b", 1, 0.6, 0.3, 0.9))),
     ]
     write_csv(workdir / "valid_predictions.csv", columns, rows)
+    write_json(workdir / "valid_metrics.json", {"members": members(Workdir(workdir))})
     told = provenance.read(workdir, 0.5).as_dict(0.5)
     assert "no part in training" in told["measured_on"]
     assert (told["real_called_fake"]["rate"], told["fakes_missed"]["rate"]) == (1, 0)

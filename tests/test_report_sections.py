@@ -30,6 +30,16 @@ def test_cards_have_value_interval_and_spread(summary):
     assert "±" in page
 
 
+def test_decisions_that_are_always_the_same_are_told(summary):
+    (tn, fp), (fn, tp) = summary["pooled"]["confusion_matrix"]
+    pooled = {**summary["pooled"], "confusion_matrix": [[tn + fp, 0], [fn + tp, 0]]}
+    page = report_sections.held_out({**summary, "pooled": pooled})
+    assert "every image is called real and none fake; precision is then undefined" in page
+    pooled["confusion_matrix"] = [[tn, fp + 1], [fn, tp + 1]]
+    if tn + fn:
+        assert "every image" not in report_sections.held_out({**summary, "pooled": pooled})
+
+
 def test_rankings_have_a_table_of_their_own(summary):
     page = report_sections.held_out(summary)
     assert page.count("<table>") == 2

@@ -50,6 +50,16 @@ def test_delong_finds_no_difference_of_a_detector_from_itself():
     assert statistics.delong(labels, first, 2 * first + 1).p_value == 1, "the order is the same"
 
 
+def test_a_difference_without_spread_proves_nothing():
+    """Two of each class, one detector constant and one perfect: no p-value of zero."""
+    found = statistics.delong(np.array([0, 0, 1, 1]), np.zeros(4), np.array([0, 0, 1, 1.0]))
+    assert found.value == 0.5
+    assert np.isnan([found.low, found.high, found.p_value]).all()
+    found = statistics.across_folds(np.array([0.7, 0.8]), np.array([0.745, 0.845]), 5)
+    assert found.value == pytest.approx(0.045)
+    assert np.isnan(found.p_value)
+
+
 def test_delong_needs_two_of_each_class():
     found = statistics.delong(np.array([0, 0, 1]), np.arange(3), np.arange(3)[::-1])
     assert np.isnan([found.value, found.p_value]).all()
@@ -79,6 +89,8 @@ def test_mcnemar_of_equal_decisions():
     found = statistics.mcnemar(right, right)
     assert (found.value, found.p_value) == (0, 1)
     assert found.low < 0 < found.high, "three examples prove little"
+    assert statistics.mcnemar(~right, right).low >= -1
+    assert statistics.mcnemar(np.zeros(3, bool), np.ones(3, bool)).high == 1
 
 
 def test_across_folds_by_hand():
@@ -100,3 +112,6 @@ def test_holm_agrees_with_statsmodels():
     """statsmodels 0.15.0, multipletests(method="holm")."""
     assert statistics.holm([0.01, 0.04, 0.03, 0.5]) == pytest.approx([0.04, 0.09, 0.09, 0.5])
     assert statistics.holm([0.9, 0.8]) == [1.0, 1.0]
+    with_none = statistics.holm([0.01, float("nan"), 0.04])
+    assert np.isnan(with_none[1])
+    assert [with_none[0], with_none[2]] == pytest.approx([0.02, 0.04])

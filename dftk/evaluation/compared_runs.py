@@ -83,8 +83,7 @@ def notes(workdirs: Sequence[Workdir], folds: list[int]) -> list[str]:
 def score_valid(workdirs: Sequence[Workdir], data_dir: str | None) -> bool:
     """Scores `valid` by the runs that have not; False where the dataset has none."""
     for workdir in workdirs:
-        result = read_valid(workdir)
-        if result and [e["fold"] for e in result["folds"]] == workdir.finished_folds():
+        if read_valid(workdir):
             continue
         config = workdir.config()["config"]
         where = data_dir or config["data_dir"]

@@ -86,7 +86,7 @@ def _scores(scored: Scored) -> dict[str, Any]:
     return {
         **metrics.binary_metrics(scored.labels, scored.probabilities),
         "accuracy_at_chosen": float(scored.right(True).mean()) if chosen else float("nan"),
-        "intervals": intervals.bootstrap(scored.labels, scored.probabilities),
+        "intervals": intervals.confidence(scored.labels, scored.probabilities),
     }
 
 

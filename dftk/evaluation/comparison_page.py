@@ -11,7 +11,7 @@ from dftk.config import UserError
 from dftk.evaluation import plots
 from dftk.evaluation.compared_runs import Run, Scored
 from dftk.evaluation.files import write_json, write_text
-from dftk.evaluation.html_parts import STYLE, interval, number, picture, table
+from dftk.evaluation.html_parts import STYLE, interval, number, picture, table, title
 
 _TEMPLATE = Path(__file__).with_name("comparison_template.html")
 _SETS = {"valid": "valid", "held_out": "held-out folds"}
@@ -27,8 +27,8 @@ _ROWS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "weights": lambda run: run["weights"],
     "parameters": lambda run: _optional(run, "parameters", ",d"),
     "model file, MB": lambda run: _optional(run, "model_mb", ".1f"),
-    "epochs trained": lambda run: str(run["epochs"]),
-    "training, minutes": lambda run: number(run["training_minutes"], ",.1f"),
+    "epochs trained, all folds": lambda run: str(run["epochs"]),
+    "training, minutes, all folds": lambda run: number(run["training_minutes"], ",.1f"),
     "inference, img/s": lambda run: _optional(run, "inference_images_per_s", ",.1f"),
 }
 _SCORES = ("accuracy", "f1", "auc", "average_precision", "eer", "tpr_at_1pct_fpr", "ece")
@@ -74,7 +74,9 @@ def _sides(runs: Sequence[Mapping[str, Any]]) -> list[list[str]]:
         if runs[0][part]:
             rows.append([f"{words}: images", *(f"{run[part]['n']:,}" for run in runs)])
             for name in _SCORES:
-                rows.append([f"{words}: {name}", *(_with_interval(r[part], name) for r in runs)])
+                rows.append(
+                    [f"{words}: {title(name)}", *(_with_interval(r[part], name) for r in runs)]
+                )
     return rows
 
 
@@ -86,9 +88,9 @@ def differences(pair: Mapping[str, Any]) -> list[list[str]]:
     """Rows of cells: what, difference, 95 % interval, p."""
     rows = []
     for part, words in _SETS.items():
-        for name, title in _TESTS.items():
+        for name, test in _TESTS.items():
             if pair[part] and name in pair[part]:
-                rows.append([f"{words}: {title}", *_difference(pair[part][name])])
+                rows.append([f"{words}: {test}", *_difference(pair[part][name])])
     for name in ("accuracy", "auc"):
         rows.append([f"mean over folds: {_TESTS[name]}", *_difference(pair["across_folds"][name])])
     return rows
@@ -110,23 +112,29 @@ def p_value(value: float) -> str:
     return "< 1e-16" if value < 1e-16 else f"{value:.2g}"
 
 
-def verdict(pair: Mapping[str, Any]) -> str:
-    """In a sentence, which of two runs is better by AUC, if either is."""
+def verdicts(pair: Mapping[str, Any]) -> list[str]:
+    """In a sentence each, which of two runs is better by AUC and by its decisions, if either is."""
     part = "valid" if pair["valid"] else "held_out"
-    test = pair[part]["auc"]
+    decisions = "accuracy_at_chosen" if "accuracy_at_chosen" in pair[part] else "accuracy"
+    return [_better(pair, part, name) for name in ("auc", decisions)]
+
+
+def _better(pair: Mapping[str, Any], part: str, name: str) -> str:
+    test, what = pair[part][name], _TESTS[name]
     better, worse = pair["second"], pair["first"]
     if math.isnan(test["value"]):
-        return f"On {_SETS[part]}, AUC is not defined: a class is missing."
-    if test["p_value_adjusted"] >= 0.05:
+        return f"On {_SETS[part]}, {what} is not defined: a class is missing."
+    if not test["p_value_adjusted"] < 0.05:
         return (
-            f"On {_SETS[part]}, {better} and {worse} do not differ in AUC by more than chance "
-            f"({_signed(test['value'])}, p {p_value(test['p_value_adjusted'])})."
+            f"On {_SETS[part]}, no difference in {what} is shown between {better} and {worse}: "
+            f"{_signed(test['value'])}, 95 % interval {_signed(test['low'])} to "
+            f"{_signed(test['high'])}, p {p_value(test['p_value_adjusted'])}."
         )
     if test["value"] < 0:
         better, worse = worse, better
     low, high = sorted((abs(test["low"]), abs(test["high"])))
     return (
-        f"On {_SETS[part]}, {better} is better than {worse}: its AUC is higher by "
+        f"On {_SETS[part]}, {better} has the higher {what} than {worse}, by "
         f"{abs(test['value']):.4f} (95 % interval {low:.4f} to {high:.4f}, p "
         f"{p_value(test['p_value_adjusted'])})."
     )
@@ -137,7 +145,7 @@ def text(content: Mapping[str, Any]) -> str:
     blocks = [_aligned([["", *(run["name"] for run in content["runs"])], *_sides(content["runs"])])]
     for pair in content["comparisons"]:
         head = [f"{pair['second']} minus {pair['first']}", "difference", "95 % interval", "p"]
-        blocks += [_aligned([head, *differences(pair)]), verdict(pair)]
+        blocks += [_aligned([head, *differences(pair)]), "\n".join(verdicts(pair))]
     return "\n\n".join(blocks)
 
 
@@ -156,13 +164,13 @@ def _page(content: Mapping[str, Any], roc: str) -> str:
     runs, pairs = content["runs"], content["comparisons"]
     names = [run["name"] for run in runs]
     folds = ", ".join(map(str, content["folds"]))
-    verdicts = "".join(f"<p><strong>{html.escape(verdict(pair))}</strong></p>" for pair in pairs)
+    sentences = [sentence for pair in pairs for sentence in verdicts(pair)]
     notes = "".join(f"<p class='soft'>{html.escape(note)}</p>" for note in content["notes"])
     return string.Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
         style=STYLE,
         title=html.escape(" and ".join(names)),
         subtitle=f"Folds {folds}; the others are compared with {html.escape(names[0])}",
-        verdict=verdicts,
+        verdict="".join(f"<p><strong>{html.escape(one)}</strong></p>" for one in sentences),
         sides=_table([["", *names], *_sides(runs)]),
         notes=notes,
         differences="".join(

@@ -122,7 +122,7 @@ def summarize(rows: Sequence[dict[str, Any]], folds: Sequence[int]) -> dict[str,
         "ensemble": scores("probability"),
         "intervals": {
             **intervals.describe(),
-            "ensemble": intervals.bootstrap(labels, column("probability")),
+            "ensemble": intervals.confidence(labels, column("probability")),
         },
     }
 

@@ -112,7 +112,9 @@ def expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray) ->
 
 
 def youden_threshold(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """The threshold with the largest TPR - FPR (Youden 1950); NaN with one class only.
+    """The threshold with the largest TPR - FPR (Youden 1950).
+
+    NaN with one class only, and where no threshold is better than calling all or nothing fake.
 
     Halfway from the lowest probability called fake to the next one below: where on that stretch
     it lies makes no difference to these predictions, and the middle errs least on others.
@@ -120,7 +122,10 @@ def youden_threshold(labels: np.ndarray, probabilities: np.ndarray) -> float:
     if len(np.unique(labels)) < 2:
         return float("nan")
     fpr, tpr, thresholds = sk.roc_curve(labels, probabilities, drop_intermediate=False)
-    lowest = thresholds[np.argmax(tpr - fpr)]
+    best = np.argmax(tpr - fpr)
+    if tpr[best] <= fpr[best]:
+        return float("nan")
+    lowest = thresholds[best]
     below = probabilities[probabilities < lowest]
     return float((lowest + below.max()) / 2 if len(below) else lowest)
 
@@ -169,7 +174,8 @@ def chosen_threshold(
 
     Returns:
       threshold: value, for images of no fold, and what it was chosen by and on. at_threshold: the
-      decisions on each fold by the threshold of all other folds, and pooled; empty with one fold.
+      decisions on each fold by the threshold of all other folds, and pooled; empty with one fold,
+      and where one of these thresholds is NaN.
     """
     folds = [int(f) for f in np.unique(fold)]
     threshold = {
@@ -184,6 +190,8 @@ def chosen_threshold(
     for f in folds:
         here = fold == f
         value = youden_threshold(label[~here], probability[~here])
+        if np.isnan(value):
+            return {"threshold": threshold, "at_threshold": {}}
         fake[here] = probability[here] >= value
         entries.append({"fold": f, "threshold": value, **decisions(label[here], fake[here])})
     at_threshold = {"folds": entries, "pooled": decisions(label, fake)}

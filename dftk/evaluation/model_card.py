@@ -94,19 +94,21 @@ def _data(record: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
 def _training(config: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
     phases = []
     if config["frozen_epochs"]:
-        phases.append(f"{config['frozen_epochs']} epochs of the head at {config['frozen_lr']:g}")
+        phases.append(f"{config['frozen_epochs']} epochs of its head at {config['frozen_lr']:g}")
     if config["finetune_epochs"]:
         what = "everything" if config["finetune_base"] else "the head, its base at rest,"
-        phases.append(f"{config['finetune_epochs']} of {what} at {config['finetune_lr']:g}")
+        phases.append(f"{config['finetune_epochs']} epochs of {what} at {config['finetune_lr']:g}")
     seconds = sum(
         phase["train_seconds"] + phase["compile_seconds"]
         for fold in summary["throughput"].values()
         for phase in fold.values()
     )
+    given = Path(config["weights"]).name
+    weights = "random weights" if given == "none" else f"weights {given}"
     return html.escape(
-        f"{config['model']} at {config['image_size']} pixels from weights "
-        f"{Path(config['weights']).name}; {len(summary['folds'])} models, one a fold; at most "
-        f"{', then '.join(phases)}; Adam, batch {config['batch_size']}, seed {config['seed']}; "
+        f"{config['model']} at {config['image_size']} pixels from {weights}; "
+        f"{len(summary['folds'])} models, one a fold; {', then '.join(phases)}; early stopping; "
+        f"Adam, batch {config['batch_size']}, seed {config['seed']}; "
         f"{seconds / 60:,.1f} minutes of training in all."
     )
 

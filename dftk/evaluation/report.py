@@ -31,7 +31,7 @@ def write(workdir: Workdir) -> dict[str, Any]:
     label, probability = columns(predictions)
     summary["intervals"] = {
         **intervals.describe(),
-        "pooled": intervals.bootstrap(label, probability),
+        "pooled": intervals.confidence(label, probability),
     }
     summary["throughput"] = workdir.throughput()
     write_csv(workdir.path / "predictions.csv", PREDICTION_COLUMNS, predictions)

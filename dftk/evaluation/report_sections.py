@@ -1,7 +1,6 @@
 """Sections of report.html that come of a run's own numbers."""
 
 import html
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +15,10 @@ from dftk.evaluation.html_parts import (
     table,
     title,
 )
+from dftk.evaluation.members import read_current
 from dftk.evaluation.workdir import Workdir
+
+VALID_METRICS = "valid_metrics.json"
 
 
 def cards(summary: Mapping[str, Any]) -> str:
@@ -48,7 +50,20 @@ def held_out(summary: Mapping[str, Any]) -> str:
         rows += [("pooled", summary["pooled"])]
     rows.append(("95 % interval", summary["intervals"]["pooled"]))
     strong = len(summary["folds"])
-    return _both_tables("fold", rows, strong)
+    return _never(summary["pooled"]) + _both_tables("fold", rows, strong)
+
+
+def _never(entry: Mapping[str, Any]) -> str:
+    """A warning of decisions that are always the same."""
+    (tn, fp), (fn, tp) = entry["confusion_matrix"]
+    if tp + fp and tn + fn:
+        return ""
+    only, never = ("fake", "real") if tp + fp else ("real", "fake")
+    undefined = "" if tp + fp else "; precision is then undefined, and shown as 0"
+    return (
+        f"<p class='note'>At {THRESHOLD} every image is called {only} and none {never}{undefined}. "
+        "Accuracy says nothing here; AUC and the chosen threshold do.</p>"
+    )
 
 
 def _both_tables(first: str, rows: list[tuple[str, Any]], strong: int) -> str:
@@ -103,9 +118,9 @@ def valid(workdir: Workdir) -> str:
     command = f"python -m dftk.evaluate --workdir={html.escape(str(workdir.path))} --split=valid"
     result = read_valid(workdir)
     if result is None:
-        return f"<p>Not scored yet: <code>{command}</code></p>"
-    if [entry["fold"] for entry in result["folds"]] != workdir.finished_folds():
-        return f"<p>Scored before the last fold was trained; once more: <code>{command}</code></p>"
+        words = "Scored by other models than are here now; once more"
+        there = (workdir.path / VALID_METRICS).is_file()
+        return f"<p>{words if there else 'Not scored yet'}: <code>{command}</code></p>"
     rows = [(f"model of fold {entry['fold']}", entry) for entry in result["folds"]]
     if len(rows) > 1:
         rows.append(("ensemble", result["ensemble"]))
@@ -120,8 +135,9 @@ def valid(workdir: Workdir) -> str:
         )
     )
     note = f"<p class='soft'>{html.escape(result['shortfall'])}</p>" if result["shortfall"] else ""
+    tables = _both_tables("", rows, strong=len(result["folds"]))
     return (
-        f"{_both_tables('', rows, strong=len(result['folds']))}{_decided(result)}{note}"
+        f"{_never(result['ensemble'])}{tables}{_decided(result)}{note}"
         f"<div class='pair'>{pictures}</div>"
     )
 
@@ -134,9 +150,5 @@ def _decided(result: Mapping[str, Any]) -> str:
 
 
 def read_valid(workdir: Workdir) -> dict[str, Any] | None:
-    """valid_metrics.json; None where `valid` is not scored, or by a version that knew less."""
-    file = workdir.path / "valid_metrics.json"
-    if not file.is_file():
-        return None
-    result = json.loads(file.read_text())
-    return result if "intervals" in result else None
+    """valid_metrics.json; None where `valid` is not scored by the run's models as they are now."""
+    return read_current(workdir, workdir.path / VALID_METRICS)

@@ -8,7 +8,9 @@ import numpy as np
 from dftk.config import UserError
 from dftk.data import catalog, residency
 from dftk.evaluation import encoded, intervals, metrics, plots, report, slices
+from dftk.evaluation import members as models
 from dftk.evaluation.files import read_csv, write_csv, write_json
+from dftk.evaluation.report_sections import VALID_METRICS
 from dftk.evaluation.scoring import load_ensemble
 from dftk.evaluation.workdir import Workdir
 
@@ -104,12 +106,13 @@ def _write_valid(
 ) -> dict[str, Any]:
     labels, mean = examples.labels, members.mean(axis=0)
     result: dict[str, Any] = {
+        "members": models.members(workdir),
         "folds": [
             {"fold": fold, **metrics.binary_metrics(labels, member)}
             for fold, member in zip(folds, members)
         ],
         "ensemble": metrics.binary_metrics(labels, mean),
-        "intervals": {**intervals.describe(), "ensemble": intervals.bootstrap(labels, mean)},
+        "intervals": {**intervals.describe(), "ensemble": intervals.confidence(labels, mean)},
         **decided(workdir, folds, labels, members),
         "shortfall": shortfall,
     }
@@ -119,7 +122,7 @@ def _write_valid(
         for name, label, *values in zip(examples.filenames, labels, mean, *members)
     ]
     write_csv(workdir.path / "valid_predictions.csv", columns, rows)
-    write_json(workdir.path / "valid_metrics.json", result)
+    write_json(workdir.path / VALID_METRICS, result)
     folder = workdir.path / "plots"
     curves = {
         f"fold {entry['fold']}": (labels, member, entry["auc"])

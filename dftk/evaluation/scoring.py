@@ -58,7 +58,8 @@ def load_model(path: Path) -> keras.Model:
     if not zipfile.is_zipfile(path):
         # Keras would open HDF5 too, where safe_mode is not heeded.
         raise UserError(
-            f"{path}: not a whole .keras file; remove its fold's folder and train it again"
+            f"{path}: not a whole .keras file; give a run's folder or a fold_<f>/model.keras (if "
+            "it is one, it is damaged: remove its fold's folder and train it again)"
         )
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)

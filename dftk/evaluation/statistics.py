@@ -6,6 +6,7 @@ import numpy as np
 from scipy import stats
 
 LEVEL = 0.95
+_ROUNDING = 1e-12  # what is left of a standard error of zero
 _Z = float(stats.norm.ppf((1 + LEVEL) / 2))
 
 
@@ -30,7 +31,8 @@ def delong(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> Differe
       first, second: float [n], scores of fake.
 
     Returns:
-      NaN where a class has fewer than two examples.
+      NaN where a class has fewer than two examples; interval and p-value NaN where two scores
+      differ and nothing in the examples tells by how much they might not.
     """
     fake = labels == 1
     fakes, reals = int(fake.sum()), int((~fake).sum())
@@ -41,7 +43,10 @@ def delong(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> Differe
     value = float(contrast @ [part.mean() for part in above])
     covariance = np.cov(above) / fakes + np.cov(below) / reals
     error = float(np.sqrt(max(contrast @ covariance @ contrast, 0.0)))
-    return Difference(value, value - _Z * error, value + _Z * error, _two_sided(value, error))
+    if error < _ROUNDING:
+        return _without_spread(value)
+    p_value = float(2 * stats.norm.sf(abs(value) / error))
+    return Difference(value, value - _Z * error, value + _Z * error, p_value)
 
 
 def _components(fake: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -56,10 +61,11 @@ def _components(fake: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.nd
     return above, below
 
 
-def _two_sided(value: float, error: float) -> float:
-    if error == 0.0:  # the same order of all examples, or a difference that nothing varies
-        return 1.0 if value == 0.0 else 0.0
-    return float(2 * stats.norm.sf(abs(value) / error))
+def _without_spread(value: float) -> Difference:
+    """No difference, surely; or one of which a handful of equal cases proves nothing."""
+    if abs(value) < _ROUNDING:
+        return Difference(0.0, 0.0, 0.0, 1.0)
+    return Difference(value, *[float("nan")] * 3)
 
 
 def mcnemar(first: np.ndarray, second: np.ndarray) -> Difference:
@@ -77,7 +83,8 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> Difference:
     error = float(np.sqrt((apart - shift**2) / n))
     p_value = stats.binomtest(gained, gained + lost).pvalue if gained + lost else 1.0
     value = (gained - lost) / len(first)
-    return Difference(value, shift - _Z * error, shift + _Z * error, float(p_value))
+    low, high = max(shift - _Z * error, -1.0), min(shift + _Z * error, 1.0)
+    return Difference(value, low, high, float(p_value))
 
 
 def across_folds(first: np.ndarray, second: np.ndarray, folds: int) -> Difference:
@@ -92,7 +99,7 @@ def across_folds(first: np.ndarray, second: np.ndarray, folds: int) -> Differenc
       folds: that the data is cut into; k or more.
 
     Returns:
-      NaN but for the mean where there are fewer than two folds.
+      NaN but for the mean where there are fewer than two folds, or all differ by the same.
     """
     differences = second - first
     k, value = len(differences), float(np.mean(differences))
@@ -100,17 +107,17 @@ def across_folds(first: np.ndarray, second: np.ndarray, folds: int) -> Differenc
         return Difference(value, *[float("nan")] * 3)
     test_to_train = 1 / (folds - 1)
     error = float(np.sqrt((1 / k + test_to_train) * differences.var(ddof=1)))
-    if error == 0.0:
-        return Difference(value, value, value, 1.0 if value == 0.0 else 0.0)
+    if error < _ROUNDING:
+        return _without_spread(value)
     reach = float(stats.t.ppf((1 + LEVEL) / 2, k - 1)) * error
     p_value = float(2 * stats.t.sf(abs(value) / error, k - 1))
     return Difference(value, value - reach, value + reach, p_value)
 
 
 def holm(p_values: list[float]) -> list[float]:
-    """p-values adjusted for their number (Holm 1979), in the order given."""
-    order = np.argsort(p_values)
-    scaled = np.array(p_values)[order] * np.arange(len(p_values), 0, -1)
-    adjusted = np.empty(len(p_values))
+    """p-values adjusted for their number (Holm 1979), in the order given; NaN is no test."""
+    order = np.argsort(p_values)[: np.isfinite(p_values).sum()]  # NaN come last
+    scaled = np.array(p_values)[order] * np.arange(len(order), 0, -1)
+    adjusted = np.full(len(p_values), np.nan)
     adjusted[order] = np.minimum(np.maximum.accumulate(scaled), 1.0)
     return adjusted.tolist()

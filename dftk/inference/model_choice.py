@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from dftk.config import UsageError
+from dftk.config import THRESHOLD, UsageError
 from dftk.evaluation import scoring
-from dftk.evaluation.workdir import Workdir
+from dftk.evaluation.workdir import Workdir, containing
 
 CHOSEN = "chosen"
 
@@ -47,32 +47,47 @@ def column_names(files: Sequence[Path]) -> list[str]:
     return short if len(set(short)) == len(short) and all(short) else [str(file) for file in files]
 
 
-def threshold(text: str, given: Sequence[str]) -> float:
-    """Where fake begins.
+def threshold(text: str | None, given: Sequence[str]) -> tuple[float, str]:
+    """Where fake begins, and in words where that is from.
 
     Args:
-      text: a number in [0, 1], or "chosen": what the run's own held-out predictions chose.
-      given: as model_files takes it; "chosen" needs one workdir.
+      text: a number in [0, 1]; "chosen": what the run's own held-out predictions chose; None: that
+        where there is one run that chose, else THRESHOLD.
+      given: as model_files takes it.
 
     Raises:
       UsageError: no such number, or none was chosen.
     """
-    if text != CHOSEN:
+    if text is not None and text != CHOSEN:
         try:
             value = float(text)
         except ValueError:
             value = math.nan
         if not 0 <= value <= 1:
             raise UsageError(f"--threshold={text}: give a number from 0 to 1, or {CHOSEN}")
-        return value
-    names = _names(given)
-    if len(names) != 1 or not Path(names[0]).is_dir():
+        return value, "given"
+    workdir = _one_run(given)
+    if workdir and (chosen := workdir.chosen_threshold()) is not None:
+        return chosen, "chosen by the run on its held-out folds"
+    if text is None:
+        return THRESHOLD, "the default: no run that chose one"
+    if workdir is None:
         raise UsageError(
             f"--threshold={CHOSEN}: it is of one run; give one workdir as --model, or a number"
         )
-    if (chosen := Workdir(Path(names[0])).chosen_threshold()) is None:
-        raise UsageError(
-            f"--threshold={CHOSEN}: {names[0]}/metrics.json holds none; train the run to its end, "
-            "or give a number"
-        )
-    return chosen
+    raise UsageError(
+        f"--threshold={CHOSEN}: {workdir.path}/metrics.json holds none; train the run to its end, "
+        "or give a number"
+    )
+
+
+def _one_run(given: Sequence[str]) -> Workdir | None:
+    """The workdir that is given, or that the one model file lies in."""
+    names = _names(given)
+    if len(names) != 1:
+        return None
+    path = Path(names[0])
+    if path.is_dir():
+        return Workdir(path)
+    part = containing(path)
+    return part[0] if part else None

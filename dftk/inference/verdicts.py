@@ -16,7 +16,7 @@ from dftk.data.image_files import FileScore
 from dftk.evaluation import scoring
 from dftk.evaluation.files import replacing
 from dftk.inference import model_choice, pictures, stream
-from dftk.progress import Count, Throughput
+from dftk.progress import Count, Throughput, say
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class Request:
 
     models: Sequence[str]
     paths: Sequence[Path]
-    threshold: str
+    threshold: str | None
     format: str = "csv"
     members: bool = False
     batch_size: int = stream.BATCH_SIZE
@@ -44,10 +44,12 @@ def predict(request: Request) -> int:
     Raises:
       UserError: a model that is none, or a place that cannot be written.
     """
-    threshold = model_choice.threshold(request.threshold, request.models)
+    threshold, source = model_choice.threshold(request.threshold, request.models)
+    _require_place(request.output)
     files = model_choice.model_files(request.models)
     ensemble = scoring.load_ensemble(files)
     names = model_choice.column_names(files) if request.members else []
+    say(f"fake from {threshold:.6g} on, {source}")
     speed = Throughput()
     # Rows on the same terminal say how far it is.
     progress = Count("predict", quiet=not request.output and sys.stdout.isatty())
@@ -72,6 +74,23 @@ def predict(request: Request) -> int:
         write(file, ["filename", "probability", "label", *names], rows())
     progress.close(speed.input_wait)
     return progress.failed
+
+
+def _require_place(output: Path | None) -> None:
+    """Before the first image, not after the last.
+
+    Raises:
+      UserError: no file can be written there.
+    """
+    if output is None:
+        return
+    if output.is_dir():
+        raise UserError(f"--output={output}: is a directory; give a file in it, {output}/rows.csv")
+    if not (output.parent.is_dir() and os.access(output.parent, os.W_OK)):
+        raise UserError(
+            f"--output={output}: cannot write there; give a file in a folder that is there and "
+            "yours to write"
+        )
 
 
 def _row(score: FileScore, threshold: float, names: Sequence[str]) -> dict[str, Any]:

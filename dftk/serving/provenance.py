@@ -11,6 +11,7 @@ from scipy.stats import binomtest
 from dftk.config import THRESHOLD
 from dftk.evaluation.files import read_csv
 from dftk.evaluation.model_card import limits_of
+from dftk.evaluation.report_sections import read_valid
 from dftk.evaluation.workdir import Workdir, containing
 
 _CONFIDENCE = 0.95
@@ -139,7 +140,7 @@ def _measured(
 ) -> tuple[Measured | None, str]:
     """From `valid` if these very models were scored on it, else from the held-out folds."""
     valid = workdir.path / "valid_predictions.csv"
-    if valid.is_file():
+    if read_valid(workdir):
         rows = read_csv(valid)
         scored = {name for name in rows[0] if name.startswith("fold_")} if rows else set()
         column = "probability" if only is None else f"fold_{only}"
