@@ -55,13 +55,20 @@ def test_a_run_gives_its_valid_split(trained, dataset):
 
 def test_a_dataset_that_moved_is_found_where_it_is_said_to_be(trained, data_dir, tmp_path):
     record = trained.config()
-    record["config"] = {**record["config"], "data_dir": str(tmp_path / "gone")}
+    gone = tmp_path / "gone"
+    record["config"] = {**record["config"], "data_dir": str(gone)}
     write_json(tmp_path / "config.json", record)
-    moved = Workdir(tmp_path)
-    assert "noise" in check_images.choose(None, moved, 4).source
-    assert "dftk_sample" in check_images.choose(None, moved, 4, data_dir).source
+    assert "dftk_sample" in check_images.choose(None, Workdir(tmp_path), 4, data_dir).source
+    assert not gone.exists(), "the sample is drawn where it is missing"
+
+
+def test_a_dataset_that_is_not_where_it_is_said_to_be_is_no_noise(trained, tmp_path):
+    record = trained.config()
+    record["config"] = {**record["config"], "dataset": "rvf10k"}
+    write_json(tmp_path / "config.json", record)
+    assert "noise" in check_images.choose(None, Workdir(tmp_path), 4).source
     elsewhere = str(tmp_path / "elsewhere")
-    for workdir in (moved, None):
+    for workdir in (Workdir(tmp_path), None):
         with pytest.raises(UserError, match=f"--data_dir={elsewhere}: no images to compare on"):
             check_images.choose(None, workdir, 4, elsewhere)
 
