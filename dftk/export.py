@@ -30,9 +30,10 @@ _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace what is there.")
 _IMAGES = flags.DEFINE_string(
     "images",
     None,
-    "Folder of JPEG and PNG files to compare on. Not given: images of `valid` of the dataset that "
+    "Folder of image files to compare on. Not given: images of `valid` of the dataset that "
     "the run was trained on; noise where that is not there.",
 )
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS keeps datasets, if not the run's.")
 _MAX_IMAGES = flags.DEFINE_integer("max_images", 64, "Compare on at most this many images.", 1)
 _TOLERANCE = flags.DEFINE_float(
     "tolerance",
@@ -50,6 +51,8 @@ def main(argv: Sequence[str]) -> None:
         raise UsageError("--model: give a model.keras file or a workdir of dftk.train")
     if _OUTPUT.value is None:
         raise UsageError("--output: name the file or folder to write")
+    if _IMAGES.value and _DATA_DIR.value:
+        raise UsageError(f"--data_dir={_DATA_DIR.value}: is not read where --images is given")
 
     from dftk.exports import exporting, manifest
 
@@ -61,6 +64,7 @@ def main(argv: Sequence[str]) -> None:
         max_images=_MAX_IMAGES.value,
         tolerance=_TOLERANCE.value,
         overwrite=_OVERWRITE.value,
+        data_dir=_DATA_DIR.value,
     )
     print(table)
 

@@ -57,6 +57,7 @@ def test_slices_of_both_sets_are_shown(workdir, dataset):
     assert "<h3>held-out folds</h3>" in text
     assert text.count("<img") == 2
     assert "<td>brightness</td>" in text
+    assert "<th>fakes</th><th>expected</th>" in text
 
 
 def test_robustness_has_every_level(workdir):
@@ -69,6 +70,16 @@ def test_robustness_has_every_level(workdir):
     assert text.count("<tr") == 1 + 3
     assert "<td>JPEG &lt;again&gt;</td><td>0.25 (quality)</td><td>0.500</td>" in text
     assert "<td>–</td><td>[–, –]</td><td>25.0%</td>" in text
+
+
+def test_a_set_with_shortcuts_only_is_shown_with_the_command_that_scores_it(workdir, dataset):
+    images, _ = images_and_rows(dataset)
+    audit = shortcuts.audit(images, len(images), 5)
+    shortcuts.write(workdir.path / "tests" / "mine", {"source": "/my set", **audit})
+    text = audit_sections.test_sets(workdir)
+    assert "<summary>mine: /my set</summary>" in text
+    assert "--dataset=&#x27;/my set&#x27; --name=mine" in text
+    assert text.count("<img") == 1
 
 
 def test_test_sets_are_shown_and_their_names_escaped(workdir, dataset, tmp_path):

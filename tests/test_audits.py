@@ -86,6 +86,28 @@ def test_shortcuts_of_a_folder_go_beside_its_scores(run, dataset, tmp_path):
     assert "WARNING" in audits.shortcut_lines(result)
 
 
+def noted(root, dataset, count):
+    """A set of real and fake images of valid."""
+    for image in encoded.from_shards(residency.limit(dataset.valid, count)):
+        path = root / image.filename.split("/", 1)[1]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(image.data)
+    return root
+
+
+def test_sets_of_one_name_from_two_folders_do_not_mix(run, dataset, tmp_path):
+    a, b = (noted(tmp_path / parent / "twin", dataset, 40) for parent in "ab")
+    audits.find_shortcuts(run, a, None, None, None)
+    written = run.path / "tests" / "twin" / "shortcuts.json"
+    before = written.read_text()
+    assert json.loads(before)["source"] == str(a)
+    for call in (audits.score_folder, audits.find_shortcuts):
+        more = (None,) * (3 if call is audits.find_shortcuts else 2)
+        with pytest.raises(UsageError, match=f"--name=twin: .* is of {a}, not of {b}; give --name"):
+            call(run, b, *more)
+    assert written.read_text() == before
+
+
 @pytest.mark.slow
 def test_robustness_of_some_images_of_valid(run):
     result = audits.sweep_robustness(run, None, 8)

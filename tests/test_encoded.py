@@ -1,3 +1,4 @@
+import io
 import os
 
 import numpy as np
@@ -24,6 +25,7 @@ def folder(tmp_path):
     (tmp_path / "fake" / "d.webp").write_bytes(b"RIFF")
     (tmp_path / "fake" / ".hidden.jpg").write_bytes(b"")
     (tmp_path / "real" / "notes").write_text("no image")
+    save(tmp_path / "real" / ".cache" / "z.jpg")
     return tmp_path
 
 
@@ -104,6 +106,24 @@ def test_groups_are_of_one_size_and_bounded():
         assert numbers == sorted(numbers)
         assert {number % 2 for number in numbers} == {pixels.shape[2] - 8}
     assert sorted(int(i.filename) for items, _ in groups for i in items) == list(range(70))
+
+
+def test_few_large_images_are_decoded_at_a_time(monkeypatch):
+    """A blank PNG of 2 megapixels has 6 kB; so many cores would hold all of them at once."""
+    monkeypatch.setattr(encoded.limits, "cores", lambda: 16)
+    monkeypatch.setattr(encoded, "_AHEAD_BYTES", 3 * 3 * 1400 * 1400)
+    file = io.BytesIO()
+    Image.new("RGB", (1400, 1400)).save(file, "PNG")
+    taken = []
+
+    def images():
+        for index in range(12):
+            taken.append(index)
+            yield encoded.Encoded(str(index), 0, -1, file.getvalue())
+
+    for position, image in enumerate(encoded.decoded(images())):
+        assert image.image.shape == (1400, 1400, 3)
+        assert len(taken) - position <= 4, "three, and the one that waits"
 
 
 def test_large_images_make_small_groups():

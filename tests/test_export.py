@@ -19,6 +19,7 @@ from dftk.exports import check_images, formats, parity
         (["--model=x.keras", "--output=y", "--tolerance=-1"], 2, "tolerance"),
         (["--model=x.keras", "--output=y", "--max_images=0"], 2, "max_images"),
         (["--model=x.keras", "--output=y"], 1, "x.keras: no such model"),
+        (["--model=x", "--output=y", "--images=a", "--data_dir=b"], 2, "--data_dir=b: is not read"),
         (["stray"], 2, "unexpected argument 'stray'"),
     ],
 )

@@ -1,5 +1,6 @@
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -32,3 +33,52 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path):
         raise RuntimeError("disk")
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["model.keras"]
+
+
+def folder_of(path, text):
+    (path / "below").mkdir(parents=True)
+    (path / "below" / "data").write_text(text)
+
+
+def test_a_folder_takes_the_place_of_another(tmp_path):
+    path = tmp_path / "model"
+    for text in ("old", "new"):
+        with files.replacing_folder(path) as temporary:
+            folder_of(temporary, text)
+        assert (path / "below" / "data").read_text() == text
+        assert os.listdir(tmp_path) == ["model"]
+
+
+def fail_to_rename_to(path, times, monkeypatch):
+    """The disk is full when something is first to be called `path`, so many times."""
+    real, left = Path.rename, [None] * times
+
+    def rename(source, target):
+        if target == path and left:
+            left.pop()
+            raise OSError(28, "No space left on device")
+        return real(source, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+
+
+def test_a_folder_that_cannot_take_the_place_leaves_the_old_one(tmp_path, monkeypatch):
+    path = tmp_path / "model"
+    folder_of(path, "old")
+    fail_to_rename_to(path, 1, monkeypatch)
+    with pytest.raises(OSError, match="No space"), files.replacing_folder(path) as temporary:
+        folder_of(temporary, "new")
+    assert (path / "below" / "data").read_text() == "old"
+    assert os.listdir(tmp_path) == ["model"]
+
+
+def test_what_cannot_come_back_is_kept_and_named(tmp_path, monkeypatch):
+    path = tmp_path / "model"
+    folder_of(path, "old")
+    fail_to_rename_to(path, 2, monkeypatch)
+    words = "what was there is now"
+    with pytest.raises(OSError, match=words) as raised, files.replacing_folder(path) as temporary:
+        folder_of(temporary, "new")
+    (kept,) = tmp_path.iterdir()
+    assert str(kept) in str(raised.value)
+    assert (kept / "below" / "data").read_text() == "old"

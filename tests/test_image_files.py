@@ -1,6 +1,10 @@
 import itertools
 import os
+from collections import Counter
 
+import pytest
+
+from dftk.config import UserError
 from dftk.data import image_files
 from dftk.data.image_files import FileScore
 
@@ -52,6 +56,17 @@ def test_links_are_followed_and_loops_end(tmp_path):
         folder / "link" / "b.jpg",
         folder / "up" / "elsewhere" / "b.jpg",
     ]
+
+
+def test_a_list_counts_what_is_passed_over_and_may_be_empty(tmp_path):
+    tree(tmp_path, ["a.jpg", "b/c.PNG", "b/notes", "d.webp", "e.WEBP", ".hidden/f.webp", "._g.txt"])
+    ignored = Counter()
+    assert image_files.listed(tmp_path, ignored) == [tmp_path / "a.jpg", tmp_path / "b" / "c.PNG"]
+    assert ignored == {".webp": 2, "no suffix": 1}
+    (tmp_path / "empty").mkdir()
+    assert image_files.listed(tmp_path / "empty") == []
+    with pytest.raises(UserError, match="gone: No such file or directory; make it readable"):
+        image_files.listed(tmp_path / "gone")
 
 
 def test_what_is_no_file_is_passed_over(tmp_path):

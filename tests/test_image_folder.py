@@ -7,7 +7,7 @@ from PIL import Image
 
 from dftk.config import UsageError
 from dftk.data import sample
-from dftk.evaluation import encoded, image_folder, scoring
+from dftk.evaluation import encoded, image_folder, scoring, shortcuts
 from dftk.evaluation.files import TEMPORARY, read_csv
 from dftk.inference import stream
 
@@ -74,6 +74,32 @@ def test_a_test_set_is_written_whole_and_replaces_the_former(tmp_path, folder, s
     again = read_csv(written / "predictions.csv")
     assert list(again[0]) == ["filename", "label", "probability", "fold_0", "fold_3"]
     assert [row["filename"] for row in again] == [row["filename"] for row in rows[:9]]
+
+
+def test_an_audit_for_shortcuts_of_the_same_images_is_kept(tmp_path, folder, scored):
+    rows, broken = scored
+    target = image_folder.claim(tmp_path, "new", folder)
+    (target / "plots").mkdir(parents=True)
+    (target / shortcuts.FILE).write_text(json.dumps({"source": str(folder)}))
+    (target / shortcuts.PICTURE).write_text("picture")
+    found = encoded.find(folder)
+    image_folder.write(tmp_path, "new", found, rows, full(rows, broken, source=str(folder)))
+    assert json.loads((target / shortcuts.FILE).read_text()) == {"source": str(folder)}
+    assert (target / shortcuts.PICTURE).read_text() == "picture"
+    assert image_folder.claim(tmp_path, "new", folder) == target
+
+
+@pytest.mark.parametrize("file", ["metrics.json", "shortcuts.json"])
+def test_a_name_that_is_taken_by_another_folder_is_refused(file, tmp_path):
+    target = image_folder.claim(tmp_path, "new", tmp_path / "a")
+    target.mkdir(parents=True)
+    for content, former in (
+        ({"source": str(tmp_path / "a")}, tmp_path / "a"),
+        ({}, "a folder not"),
+    ):
+        (target / file).write_text(json.dumps(content))
+        with pytest.raises(UsageError, match=f"--name=new: .*{file} is of {former}.*--name=OTHER"):
+            image_folder.claim(tmp_path, "new", tmp_path / "b")
 
 
 def test_folders_below_the_classes_are_slices(tmp_path, folder, scored):

@@ -48,6 +48,11 @@ def test_labels_without_meaning_have_no_shortcut(shuffled):
     assert result["found"] == []
     assert (result["n"], result["fakes"], result["unreadable"]) == (400, 200, 0)
     assert result["verdict"].startswith("No shortcut found")
+    spans = [g[k]["auc_interval"] for g in result["groups"].values() if not g["constant"]
+             for k in ("linear", "trees")]  # fmt: skip
+    low, high = max(spans, key=lambda span: span[1] - span[0])
+    assert f"reaches from {low:.3f} to {high:.3f}, and" in result["verdict"]
+    assert "not shown to beat chance" in result["verdict"]
     assert result["groups"]["dimensions"] == {"constant": True}
     assert result["groups"]["JPEG quantisation"] == {"constant": True}
     for kind in ("linear", "trees"):
@@ -73,6 +78,7 @@ def test_a_planted_shortcut_is_caught_and_named(shuffled, fake, groups):
     for group in groups:
         assert f"{group}, AUC" in result["verdict"]
     assert "instead of faces" in result["verdict"]
+    assert "needs another explanation" not in result["verdict"], "AUCs do not subtract"
 
 
 def test_one_in_five_fakes_with_a_comment_is_caught(shuffled):
@@ -89,6 +95,11 @@ def test_the_sample_is_made_without_shortcuts(images):
     assert {"file size", "mean colour", "JPEG quantisation", "metadata"}.isdisjoint(
         audit(images)["found"]
     )
+
+
+def test_files_that_are_all_alike_have_a_verdict_too():
+    text = shortcuts.verdict({"file size": {"constant": True}}, [], 0.95)
+    assert text.endswith("not shown to beat chance.")
 
 
 def test_a_folder_without_folds_gets_some(shuffled):

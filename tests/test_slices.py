@@ -65,6 +65,47 @@ def test_a_slice_that_is_worse_is_flagged_and_only_that():
     assert by(result, "brightness")[0]["below"] == ["accuracy", "auc"]
 
 
+def unlike_classes(n=600):
+    """Right on nine reals in ten and on six fakes in ten, whatever the slice."""
+    labels = np.arange(n) % 2
+    wrong = np.arange(n) // 2 % 10 >= np.where(labels == 1, 6, 9)
+    folders = [("fake/" if label else "real/") + str(i // 20 % 2) for i, label in enumerate(labels)]
+    found = rows(n, folder=folders, brightness=labels + 0.9 * (np.arange(n) % 7) / 7)
+    for row, label, miss in zip(found, labels, wrong):
+        row["probability"] = 0.8 if (label == 1) != miss else 0.2
+    return found
+
+
+def test_the_class_mix_of_a_slice_flags_nothing():
+    """Folders of one class each, and terciles by a measure that tells the classes apart."""
+    result = slices.cut(unlike_classes(), 0.5)
+    assert [entry["slice"] for entry in result["slices"] if entry["below"]] == []
+    expected = {entry["slice"]: entry["expected_accuracy"] for entry in by(result, "folder")}
+    assert expected == pytest.approx({"real/0": 0.9, "real/1": 0.9, "fake/0": 0.6, "fake/1": 0.6})
+    low, middle, high = by(result, "brightness")
+    assert low["fakes"] == 0
+    assert high["fakes"] == high["n"]
+    share = middle["fakes"] / middle["n"]
+    assert middle["expected_accuracy"] == pytest.approx(0.9 - 0.3 * share)
+
+
+def test_a_folder_worse_than_the_others_of_its_class_is_flagged():
+    """And the fakes, on which all accuracies are lower, are not."""
+    bad = unlike_classes()
+    for index, row in enumerate(row for row in bad if row["folder"] == "real/1"):
+        row["probability"] = 0.8 if index % 2 else 0.2
+    flagged = [entry["slice"] for entry in slices.cut(bad, 0.5)["slices"] if entry["below"]]
+    assert flagged == ["real/1"]
+
+
+def test_a_set_of_one_class_is_compared_with_itself():
+    fakes = [row for row in unlike_classes() if row["label"]]
+    result = slices.cut(fakes, 0.5)
+    for entry in by(result, "folder") + by(result, "brightness"):
+        assert entry["expected_accuracy"] == pytest.approx(0.6)
+        assert entry["below"] == []
+
+
 def test_predictions_alike_everywhere_are_seldom_flagged():
     rng = np.random.default_rng(5)
     flags = 0

@@ -1,4 +1,5 @@
 import hashlib
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,14 @@ def fill(path, is_folder, text):
     path.write_text(text)
 
 
+def write(paths, is_folder, text):
+    """An export and its manifest, both of `text`."""
+    temporary, manifest = paths
+    fill(temporary, is_folder, text)
+    manifest.parent.mkdir(exist_ok=True)
+    manifest.write_text(text)
+
+
 def read(path, is_folder):
     return (path / "saved_model.pb" if is_folder else path).read_text()
 
@@ -21,12 +30,12 @@ def read(path, is_folder):
 @pytest.mark.parametrize("is_folder", [True, False])
 def test_whole_or_not_there(is_folder, tmp_path):
     output = tmp_path / "new" / "model"
-    with pytest.raises(RuntimeError), staging.staged(output, is_folder) as temporary:
-        fill(temporary, is_folder, "half")
+    with pytest.raises(RuntimeError), staging.staged(output, is_folder) as paths:
+        write(paths, is_folder, "half")
         raise RuntimeError
     assert list(output.parent.iterdir()) == []
-    with staging.staged(output, is_folder) as temporary:
-        fill(temporary, is_folder, "first")
+    with staging.staged(output, is_folder) as paths:
+        write(paths, is_folder, "first")
         assert not output.exists()
     assert read(output, is_folder) == "first"
 
@@ -38,13 +47,53 @@ def test_what_was_there_stays_until_the_new_one_is_whole(is_folder, tmp_path):
     with pytest.raises(UserError, match=f"--output={output}: exists; .*--overwrite"):
         staging.refuse_taken(output, is_folder, overwrite=False)
     staging.refuse_taken(output, is_folder, overwrite=True)
-    with pytest.raises(RuntimeError), staging.staged(output, is_folder) as temporary:
-        fill(temporary, is_folder, "broken")
+    with pytest.raises(RuntimeError), staging.staged(output, is_folder) as paths:
+        write(paths, is_folder, "broken")
         raise RuntimeError
     assert read(output, is_folder) == "former"
-    with staging.staged(output, is_folder) as temporary:
-        fill(temporary, is_folder, "new")
+    with staging.staged(output, is_folder) as paths:
+        write(paths, is_folder, "new")
     assert read(output, is_folder) == "new"
+    expected = [output] if is_folder else [output, staging.manifest_of(output)]
+    assert sorted(tmp_path.iterdir()) == expected
+
+
+def test_a_rename_that_fails_leaves_the_former_export_and_its_manifest(tmp_path, monkeypatch):
+    output = tmp_path / "model.onnx"
+    with staging.staged(output, False) as paths:
+        write(paths, False, "former")
+    real = Path.replace
+
+    def replace(path, target):
+        if target == output:
+            raise OSError(5, "Input/output error")
+        return real(path, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    words = f"--output={output}: cannot write there .Input/output"
+    with pytest.raises(UserError, match=words), staging.staged(output, False) as paths:
+        write(paths, False, "new")
+    manifest = staging.manifest_of(output)
+    assert (output.read_text(), manifest.read_text()) == ("former", "former")
+    assert sorted(tmp_path.iterdir()) == [output, manifest]
+
+
+def test_a_manifest_that_cannot_take_its_place_leaves_none_of_another_export(tmp_path, monkeypatch):
+    output = tmp_path / "model.onnx"
+    manifest = staging.manifest_of(output)
+    with staging.staged(output, False) as paths:
+        write(paths, False, "former")
+    real = Path.replace
+
+    def replace(path, target):
+        if target == manifest:
+            raise OSError(5, "Input/output error")
+        return real(path, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    with pytest.raises(UserError), staging.staged(output, False) as paths:
+        write(paths, False, "new")
+    assert output.read_text() == "new"
     assert list(tmp_path.iterdir()) == [output]
 
 

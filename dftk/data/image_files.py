@@ -2,8 +2,11 @@
 
 import dataclasses
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+from dftk.config import UserError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
 
@@ -33,32 +36,52 @@ def find_images(paths: Iterable[Path]) -> Iterator[FileScore | Path]:
             yield path
             continue
         found = False
-        for item in _walk(path, ()):
+        for item in _walk(path, (), Counter()):
             found = True
             yield item
         if not found:
             yield FileScore(path, error=f"no {', '.join(IMAGE_SUFFIXES)} file in it")
 
 
-def _walk(folder: Path, above: tuple[tuple[int, int], ...]) -> Iterator[FileScore | Path]:
+def listed(folder: Path, ignored: Counter[str] | None = None) -> list[Path]:
+    """All image files of one directory, by the rules of find_images; none is no error.
+
+    Args:
+      folder: to walk.
+      ignored: counts, by suffix, the files passed over that by name are no images.
+
+    Raises:
+      UserError: a directory that cannot be read.
+    """
+    paths = []
+    for item in _walk(folder, (), Counter() if ignored is None else ignored):
+        if isinstance(item, FileScore):
+            raise UserError(f"{item.path}: {item.error}; make it readable, or take it out")
+        paths.append(item)
+    return paths
+
+
+def _walk(
+    folder: Path, above: tuple[tuple[int, int], ...], ignored: Counter[str]
+) -> Iterator[FileScore | Path]:
     """Files of a tree in the order of their paths' parts; `above` identifies where one is."""
     try:
         status = folder.stat()
         if (here := (status.st_dev, status.st_ino)) in above:
             return  # its files come under their first name
-        names = _names(folder)
+        names = _names(folder, ignored)
     except OSError as error:
         yield FileScore(folder, error=error.strerror or str(error))
         return
     for name, is_folder in names:
         if is_folder:
-            yield from _walk(folder / name, (*above, here))
+            yield from _walk(folder / name, (*above, here), ignored)
         else:
             yield folder / name
 
 
-def _names(folder: Path) -> list[tuple[str, bool]]:
-    """Names of images and folders, sorted, and which of them are folders."""
+def _names(folder: Path, ignored: Counter[str]) -> list[tuple[str, bool]]:
+    """Names of images and folders, sorted, and which of them are folders; counts other files."""
     names = []
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -66,6 +89,10 @@ def _names(folder: Path) -> list[tuple[str, bool]]:
                 continue
             if entry.is_dir():
                 names.append((entry.name, True))
-            elif entry.name.lower().endswith(IMAGE_SUFFIXES) and entry.is_file():
+            elif not entry.is_file():
+                continue
+            elif entry.name.lower().endswith(IMAGE_SUFFIXES):
                 names.append((entry.name, False))
+            else:
+                ignored[Path(entry.name).suffix.lower() or "no suffix"] += 1
     return sorted(names)

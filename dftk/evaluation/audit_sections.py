@@ -82,37 +82,57 @@ def _slices(folder: Path, prefix: str, result: Mapping[str, Any]) -> str:
             html.escape(by),
             html.escape(name),
             f"{entry['n']:,}",
+            f"{entry['fakes']:,}",
+            number(entry.get("expected_accuracy"), ".3f"),
             *_scores(entry),
-            f"below the whole: {', '.join('AUC' if s == 'auc' else s for s in below)}"
+            f"below expectation: {', '.join('AUC' if s == 'auc' else s for s in below)}"
             if below
             else "",
         ]
         for by, name, entry, below in rows
     ]
-    head = ["by", "slice", "n", "accuracy", "", "AUC", "", ""]
+    head = ["by", "slice", "n", "fakes", "expected", "accuracy", "", "AUC", "", ""]
     sheet = picture(folder / "plots" / f"{prefix}{parts.SHEET}", "The most wrong images")
     measures = "; ".join(f"{name}: {text}" for name, text in result["measures"].items())
     return (
-        f"{table(head, body)}<p class='soft'>{html.escape(measures)}. The slices' intervals are so "
-        f"wide that all of them together hold with 95 %.</p>{sheet}"
+        f"{table(head, body)}<p class='soft'>{html.escape(measures)}. Expected is the accuracy "
+        "that the whole set's accuracies on reals and on fakes give at the slice's own mix. The "
+        f"slices' intervals are so wide that all of them together hold with 95 %.</p>{sheet}"
     )
 
 
 def test_sets(workdir: Workdir) -> str:
-    """Every further test set: its scores, notes and pictures."""
-    found = {
-        path.parent.name: json.loads(path.read_text())
-        for path in sorted((workdir.path / sets.FOLDER).glob(f"*/{sets.METRICS}"))
+    """Every further test set: its scores, notes and pictures; or its shortcuts alone."""
+    names = {
+        path.parent.name
+        for file in (sets.METRICS, files.FILE)
+        for path in (workdir.path / sets.FOLDER).glob(f"*/{file}")
         if not path.parent.name.startswith(".")
     }
-    if not found:
+    if not names:
         return _not_yet(workdir, "--dataset=DIR", ", DIR with real/ and fake/ in it")
-    rows = [(html.escape(name), result["ensemble"]) for name, result in found.items()]
-    sections = [_test_set(workdir.path / sets.FOLDER / name, r) for name, r in found.items()]
-    return score_table("ensemble on", rows, strong=len(rows)) + "".join(sections)
+    folders = [workdir.path / sets.FOLDER / name for name in sorted(names)]
+    found = {folder.name: _read(folder / sets.METRICS) for folder in folders}
+    rows = [(html.escape(name), result["ensemble"]) for name, result in found.items() if result]
+    scores = score_table("ensemble on", rows, strong=len(rows)) if rows else ""
+    return scores + "".join(_test_set(workdir, folder, found[folder.name]) for folder in folders)
 
 
-def _test_set(folder: Path, result: Mapping[str, Any]) -> str:
+def _test_set(workdir: Workdir, folder: Path, result: Mapping[str, Any] | None) -> str:
+    audit = _read(folder / files.FILE)
+    source = str((result or audit or {}).get("source", ""))
+    scores = _set_scores(folder, result) if result else _not_scored(workdir, folder.name, source)
+    return (
+        f"<details><summary>{html.escape(folder.name)}: {html.escape(source)}</summary>"
+        f"{scores}{_shortcuts(folder, audit) if audit else ''}</details>"
+    )
+
+
+def _not_scored(workdir: Workdir, name: str, source: str) -> str:
+    return _not_yet(workdir, f"--dataset={shlex.quote(source)} --name={shlex.quote(name)}")
+
+
+def _set_scores(folder: Path, result: Mapping[str, Any]) -> str:
     notes = "".join(f"<p class='note'>{html.escape(note)}.</p>" for note in result["notes"])
     pictures = "".join(
         picture(path, f"{text} on {folder.name}")
@@ -121,12 +141,9 @@ def _test_set(folder: Path, result: Mapping[str, Any]) -> str:
     )
     members = [(f"model of fold {entry['fold']}", entry) for entry in result["folds"]]
     parts_of = _read(folder / parts.SLICES)
-    audit = _read(folder / files.FILE)
     return (
-        f"<details><summary>{html.escape(folder.name)}: {html.escape(result['source'])}</summary>"
         f"{notes}{score_table('', members, strong=len(members))}<div class='pair'>{pictures}</div>"
         f"{_slices(folder, '', parts_of) if parts_of else ''}"
-        f"{_shortcuts(folder, audit) if audit else ''}</details>"
     )
 
 

@@ -31,9 +31,11 @@ def score_folder(
       valid_metrics.json; source, broken, ignored, in_training, not_compared, notes.
 
     Raises:
-      UserError: no such folder, no image in it that can be read, or no finished fold.
+      UserError: no such folder, no image in it that can be read, no finished fold, or tests/NAME is
+        of another folder.
     """
     name = image_folder.name_of(path, name)
+    target = image_folder.claim(workdir.path, name, path)
     folds, folder = workdir.require_folds(), encoded.find(path)
     known, trouble = _training_digests(workdir, data_dir)
     ensemble = load_ensemble([workdir.model_path(fold) for fold in folds])
@@ -60,7 +62,7 @@ def score_folder(
     result["notes"] = image_folder.notes(result)
     image_folder.write(workdir.path, name, folder, rows, result)
     _refresh_report(workdir)
-    return {**result, "folder": str(workdir.path / image_folder.FOLDER / name)}
+    return {**result, "folder": str(target)}
 
 
 def _training_digests(workdir: Workdir, data_dir: str | None) -> tuple[dict[str, str], str]:
@@ -119,18 +121,22 @@ def find_shortcuts(
       max_images: of the training images, spread evenly over the shards; all if not given.
 
     Returns:
-      shortcuts.json's content.
+      shortcuts.json's content: source, and what shortcuts.audit gives.
+
+    Raises:
+      UserError: no such folder or data, too few images, or tests/NAME is of another folder.
     """
     config = workdir.config()["config"]
     if path is None:
         shards = _limit(_train_shards(workdir, data_dir), max_images)
         images, total = encoded.from_shards(shards), sum(shard.length for shard in shards)
-        target = workdir.path
+        target, source = workdir.path, f"training images of {config['dataset']}"
     else:
+        name = image_folder.name_of(path, name)
+        target, source = image_folder.claim(workdir.path, name, path), str(path.resolve())
         folder = encoded.find(path)
         images, total = folder.read(), len(folder.files)
-        target = workdir.path / image_folder.FOLDER / image_folder.name_of(path, name)
-    result = shortcuts.audit(images, total, config["folds"])
+    result = {"source": source, **shortcuts.audit(images, total, config["folds"])}
     shortcuts.write(target, result)
     _refresh_report(workdir)
     return result

@@ -92,6 +92,6 @@ def scores(
     }
 
 
-def is_below(entry: Mapping[str, Any], whole: Mapping[str, Any], score: str) -> bool:
-    """Whether the interval of a part's score lies wholly below the score of the whole."""
-    return bool(entry[f"{score}_interval"][1] < whole[score])  # NaN is below nothing
+def is_below(entry: Mapping[str, Any], expected: Mapping[str, Any], score: str) -> bool:
+    """Whether the interval of a part's score lies wholly below the value expected of it."""
+    return bool(entry[f"{score}_interval"][1] < expected[score])  # NaN is below nothing

@@ -1,7 +1,5 @@
 """Images as they are stored, read one after the other: records of a dataset, files of a folder."""
 
-import collections
-import concurrent.futures
 import dataclasses
 import os
 from collections import Counter
@@ -13,14 +11,14 @@ import numpy as np
 import tensorflow as tf
 
 from dftk.config import UserError
-from dftk.data import decoding, faults, image_files, limits, pipeline
+from dftk.data import decoding, faults, image_files, image_header, limits, pipeline, threads
 from dftk.data.catalog import Shard
 
 CLASSES = ("real", "fake")  # folders, in the order of the labels
 _GROUP = 32  # images of one forward pass at most,
 _PIXELS = 2**24  # and their pixels: 50 MB as uint8, 200 MB as float32
+_AHEAD_BYTES = 2**28  # of images worked on ahead; one of decoding.MAX_PIXELS has 3/4 of it
 
-Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
@@ -72,7 +70,10 @@ class Folder:
 
     def read(self) -> Iterator[Encoded]:
         """The files in their order; one that cannot be read says so in `error`."""
-        return in_threads(self._read, self.files)
+        cores = limits.cores()
+        return threads.in_order(
+            self._read, self.files, cores, 2 * cores, _stored_bytes, _AHEAD_BYTES
+        )
 
     def _read(self, file: tuple[Path, int]) -> Encoded:
         path, label = file
@@ -85,23 +86,19 @@ class Folder:
 
 
 def find(path: Path) -> Folder:
-    """Lists the image files of a test set.
+    """Lists the image files of a test set, by the rules of image_files.
 
     Raises:
-      UserError: no such directory, or neither `real/` nor `fake/` with an image in it.
+      UserError: no such directory, one below it that cannot be read, or neither `real/` nor
+        `fake/` with an image in it.
     """
     if not path.is_dir():
         raise UserError(f"--dataset={path}: no such directory; give one with real/ and fake/ in it")
     files: list[tuple[Path, int]] = []
     ignored: Counter[str] = Counter()
     for label, name in enumerate(CLASSES):
-        for file in sorted((path / name).rglob("*")):
-            if not file.is_file() or file.name.startswith("."):
-                continue
-            if file.suffix.lower() in image_files.IMAGE_SUFFIXES:
-                files.append((file, label))
-            else:
-                ignored[file.suffix.lower() or "no suffix"] += 1
+        if (path / name).is_dir():
+            files += [(file, label) for file in image_files.listed(path / name, ignored)]
     if not files:
         raise UserError(f"--dataset={path}: {_why_empty(path)}")
     return Folder(path, tuple(files), dict(sorted(ignored.items())))
@@ -116,17 +113,25 @@ def _why_empty(path: Path) -> str:
     return "no real/ or fake/ in it; sort the images into two folders of these names"
 
 
-def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """Results in the order of the items, a few worked on ahead."""
-    ahead = 2 * limits.cores()
-    pending: collections.deque[concurrent.futures.Future[Result]] = collections.deque()
-    with concurrent.futures.ThreadPoolExecutor(limits.cores()) as threads:
-        for item in items:
-            pending.append(threads.submit(function, item))
-            if len(pending) > ahead:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
+def in_threads(function: Callable[[Encoded], Result], images: Images) -> Iterator[Result]:
+    """Results in the order of the images: of small ones a few ahead, of large ones fewer."""
+    return threads.in_order(
+        function, images, limits.cores(), 2 * limits.cores(), _decoded_bytes, _AHEAD_BYTES
+    )
+
+
+def _decoded_bytes(image: Encoded) -> int:
+    try:
+        return 3 * image_header.pixels(image.data)
+    except ValueError:  # nor will it be decoded
+        return 0
+
+
+def _stored_bytes(file: tuple[Path, int]) -> int:
+    try:
+        return file[0].stat().st_size
+    except OSError:
+        return 0
 
 
 def decode(encoded: Encoded) -> Decoded:

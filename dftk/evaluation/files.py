@@ -1,4 +1,4 @@
-"""Tables and JSON, written so that a file is whole or not there."""
+"""Tables, JSON and folders, written so that each is whole or not there."""
 
 import contextlib
 import csv
@@ -6,6 +6,7 @@ import io
 import json
 import math
 import os
+import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -62,18 +63,78 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def beside(path: Path) -> Path:
+    """A name in the same folder, of the same suffix, that nothing else has."""
+    # Not the process's number: in containers that share a folder, all of them may be number 1.
+    return path.with_name(f"{TEMPORARY}{uuid.uuid4().hex[:8]}.{path.name}")
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A path beside `path`, of the same suffix, that takes its place when the block ends well."""
-    # Not the process's number: in containers that share a folder, all of them may be number 1.
-    temporary = path.with_name(f"{TEMPORARY}{uuid.uuid4().hex[:8]}.{path.name}")
+    temporary = beside(path)
     try:
         yield temporary
-        _sync(temporary)
-        temporary.replace(path)
-        _sync(path.parent)  # the name, too, is on the disk
+        put(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def put(temporary: Path, path: Path) -> None:
+    """Brings a file to the disk and into its place."""
+    _sync(temporary)
+    temporary.replace(path)
+    _sync(path.parent)  # the name, too, is on the disk
+
+
+@contextlib.contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """As `replacing`, of a folder, which the block makes.
+
+    No call replaces a folder that holds something: the former one steps aside, so that for a moment
+    there is none, and comes back if the new one cannot take its place.
+    """
+    temporary = beside(path)
+    try:
+        yield temporary
+        for part in (temporary, *temporary.rglob("*")):
+            _sync(part)
+        with away(path):
+            temporary.rename(path)
+        _sync(path.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def away(path: Path) -> Iterator[None]:
+    """What is at `path`, if anything, is not there in the block; after it gone, or back on failure.
+
+    Raises:
+      OSError: it cannot be brought back; says where it is.
+    """
+    former = beside(path)
+    done = False
+    try:
+        if path.exists():
+            path.rename(former)
+        yield
+        done = True
+    finally:
+        if not done and former.exists():
+            _bring_back(former, path)
+    if former.is_dir():
+        shutil.rmtree(former, ignore_errors=True)
+    else:
+        former.unlink(missing_ok=True)
+
+
+def _bring_back(former: Path, path: Path) -> None:
+    try:
+        former.rename(path)
+    except OSError as error:
+        words = f"{error.strerror}; what was there is now {former}, rename it back"
+        raise OSError(error.errno, words) from error
 
 
 def _sync(path: Path) -> None:

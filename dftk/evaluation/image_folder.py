@@ -1,10 +1,10 @@
 """A folder of real and fake images as a further test of a run: scored, written, compared."""
 
 import hashlib
+import json
 import re
 import shutil
 import time
-import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -14,8 +14,8 @@ import tensorflow as tf
 
 from dftk.config import UsageError
 from dftk.data.catalog import Shard
-from dftk.evaluation import encoded, intervals, metrics, plots, slices
-from dftk.evaluation.files import TEMPORARY, write_csv, write_json
+from dftk.evaluation import encoded, intervals, metrics, plots, shortcuts, slices
+from dftk.evaluation.files import replacing_folder, write_csv, write_json
 from dftk.evaluation.scoring import Ensemble
 from dftk.progress import Progress, duration
 
@@ -33,6 +33,30 @@ def name_of(path: Path, given: str | None) -> str:
     if not re.fullmatch(r"[^/\\\0]+", name) or name.startswith("."):
         raise UsageError(f"--name={name}: give a plain folder name, without / and a dot in front")
     return name
+
+
+def claim(root: Path, name: str, source: Path) -> Path:
+    """The path of tests/NAME of a workdir, if it is new or of the same images.
+
+    Args:
+      root: of the workdir.
+      name: of the test set.
+      source: the folder of its images.
+
+    Raises:
+      UsageError: what is there is of another folder.
+    """
+    target = root / FOLDER / name
+    for path in (target / METRICS, target / shortcuts.FILE):
+        if not path.is_file():
+            continue
+        former = json.loads(path.read_text(encoding="utf-8")).get("source", "a folder not recorded")
+        if former != str(source.resolve()):
+            raise UsageError(
+                f"--name={name}: {path} is of {former}, not of {source.resolve()}; "
+                "give --name=OTHER, or remove it"
+            )
+    return target
 
 
 def score(
@@ -136,20 +160,23 @@ def write(
     rows: Sequence[dict[str, Any]],
     result: dict[str, Any],
 ) -> Path:
-    """Writes tests/NAME of a workdir whole, in place of a former one; returns its path."""
+    """Writes tests/NAME of a workdir whole, in place of a former one; returns its path.
+
+    A former one's audit for shortcuts, which is of the same images (see `claim`), is kept.
+    """
     target = root / FOLDER / name
-    fresh = target.with_name(f"{TEMPORARY}{uuid.uuid4().hex[:8]}")
-    try:
-        fresh.mkdir(parents=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with replacing_folder(target) as fresh:
+        fresh.mkdir()
         folds = [entry["fold"] for entry in result["folds"]]
         columns = ["filename", "label", "probability", *(f"fold_{fold}" for fold in folds)]
         write_csv(fresh / PREDICTIONS, columns, rows)
         _draw(fresh / "plots", name, rows, result)
         slices.write(fresh, "", _with_folders(rows), folder.read())
+        for kept in (shortcuts.FILE, shortcuts.PICTURE):
+            if (target / kept).is_file():
+                shutil.copy2(target / kept, fresh / kept)
         write_json(fresh / METRICS, result)
-        _replace(target, fresh)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
     return target
 
 
@@ -178,12 +205,3 @@ def _with_folders(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     if set(folders) <= set(encoded.CLASSES):
         return list(rows)
     return [{**row, "folder": folder} for row, folder in zip(rows, folders)]
-
-
-def _replace(target: Path, fresh: Path) -> None:
-    """Puts a folder in the place of another; between two renames there is none."""
-    former = fresh.with_name(f"{fresh.name}.former")
-    if target.exists():
-        target.rename(former)
-    fresh.rename(target)
-    shutil.rmtree(former, ignore_errors=True)

@@ -85,7 +85,7 @@ def audit(images: encoded.Images, total: int, folds: int) -> dict[str, Any]:
         "confidence": confidence,
         "groups": groups,
         "found": found,
-        "verdict": verdict(groups, found),
+        "verdict": verdict(groups, found, confidence),
     }
 
 
@@ -162,12 +162,12 @@ def best(group: Mapping[str, Any]) -> Mapping[str, Any]:
     return max(group["linear"], group["trees"], key=lambda entry: entry["auc"])
 
 
-def verdict(groups: Mapping[str, Any], found: list[str]) -> str:
+def verdict(groups: Mapping[str, Any], found: list[str], confidence: float) -> str:
     """What the audit means for the figures of a model trained on these files."""
     if not found:
         return (
             "No shortcut found: on what the files tell without a look at the face, small "
-            "classifiers do no better than chance."
+            f"classifiers are not shown to beat chance{_widest(groups, confidence)}."
         )
     named = sorted((n for n in found if n != ALL), key=lambda n: -best(groups[n])["auc"])
     strongest = best(groups[max(found, key=lambda n: best(groups[n])["auc"])])["auc"]
@@ -179,8 +179,24 @@ def verdict(groups: Mapping[str, Any], found: list[str]) -> str:
         f"Shortcut found: without a look at any face, small classifiers tell real from fake with "
         f"AUC {strongest:.3f} (chance is 0.5), {_strength(strongest)}. "
         f"{causes or 'No single group does, only all together'}. A model could have learnt this "
-        "instead of faces, and would lose it on images from elsewhere: of its AUC, only what lies "
-        f"above {strongest:.3f} needs another explanation."
+        "instead of faces, and would lose it on images from elsewhere."
+    )
+
+
+def _widest(groups: Mapping[str, Any], confidence: float) -> str:
+    """How much the audit may have missed, in words."""
+    intervals = [
+        (*group[kind]["auc_interval"], name, kind)
+        for name, group in groups.items()
+        if not group["constant"]
+        for kind in ("linear", "trees")
+    ]
+    if not intervals:
+        return ""
+    low, high, name, kind = max(intervals, key=lambda interval: interval[1] - interval[0])
+    return (
+        f"; the widest interval of an AUC ({name}, {kind}; {confidence:.2%}) reaches from "
+        f"{low:.3f} to {high:.3f}, and what lies in it is not ruled out"
     )
 
 

@@ -47,14 +47,21 @@ def sharpness(luma: np.ndarray) -> float:
 def cut(rows: Sequence[Row], threshold: float) -> dict[str, Any]:
     """Scores all rows and each slice of them.
 
+    A slice is compared with what the whole gives at the slice's own mix of classes: its accuracy
+    with the mean, over its images, of the accuracy of the whole on the image's class (of a slice of
+    one class that is the whole's accuracy on this class), its AUC, which no mix changes, with the
+    whole's. The interval of the accuracy is of one share, thus on the safe side for two classes
+    of unlike ones (Hoeffding, "On the distribution of the number of successes in independent
+    trials", 1956).
+
     Args:
       rows: with label, probability and what `measures` gives; "fold" and "folder" where there are.
       threshold: fake from here on.
 
     Returns:
       overall: scores as closed_form.scores; confidence (of each slice's interval: all hold together
-      at 95 %); slices: each with by, slice, its scores, and below: the scores ("accuracy", "auc")
-      whose interval lies wholly below the overall value.
+      at 95 %); slices: each with by, slice, its scores, expected_accuracy, and below: the scores
+      ("accuracy", "auc") whose interval lies wholly below what is expected.
     """
     labels = np.array([row["label"] for row in rows])
     probabilities = np.array([row["probability"] for row in rows])
@@ -64,11 +71,14 @@ def cut(rows: Sequence[Row], threshold: float) -> dict[str, Any]:
     ]
     confidence = closed_form.together(2 * len(parts))
     overall = closed_form.scores(labels, probabilities, threshold)
+    rates = _accuracy_by_class(labels, probabilities, threshold)
     slices = []
     for by, name, inside in parts:
         entry = closed_form.scores(labels[inside], probabilities[inside], threshold, confidence)
-        below = [s for s in ("accuracy", "auc") if closed_form.is_below(entry, overall, s)]
-        slices.append({"by": by, "slice": name, **entry, "below": below})
+        expected = {"accuracy": float(rates[labels[inside]].mean()), "auc": overall["auc"]}
+        below = [score for score in expected if closed_form.is_below(entry, expected, score)]
+        more = {"expected_accuracy": expected["accuracy"], "below": below}
+        slices.append({"by": by, "slice": name, **entry, **more})
     return {
         "threshold": threshold,
         "overall": overall,
@@ -76,6 +86,14 @@ def cut(rows: Sequence[Row], threshold: float) -> dict[str, Any]:
         "measures": _MEASURES,
         "slices": slices,
     }
+
+
+def _accuracy_by_class(
+    labels: np.ndarray, probabilities: np.ndarray, threshold: float
+) -> np.ndarray:
+    """Share of right answers on reals and on fakes, [2]; 0 for a class without images."""
+    right = (probabilities >= threshold) == (labels == 1)
+    return np.bincount(labels, right, 2) / np.maximum(np.bincount(labels, minlength=2), 1)
 
 
 def _kinds(rows: Sequence[Row], name: str) -> list[tuple[str, str, np.ndarray]]:

@@ -8,11 +8,11 @@ import numpy as np
 import tensorflow as tf
 
 from dftk.config import UserError
-from dftk.data import catalog, decoding, pipeline, residency, sample
+from dftk.data import decoding, image_files, pipeline, residency, sample
+from dftk.evaluation.saved_folds import open_data
 from dftk.evaluation.workdir import Workdir
 from dftk.progress import say
 
-_SUFFIXES = (".jpg", ".jpeg", ".png")
 _NOISE_SIZES = ((64, 64), (256, 256), (199, 301), (97, 33), (480, 640))
 _CUTS = 3
 
@@ -39,46 +39,42 @@ class CheckImages:
 
 
 def of_folder(folder: Path, limit: int) -> CheckImages:
-    """Up to `limit` JPEG and PNG files from anywhere below a folder, evenly spread.
+    """Up to `limit` image files from anywhere below a folder, evenly spread.
 
     Raises:
-      UserError: no such folder, no image in it, or a file that is none.
+      UserError: no such folder, no image in it, or a file or folder that cannot be read.
     """
     if not folder.is_dir():
-        raise UserError(f"--images={folder}: no such folder; give one with JPEG or PNG files")
-    paths = [
-        path
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in _SUFFIXES and path.is_file()
-    ]
+        raise UserError(f"--images={folder}: no such folder; give one with image files")
+    paths = image_files.listed(folder)
     if not paths:
-        raise UserError(f"--images={folder}: no {', '.join(_SUFFIXES)} file in it")
+        raise UserError(f"--images={folder}: no {', '.join(image_files.IMAGE_SUFFIXES)} file in it")
     chosen = np.linspace(0, len(paths) - 1, min(limit, len(paths))).round().astype(int)
     return CheckImages([_read(paths[index]) for index in chosen], f"of {folder}")
 
 
 def _read(path: Path) -> bytes:
-    try:
-        data = path.read_bytes()
-        decoding.decode_image(data)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); remove it") from None
-    except tf.errors.InvalidArgumentError:
-        raise UserError(f"{path}: not a readable image; remove it from --images") from None
-    return data
+    file = decoding.read(path, decoding.MAX_PIXELS)
+    if isinstance(file, decoding.Packed):
+        image = decoding.decode(file)
+        if isinstance(image, decoding.Image):
+            return file.data
+        file = image
+    raise UserError(f"{path}: {file.error}; remove it from --images")
 
 
-def of_workdir(workdir: Workdir, limit: int) -> CheckImages:
+def of_workdir(workdir: Workdir, limit: int, data_dir: str | None = None) -> CheckImages:
     """Up to `limit` images of `valid` of the run's dataset, the first of each shard.
+
+    Args:
+      workdir: of the run.
+      limit: of images.
+      data_dir: TFDS's directory of datasets, if not the run's.
 
     Raises:
       UserError: the dataset is not there, no longer the run's, or without `valid`.
     """
-    record = workdir.config()
-    config = record["config"]
-    dataset = catalog.open_dataset(config["dataset"], config["data_dir"], config["folds"])
-    if dataset.fingerprint() != record["inputs"]["dataset_fingerprint"]:
-        raise UserError(f"{dataset.name} is not the data that {workdir.path} was trained on")
+    _, dataset = open_data(workdir, data_dir)
     if not dataset.valid:
         raise UserError(f"{dataset.name} has no valid split")
     shards = residency.limit(dataset.valid[:limit], limit)
@@ -99,15 +95,26 @@ def drawn() -> CheckImages:
     return CheckImages([*noise, sample.draw_jpeg(rng, fake=True)], "drawn: noise of several sizes")
 
 
-def choose(folder: Path | None, workdir: Workdir | None, limit: int) -> CheckImages:
-    """The folder's, else those of the run's `valid`, else noise; says where it has to be noise."""
+def choose(
+    folder: Path | None, workdir: Workdir | None, limit: int, data_dir: str | None = None
+) -> CheckImages:
+    """The folder's, else those of the run's `valid`, else noise; says where it has to be noise.
+
+    Raises:
+      UserError: as of_folder; or `data_dir` is given, and the run's `valid` is not there.
+    """
     if folder is not None:
         return of_folder(folder, limit)
     why = "the model belongs to no workdir"
     if workdir is not None:
         try:
-            return of_workdir(workdir, limit)
+            return of_workdir(workdir, limit, data_dir)
         except UserError as error:
             why = str(error)
-    say(f"compared on noise, not on real images ({why}); --images=DIR gives real ones")
+    if data_dir is not None:
+        raise UserError(f"--data_dir={data_dir}: no images to compare on ({why})")
+    say(
+        f"compared on noise, not on real images ({why}); --images=DIR gives real ones, and so does "
+        "--data_dir=DIR where the run's dataset was moved there"
+    )
     return drawn()

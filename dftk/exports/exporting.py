@@ -78,6 +78,7 @@ def export(
     max_images: int,
     tolerance: float,
     overwrite: bool,
+    data_dir: str | None = None,
 ) -> str:
     """Writes, runs, compares, puts in place; returns a table of what came of it.
 
@@ -87,10 +88,11 @@ def export(
       source: the members, which are exported as one model.
       kind: a key of formats.FORMATS.
       output: the file, or the folder for saved_model.
-      images: folder of JPEG and PNG files to compare on; see check_images.choose.
+      images: folder of image files to compare on; see check_images.choose.
       max_images: of them, or of the run's `valid`.
       tolerance: the largest |Δp| to the float32 Keras models that is let through.
       overwrite: whether what is at `output` may be replaced.
+      data_dir: TFDS's directory of datasets, if not the run's.
 
     Raises:
       UserError: a package, model or image is missing, `output` is taken or cannot be written, or
@@ -98,24 +100,22 @@ def export(
     """
     formats.FORMATS[kind].require_packages()
     is_folder = kind == "saved_model"
-    beside = output.with_name(f"{output.name}.json")
     staging.refuse_taken(output, is_folder, overwrite)
     if not is_folder:
-        staging.refuse_taken(beside, is_folder, overwrite)
+        staging.refuse_taken(staging.manifest_of(output), is_folder, overwrite)
     detectors = Detectors.load(source.paths)
-    chosen = check_images.choose(images, source.workdir, max_images)
+    chosen = check_images.choose(images, source.workdir, max_images, data_dir)
     if half := detectors.trained_in():
         say(f"trained in {half}; exported in float32, with the same weights")
     threshold = manifest.threshold(source.workdir)["value"]
-    with staging.staged(output, is_folder) as temporary:
+    with staging.staged(output, is_folder) as (temporary, beside):
         say(f"writing {source.in_words()} as {kind}")
         formats.FORMATS[kind].write(detectors.float32, temporary)
         say(f"comparing it with Keras on {len(chosen.files)} images")
         comparison = verify(temporary, kind, detectors, chosen, threshold, tolerance)
         described = manifest.describe(source, kind, temporary, output.name, comparison.as_dict())
-        if is_folder:
-            (temporary / "assets.extra").mkdir()
-        write_json(temporary / "assets.extra" / "dftk.json" if is_folder else beside, described)
+        beside.parent.mkdir(exist_ok=True)  # a SavedModel's folder for what is not its own
+        write_json(beside, described)
     size = staging.megabytes(output)
     return f"{kind}: {output}, {size:.1f} MB, {source.in_words()}\n{comparison.text_table()}"
 

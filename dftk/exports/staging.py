@@ -2,9 +2,6 @@
 
 import contextlib
 import hashlib
-import os
-import shutil
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,17 +30,29 @@ def refuse_taken(output: Path, is_folder: bool, overwrite: bool) -> None:
         raise UserError(f"--output={output}: is not {kind}, so --overwrite does not replace it")
 
 
+def manifest_of(output: Path) -> Path:
+    """Where the manifest of a file lies."""
+    return output.with_name(f"{output.name}.json")
+
+
 @contextlib.contextmanager
-def staged(output: Path, is_folder: bool) -> Iterator[Path]:
-    """A path beside `output` that takes its place when the block ends well, and is gone if not.
+def staged(output: Path, is_folder: bool) -> Iterator[tuple[Path, Path]]:
+    """Paths that take the places of `output` and its manifest if the block ends well, or are gone.
+
+    Yields:
+      where to write the export, and where its manifest: in the folder, or a file beside the file.
 
     Raises:
       UserError: `output` cannot be written.
     """
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        with (_folder if is_folder else files.replacing)(output) as temporary:
-            yield temporary
+        if is_folder:
+            with files.replacing_folder(output) as temporary:
+                yield temporary, temporary / "assets.extra" / "dftk.json"
+        else:
+            with _file_and_manifest(output) as paths:
+                yield paths
     except OSError as error:
         raise UserError(
             f"--output={output}: cannot write there ({error.strerror or error}); give another"
@@ -51,28 +60,17 @@ def staged(output: Path, is_folder: bool) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _folder(output: Path) -> Iterator[Path]:
-    name = f"{files.TEMPORARY}{uuid.uuid4().hex[:8]}.{output.name}"
-    temporary, former = output.with_name(name), output.with_name(f"{name}.former")
-    try:
-        yield temporary
-        for path in temporary.rglob("*"):
-            _sync(path)
-        if output.exists():  # no call replaces a folder that holds something
-            output.rename(former)
-        temporary.rename(output)
-        _sync(output.parent)
-    finally:
-        for leftover in (temporary, former):
-            shutil.rmtree(leftover, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _file_and_manifest(output: Path) -> Iterator[tuple[Path, Path]]:
+    """Both written before either is in place; whenever it stops, no manifest is of another file."""
+    with (
+        files.replacing(manifest_of(output)) as manifest,
+        contextlib.ExitStack() as at_end,
+    ):
+        temporary = files.beside(output)
+        at_end.callback(temporary.unlink, missing_ok=True)
+        yield temporary, manifest
+        with files.away(manifest_of(output)):
+            files.put(temporary, output)
 
 
 def digests(path: Path, name: str) -> dict[str, str]:

@@ -2,10 +2,11 @@
 
 import collections
 import concurrent.futures
+import contextlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from dftk.data import decoding, limits
+from dftk.data import decoding, limits, threads
 from dftk.data.decoding import MAX_PIXELS, Image, Packed
 from dftk.data.image_files import FileScore
 from dftk.evaluation.scoring import Ensemble
@@ -49,31 +50,20 @@ def score_files(
         return networks.prepare(file) if isinstance(file, Packed) else file
 
     workers = limits.cores() + _READERS
-    threads = concurrent.futures.ThreadPoolExecutor(workers)
     forward = concurrent.futures.ThreadPoolExecutor(1)
     queued: collections.deque[concurrent.futures.Future[list[FileScore]]] = collections.deque()
     try:
-        pending = (threads.submit(load, item) for item in found)
-        for group in _groups(_ahead(pending, batch_size + 2 * workers), batch_size):
-            queued.append(forward.submit(networks.score, group))
-            if len(queued) > _QUEUED:
-                yield from queued.popleft().result()
+        with contextlib.closing(
+            threads.in_order(load, found, workers, batch_size + 2 * workers)
+        ) as loaded:
+            for group in _groups(loaded, batch_size):
+                queued.append(forward.submit(networks.score, group))
+                if len(queued) > _QUEUED:
+                    yield from queued.popleft().result()
         while queued:
             yield from queued.popleft().result()
     finally:  # a consumer that stops early, too
-        threads.shutdown(cancel_futures=True)
         forward.shutdown(cancel_futures=True)
-
-
-def _ahead(pending: Iterable[concurrent.futures.Future[_Item]], ahead: int) -> Iterator[_Item]:
-    """Results in order; so many others are begun before one is waited for."""
-    begun: collections.deque[concurrent.futures.Future[_Item]] = collections.deque()
-    for future in pending:
-        begun.append(future)
-        if len(begun) > ahead:
-            yield begun.popleft().result()
-    while begun:
-        yield begun.popleft().result()
 
 
 def _groups(items: Iterable[_Item], batch_size: int) -> Iterator[list[_Item]]:
