@@ -4,6 +4,8 @@ import pytest
 
 from dftk.data import residency
 from dftk.evaluation import audit_sections, encoded, image_folder, robustness, shortcuts, slices
+from dftk.evaluation.files import write_json
+from dftk.evaluation.report_sections import VALID_METRICS
 from dftk.evaluation.workdir import Workdir
 
 NAME = "<b>mine & yours"
@@ -99,3 +101,12 @@ def test_test_sets_are_shown_and_their_names_escaped(workdir, dataset, tmp_path)
     assert text.count("<img") == 3
     shutil.rmtree(workdir.path / "tests" / NAME)
     assert "Not done yet" in audit_sections.test_sets(workdir)
+
+
+def test_what_other_models_scored_is_to_be_done_again(trained_cnn, tmp_path):
+    copy = Workdir(shutil.copytree(trained_cnn.path, tmp_path / "run"))
+    result = {"members": {"0": "of another run"}, "perturbations": {}}
+    for file in (copy.path / robustness.FILE, copy.path / VALID_METRICS):
+        write_json(file, result)
+    assert "Not done yet" in audit_sections.robustness(copy)
+    assert "Not done yet" in audit_sections.slices(copy)

@@ -12,6 +12,8 @@ from dftk.evaluation import robustness as sweep
 from dftk.evaluation import shortcuts as files
 from dftk.evaluation import slices as parts
 from dftk.evaluation.html_parts import number, picture, score_table, table
+from dftk.evaluation.members import members
+from dftk.evaluation.report_sections import VALID_METRICS
 from dftk.evaluation.workdir import Workdir
 
 _SETS = (("valid_", "valid"), ("", "held-out folds"))  # prefix of the slices' files, what of
@@ -19,7 +21,8 @@ _SETS = (("valid_", "valid"), ("", "held-out folds"))  # prefix of the slices' f
 
 def robustness(workdir: Workdir) -> str:
     """Accuracy and AUC under perturbations of `valid`."""
-    if (result := _read(workdir.path / sweep.FILE)) is None:
+    result = _read(workdir.path / sweep.FILE)
+    if result is None or not _current(workdir, result):
         return _not_yet(workdir, "--split=valid --robustness")
     rows = [("clean", "", result["clean"])] + [
         (panel["title"], f"{level['level']:g} ({panel['unit']})", level)
@@ -65,6 +68,9 @@ def _shortcuts(folder: Path, result: Mapping[str, Any]) -> str:
 
 def slices(workdir: Workdir) -> str:
     """Scores by slice of `valid` and of the held-out folds, and the most wrong images."""
+    scored = _read(workdir.path / VALID_METRICS)  # with which the slices are made
+    if scored is not None and not _current(workdir, scored):
+        return _not_yet(workdir, "--split=valid")
     sections = [
         f"<h3>{title}</h3>{_slices(workdir.path, prefix, result)}"
         for prefix, title in _SETS
@@ -113,7 +119,11 @@ def test_sets(workdir: Workdir) -> str:
         return _not_yet(workdir, "--dataset=DIR", ", DIR with real/ and fake/ in it")
     folders = [workdir.path / sets.FOLDER / name for name in sorted(names)]
     found = {folder.name: _read(folder / sets.METRICS) for folder in folders}
-    rows = [(html.escape(name), result["ensemble"]) for name, result in found.items() if result]
+    rows = [
+        (html.escape(name), result["ensemble"])
+        for name, result in found.items()
+        if result and _current(workdir, result)
+    ]
     scores = score_table("ensemble on", rows, strong=len(rows)) if rows else ""
     return scores + "".join(_test_set(workdir, folder, found[folder.name]) for folder in folders)
 
@@ -121,15 +131,15 @@ def test_sets(workdir: Workdir) -> str:
 def _test_set(workdir: Workdir, folder: Path, result: Mapping[str, Any] | None) -> str:
     audit = _read(folder / files.FILE)
     source = str((result or audit or {}).get("source", ""))
-    scores = _set_scores(folder, result) if result else _not_scored(workdir, folder.name, source)
+    if result and _current(workdir, result):
+        scores = _set_scores(folder, result)
+    else:
+        flags = f"--dataset={shlex.quote(source)} --name={shlex.quote(folder.name)}"
+        scores = _not_yet(workdir, flags)
     return (
         f"<details><summary>{html.escape(folder.name)}: {html.escape(source)}</summary>"
         f"{scores}{_shortcuts(folder, audit) if audit else ''}</details>"
     )
-
-
-def _not_scored(workdir: Workdir, name: str, source: str) -> str:
-    return _not_yet(workdir, f"--dataset={shlex.quote(source)} --name={shlex.quote(name)}")
 
 
 def _set_scores(folder: Path, result: Mapping[str, Any]) -> str:
@@ -139,16 +149,22 @@ def _set_scores(folder: Path, result: Mapping[str, Any]) -> str:
         for name, text in (("roc.png", "ROC"), ("confusion_matrix.png", "Confusion matrix"))
         if (path := folder / "plots" / name).is_file()  # one class has no ROC
     )
-    members = [(f"model of fold {entry['fold']}", entry) for entry in result["folds"]]
+    of_folds = [(f"model of fold {entry['fold']}", entry) for entry in result["folds"]]
     parts_of = _read(folder / parts.SLICES)
+    scores = score_table("", of_folds, strong=len(of_folds))
     return (
-        f"{notes}{score_table('', members, strong=len(members))}<div class='pair'>{pictures}</div>"
+        f"{notes}{scores}<div class='pair'>{pictures}</div>"
         f"{_slices(folder, '', parts_of) if parts_of else ''}"
     )
 
 
 def _read(path: Path) -> dict[str, Any] | None:
     return json.loads(path.read_text()) if path.is_file() else None
+
+
+def _current(workdir: Workdir, result: Mapping[str, Any]) -> bool:
+    """Whether the run's models of now made the result, not those of before a fold was trained."""
+    return result.get("members", {}) == members(workdir)
 
 
 def _not_yet(workdir: Workdir, flags: str, more: str = "") -> str:

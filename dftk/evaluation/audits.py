@@ -10,6 +10,7 @@ from dftk.config import UsageError, UserError
 from dftk.data import residency
 from dftk.data.catalog import Shard
 from dftk.evaluation import encoded, image_folder, report, robustness, shortcuts
+from dftk.evaluation import members as models
 from dftk.evaluation.saved_folds import decided, open_data
 from dftk.evaluation.scoring import load_ensemble
 from dftk.evaluation.workdir import Workdir
@@ -52,6 +53,7 @@ def score_folder(
     members = np.array([[row[f"fold_{fold}"] for row in rows] for fold in folds])
     result: dict[str, Any] = {
         "source": str(path.resolve()),
+        "members": models.members(workdir),
         **image_folder.summarize(rows, folds),
         **decided(workdir, folds, labels, members),
         "broken": broken,
@@ -98,7 +100,8 @@ def sweep_robustness(
     shards = _limit(dataset.valid, max_images)
     ensemble = load_ensemble([workdir.model_path(fold) for fold in folds])
     total = sum(shard.length for shard in shards)
-    result = {"folds": folds, **robustness.sweep(ensemble, encoded.from_shards(shards), total)}
+    scored = {"folds": folds, "members": models.members(workdir)}
+    result = {**scored, **robustness.sweep(ensemble, encoded.from_shards(shards), total)}
     robustness.write(workdir.path, result)
     _refresh_report(workdir)
     return result
