@@ -184,6 +184,7 @@ async function ask(value) {
 
 async function start() {
   await ask();
+  $("aside").hidden = false; // not before there is something in it
   const { max_files: files, max_bytes: bytes, max_pixels: pixels } = model.uploads;
   $("#accepted").textContent = `JPEG, PNG, GIF or BMP, up to ${files} at once, ` +
     `${megabytes(bytes)} MB and ${(pixels / 1e6).toFixed(pixels < 1e7 ? 1 : 0)} megapixels each`;
