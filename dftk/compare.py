@@ -9,6 +9,7 @@ from pathlib import Path
 from absl import flags
 
 from dftk import cli
+from dftk.config import UsageError
 
 _OUTPUT = flags.DEFINE_string(
     "output", "runs/comparison", "Folder for comparison.html, comparison.json and the ROC curves."
@@ -23,10 +24,16 @@ _SPEED = flags.DEFINE_bool(
 
 def main(argv: Sequence[str]) -> None:
     """Workdirs to one call; the first is what the others are compared to."""
-    from dftk.evaluation import comparison, comparison_page
     from dftk.evaluation.workdir import Workdir
 
     workdirs = [Workdir(path) for path in argv[1:]]
+    if len(workdirs) < 2:
+        raise UsageError("give two workdirs or more: the first is what the others are compared to")
+    for workdir in workdirs:
+        workdir.config()  # complains at once, before TensorFlow is loaded
+
+    from dftk.evaluation import comparison, comparison_page
+
     content, runs = comparison.compare(workdirs, _DATA_DIR.value, _SPEED.value)
     output = Path(_OUTPUT.value)
     comparison_page.write(output, content, runs)

@@ -63,6 +63,7 @@ def main(argv: Sequence[str]) -> int:
     from dftk.evaluation.workdir import Workdir
 
     workdir = Workdir(_WORKDIR.value)
+    workdir.config()  # complains at once, before TensorFlow is loaded
     if _ROBUSTNESS.value:
         return _robustness(workdir)
     if _SHORTCUTS.value:

@@ -55,12 +55,13 @@ flags.adopt_module_key_flags(cli)  # --help shows them, not only --helpfull
 def main(argv: Sequence[str]) -> None:
     """Flags to config to one call."""
     cli.refuse_arguments(argv)
-    from dftk.evaluation import report
     from dftk.evaluation.workdir import Workdir
 
     workdir = Workdir(_WORKDIR.value)
     summary = _merge(workdir) if _MERGE.value else _train(workdir)
     if summary:
+        from dftk.evaluation import report
+
         print(report.text_table(summary))
         print(f"report: {workdir.path / 'report.html'}")
 

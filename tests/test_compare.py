@@ -1,6 +1,8 @@
+import pytest
 from test_cli import door
 
 
+@pytest.mark.long
 def test_two_runs_from_the_command_line(trained, trained_cnn, tmp_path):
     answer = door("compare", f"--output={tmp_path}", trained_cnn.path, trained.path)
     assert answer.returncode == 0, answer.stderr

@@ -33,7 +33,7 @@ def test_the_terminal_has_sides_differences_and_a_verdict(compared):
         "On val",
     ):
         assert words in text
-    assert max(map(len, text.splitlines())) < 150
+    assert max(map(len, text.splitlines())) < 160
 
 
 def pair(value, p_value):

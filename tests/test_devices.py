@@ -191,6 +191,7 @@ def test_two_replicas_share_statistics_and_not_dropout_masks(data_dir):
     assert first != second
 
 
+@pytest.mark.long
 def test_a_batch_below_the_replica_count_is_refused(data_dir):
     answer = run(4, 8, 3, data_dir)
     assert answer.returncode == 2

@@ -25,6 +25,7 @@ def test_doctor_writes_table_json_picture_and_trace(data_dir, tmp_path):
     assert list((tmp_path / "trace").rglob("*.xplane.pb"))
 
 
+@pytest.mark.slow
 def test_mistakes_are_one_line(tmp_path):
     answer = door("doctor", "--dataset=sample", "--phase=third")
     assert answer.returncode == 2

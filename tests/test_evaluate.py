@@ -7,6 +7,7 @@ from dftk.data import residency
 from dftk.evaluation import encoded
 
 
+@pytest.mark.long
 def test_the_door_prints_the_table(trained):
     answer = door("evaluate", f"--workdir={trained.path}", "--split=train")
     assert answer.returncode == 0, answer.stderr

@@ -32,6 +32,7 @@ def test_errors_are_one_line(arguments, status, message):
     assert message in last
 
 
+@pytest.mark.long
 def test_one_fold_of_a_run_for_tf_serving(trained, tmp_path):
     output = tmp_path / "detector" / "1"
     answer = door(
@@ -51,7 +52,7 @@ def test_one_fold_of_a_run_for_tf_serving(trained, tmp_path):
     np.testing.assert_allclose(served, ensemble(images)[0], atol=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("kind", "folds"), [("litert", [0, 3]), ("onnx", [3])])
 def test_the_large_network_in_other_runtimes(kind, folds, trained, tmp_path):
     for package in formats.FORMATS[kind].packages:

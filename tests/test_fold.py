@@ -35,6 +35,7 @@ def trainer(data_dir, examples):
     return make(config, examples)
 
 
+@pytest.mark.long
 def test_a_fold_trained_twice_is_bit_identical_and_traced_once(trainer, saved):
     first, _, again = (trainer.run(number, saved()) for number in (1, 2, 1))
     assert again.predictions == first.predictions
@@ -46,6 +47,7 @@ def test_a_fold_trained_twice_is_bit_identical_and_traced_once(trainer, saved):
     assert [trainable.traces for trainable in trainer.phases.values()] == [1]
 
 
+@pytest.mark.slow
 def test_a_fold_never_trains_on_what_it_predicts(trainer, saved, examples, monkeypatch):
     trained_on = []
     real = batches.Batcher.__call__

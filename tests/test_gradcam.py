@@ -96,6 +96,7 @@ def test_half_precision_gives_nearly_the_same_map():
     np.testing.assert_allclose(*maps, atol=0.03)
 
 
+@pytest.mark.long
 def test_a_saved_xception_of_any_image_size_with_one_trace(trained):
     model = scoring.load_model(trained.model_path(0))
     ensemble = scoring.Ensemble([model])

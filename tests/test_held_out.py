@@ -32,6 +32,7 @@ def test_with_the_base_at_rest_features_are_computed_once_to_the_same_metrics(ri
     assert cached["val_loss"] != first["val_loss"]
 
 
+@pytest.mark.long
 def test_features_are_anew_when_the_base_has_moved(rig, held_out):
     """Else the first epoch of fine-tuning is scored by the features of before it."""
     before = held_out.validate(False, lambda: None)

@@ -54,6 +54,7 @@ def test_it_survives_the_way_from_another_process():
     assert (str(again), again.number, again.exit_status) == ("saved", signal.SIGINT, 130)
 
 
+@pytest.mark.long
 def test_while_tensorflow_waits_for_workers_ctrl_c_ends_the_process_at_once():
     """Python's own handlers would wait until C++ returns, which is when the last worker comes."""
     hosts = {"worker": [f"127.0.0.1:{port}" for port in free_ports(2)]}

@@ -138,6 +138,7 @@ def test_a_freshly_built_model_gives_the_same_bits_as_a_restored_one(rig, exampl
     )
 
 
+@pytest.mark.slow
 def test_the_frozen_step_is_kerass_own(rig, examples):
     """Loss and weights after two steps equal keras's train_on_batch on the same features."""
     plain = Rig(examples, dropout=0.0, augment=False)

@@ -8,8 +8,8 @@ from dftk.evaluation.workdir import Workdir
 
 
 @pytest.fixture
-def copy(trained, tmp_path):
-    shutil.copytree(trained.path, tmp_path / "run", ignore=shutil.ignore_patterns("valid_*"))
+def copy(trained_cnn, tmp_path):
+    shutil.copytree(trained_cnn.path, tmp_path / "run", ignore=shutil.ignore_patterns("valid_*"))
     return Workdir(tmp_path / "run")
 
 
@@ -38,7 +38,7 @@ def test_the_card_names_data_training_errors_use_and_limits(copy):
     page = model_card.section(copy, summary)
     for words in (
         "drawn portraits",
-        "xception at 32 pixels",
+        "cnn at 32 pixels",
         "calls ",
         "no proof",
         "nothing about faces",

@@ -12,6 +12,7 @@ def last_line(answer):
     return answer.stderr.strip().splitlines()[-1]
 
 
+@pytest.mark.long
 def test_a_run_from_the_command_line(data_dir, tmp_path):
     answer = door(
         "train", "--dataset=sample", f"--data_dir={data_dir}", "--fold=1", "--image_size=32",

@@ -32,11 +32,9 @@ def compare(
       runs, folds, comparisons, notes (the content of comparison.json); and the runs themselves.
 
     Raises:
-      UsageError: fewer than two workdirs, or one given twice.
+      UsageError: one workdir is given twice.
       UserError: runs that have not scored the same images.
     """
-    if len(workdirs) < 2:
-        raise UsageError("give two workdirs or more: the first is what the others are compared to")
     if len({workdir.path.resolve() for workdir in workdirs}) < len(workdirs):
         raise UsageError("one workdir is given twice; each is compared with the first")
     folds = compared_runs.common_folds(workdirs)

@@ -19,19 +19,22 @@ _AT_ONCE = 2**20  # weights in memory
 
 def confidence(
     labels: np.ndarray, probabilities: np.ndarray, threshold: float = THRESHOLD
-) -> dict[str, list[float]]:
+) -> dict[str, list[float] | None]:
     """95 % intervals of every metric of binary_metrics.
 
     accuracy, precision and recall: Wilson's score interval; auc: Newcombe's; others: percentile
-    bootstrap. ece has none, [NaN, NaN]: it cannot be negative, so that sampling raises it, and
-    resampling once more.
+    bootstrap. ece has none: it cannot be negative, so that sampling raises it, and resampling once
+    more.
 
-    Args, returns: as `bootstrap`.
+    Args: as `bootstrap`.
+
+    Returns:
+      name to [low, high]; None where the metric has no interval or is not defined.
     """
     point = metrics.binary_metrics(labels, probabilities, threshold)
     (tn, fp), (fn, tp) = point["confusion_matrix"]
     drawn = bootstrap(labels, probabilities, threshold)
-    return {
+    found = {
         **drawn,
         "ece": [float("nan")] * 2,
         "accuracy": list(closed_form.share(tn + tp, len(labels))),
@@ -39,6 +42,7 @@ def confidence(
         "recall": list(closed_form.share(tp, tp + fn)),
         "auc": list(closed_form.area(point["auc"], tn + fp, fn + tp)),
     }
+    return {name: None if np.isnan(ends).any() else ends for name, ends in found.items()}
 
 
 def bootstrap(
