@@ -44,6 +44,7 @@ def test_augmentation_against_five_ops_per_image(benchmark, images, draws):
     guards.augmentation_beats_per_image_ops(ratio)
 
 
+@pytest.mark.long
 def test_augmenting_in_the_step_against_in_the_input(benchmark, rig):
     """The whole frozen step either way: on a CPU both share its cores, on a GPU they do not."""
     in_step, in_input = rig.in_step_and_in_input()

@@ -14,12 +14,13 @@ pytest_plugins = ["drawn"]
     ("phase", "kind"),
     [
         ("frozen", "ram"),
-        ("frozen", "device"),
-        ("frozen", "disk"),
-        ("frozen", "none"),
         # Steps of three times the length hide more: two kinds are enough.
-        ("finetune", "ram"),
         ("finetune", "device"),
+        *(
+            pytest.param(phase, kind, marks=pytest.mark.long)
+            for phase, kinds in (("frozen", ("device", "disk", "none")), ("finetune", ("ram",)))
+            for kind in kinds
+        ),
     ],
 )
 def test_step_on_real_input_against_synthetic(benchmark, rig, phase, kind):
