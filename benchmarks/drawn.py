@@ -57,5 +57,5 @@ def rig(opened):
 
 @pytest.fixture(scope="session")
 def predictable(rig, tree):
-    """A detector as it is saved, and files for four of its batches."""
-    return Ensemble([rig.detector.model]), sorted(tree.rglob("*.jpg"))[: 4 * BATCH_SIZE]
+    """A detector as it is saved, and files for eight of its batches."""
+    return Ensemble([rig.detector.model]), sorted(tree.rglob("*.jpg"))[: 8 * BATCH_SIZE]

@@ -160,7 +160,7 @@ def test_each_ratio_has_a_limit_that_it_can_miss():
 
 
 def test_files_decoded_one_by_one(predictable, monkeypatch):
-    """With decoding that waits: side by side it is hidden, in turn it is not."""
+    """With decoding that waits, and nothing begun ahead."""
     ensemble, files = predictable
     real = decoding.decode
 
@@ -170,7 +170,8 @@ def test_files_decoded_one_by_one(predictable, monkeypatch):
 
     monkeypatch.setattr(decoding, "decode", wait)
     sides_of_it = sides.predicting(ensemble, files[:96])
-    guards.predicting_keeps_up_with_the_model(meter.compare(*sides_of_it, rounds=2))
-    monkeypatch.setattr(stream, "_ahead", lambda pending, _: (f.result() for f in pending))
+    monkeypatch.setattr(
+        stream.threads, "in_order", lambda function, items, *_: (function(item) for item in items)
+    )
     with pytest.raises(AssertionError, match="the forward pass waits for files"):
         guards.predicting_keeps_up_with_the_model(meter.compare(*sides_of_it, rounds=2))
