@@ -21,6 +21,7 @@ from dftk.training import loop
 pytest_plugins = ["drawn"]
 
 
+@pytest.mark.long
 def test_parallelism_of_one(dataset, monkeypatch):
     """With a decode that waits in place of computing: other processes cannot hide what is lost."""
 

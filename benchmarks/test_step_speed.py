@@ -15,10 +15,12 @@ pytest_plugins = ["drawn"]
     [
         ("frozen", "ram"),
         # Steps of three times the length hide more: two kinds are enough.
-        ("finetune", "device"),
         *(
             pytest.param(phase, kind, marks=pytest.mark.long)
-            for phase, kinds in (("frozen", ("device", "disk", "none")), ("finetune", ("ram",)))
+            for phase, kinds in (
+                ("frozen", ("device", "disk", "none")),
+                ("finetune", ("ram", "device")),
+            )
             for kind in kinds
         ),
     ],

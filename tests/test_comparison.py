@@ -57,7 +57,7 @@ def test_size_cost_and_speed_stand_side_by_side(compared):
     assert all(run["training_minutes"] > 0 for run in content["runs"])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_folds_that_one_lacks_are_left_out_and_named(trained, trained_cnn, tmp_path):
     shutil.copytree(trained.path, tmp_path / "one", ignore=shutil.ignore_patterns("fold_3"))
     content, _ = comparison.compare([trained_cnn, Workdir(tmp_path / "one")], None, False)

@@ -69,9 +69,9 @@ def given(data_dir, calibrated, tmp_path):
     return data_dir, calibrated, tmp_path
 
 
+@pytest.mark.long
 # Through the kinks of 36 layers of ReLU any other order of summing grows from step to step, on one
 # device too: steps that train all of it are small here.
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("phase", "rate", "counts"),
     [("frozen", 1e-2, (2, 4)), pytest.param("finetune", 1e-6, (2,), marks=pytest.mark.long)],

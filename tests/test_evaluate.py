@@ -55,7 +55,7 @@ def test_flags_that_contradict_are_usage_errors(flags, message):
     assert answer.stderr.count("\n") == 1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_audits_print_their_tables(trained, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(trained.path, run)

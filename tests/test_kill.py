@@ -123,7 +123,7 @@ def test_killed_at_any_moment_a_run_ends_with_the_same_bits(reference, data_dir,
         assert not list(workdir.rglob("checkpoint")), "no state of a fold that is done"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.long)]
 )

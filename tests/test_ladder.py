@@ -108,7 +108,7 @@ def climb(plants, dataset, tmp_path_factory):
     return measure
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("kind", "stage"),
     [

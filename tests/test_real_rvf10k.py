@@ -54,6 +54,7 @@ def test_real_pixels_are_the_files_pixels(real_dir, shared):
         assert examples.labels[row] == (file.parent.name == "fake")
 
 
+@pytest.mark.long
 def test_partial_imagenet_weights_learn_from_real_faces(real_dir, shared, tmp_path):
     """The frozen phase alone ranks faces better than chance, on images it has not seen."""
     weights = shared / "weights" / "xception_notop_imagenet_blocks1to13.weights.h5"

@@ -70,7 +70,7 @@ def test_a_job_without_a_number_is_refused(tmp_path):
     assert "DFTK_FOLD" in answer.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_array_of_jobs_and_a_merge_equal_the_plain_run(trained, flags, tmp_path):
     """As SLURM starts them, two at once; TF_CONFIG, which Vertex AI sets, does not matter."""
     workdir = tmp_path / "array"
@@ -103,7 +103,7 @@ def test_a_profile_of_the_steps_asked_for(flags, tmp_path):
     assert list((workdir / "tensorboard").rglob("*.xplane.pb"))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_full_disk_keeps_what_is_trained(flags, tmp_path, trained):
     """A limit on file sizes stands for the disk: the state of fine-tuning is larger than it."""
     workdir = tmp_path / "full"
