@@ -81,7 +81,8 @@ def _sides(runs: Sequence[Mapping[str, Any]]) -> list[list[str]]:
 
 
 def _with_interval(scores: Mapping[str, Any], name: str) -> str:
-    return f"{number(scores[name], '.4f')} [{interval(scores['intervals'][name])}]"
+    value, ends = number(scores[name], ".4f"), scores["intervals"][name]
+    return f"{value} [{interval(ends)}]" if ends else value
 
 
 def differences(pair: Mapping[str, Any]) -> list[list[str]]:
