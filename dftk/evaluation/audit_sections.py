@@ -12,7 +12,7 @@ from dftk.evaluation import robustness as sweep
 from dftk.evaluation import shortcuts as files
 from dftk.evaluation import slices as parts
 from dftk.evaluation.html_parts import number, picture, score_table, table
-from dftk.evaluation.members import members
+from dftk.evaluation.members import is_current
 from dftk.evaluation.report_sections import VALID_METRICS
 from dftk.evaluation.workdir import Workdir
 
@@ -22,7 +22,7 @@ _SETS = (("valid_", "valid"), ("", "held-out folds"))  # prefix of the slices' f
 def robustness(workdir: Workdir) -> str:
     """Accuracy and AUC under perturbations of `valid`."""
     result = _read(workdir.path / sweep.FILE)
-    if result is None or not _current(workdir, result):
+    if result is None or not is_current(workdir, result):
         return _not_yet(workdir, "--split=valid --robustness")
     rows = [("clean", "", result["clean"])] + [
         (panel["title"], f"{level['level']:g} ({panel['unit']})", level)
@@ -69,7 +69,7 @@ def _shortcuts(folder: Path, result: Mapping[str, Any]) -> str:
 def slices(workdir: Workdir) -> str:
     """Scores by slice of `valid` and of the held-out folds, and the most wrong images."""
     scored = _read(workdir.path / VALID_METRICS)  # with which the slices are made
-    if scored is not None and not _current(workdir, scored):
+    if scored is not None and not is_current(workdir, scored):
         return _not_yet(workdir, "--split=valid")
     sections = [
         f"<h3>{title}</h3>{_slices(workdir.path, prefix, result)}"
@@ -122,7 +122,7 @@ def test_sets(workdir: Workdir) -> str:
     rows = [
         (html.escape(name), result["ensemble"])
         for name, result in found.items()
-        if result and _current(workdir, result)
+        if result and is_current(workdir, result)
     ]
     scores = score_table("ensemble on", rows, strong=len(rows)) if rows else ""
     return scores + "".join(_test_set(workdir, folder, found[folder.name]) for folder in folders)
@@ -131,7 +131,7 @@ def test_sets(workdir: Workdir) -> str:
 def _test_set(workdir: Workdir, folder: Path, result: Mapping[str, Any] | None) -> str:
     audit = _read(folder / files.FILE)
     source = str((result or audit or {}).get("source", ""))
-    if result and _current(workdir, result):
+    if result and is_current(workdir, result):
         scores = _set_scores(folder, result)
     else:
         flags = f"--dataset={shlex.quote(source)} --name={shlex.quote(folder.name)}"
@@ -160,11 +160,6 @@ def _set_scores(folder: Path, result: Mapping[str, Any]) -> str:
 
 def _read(path: Path) -> dict[str, Any] | None:
     return json.loads(path.read_text()) if path.is_file() else None
-
-
-def _current(workdir: Workdir, result: Mapping[str, Any]) -> bool:
-    """Whether the run's models of now made the result, not those of before a fold was trained."""
-    return result.get("members", {}) == members(workdir)
 
 
 def _not_yet(workdir: Workdir, flags: str, more: str = "") -> str:

@@ -36,6 +36,7 @@ class Run:
 
     name: str
     workdir: Workdir
+    filenames: tuple[str, ...]  # [n], of held_out
     folds: np.ndarray  # int [n], of held_out
     held_out: Scored
     valid: Scored | None
@@ -96,9 +97,9 @@ def score_valid(workdirs: Sequence[Workdir], data_dir: str | None) -> bool:
 
 def read(workdir: Workdir, name: str, folds: list[int], with_valid: bool) -> Run:
     """What a run said of the images of the given folds and of `valid`, in order of filenames."""
-    rows = [row for row in workdir.predictions() if row["fold"] in folds]
-    rows.sort(key=lambda row: row["filename"])
-    fold, label, probability = (np.array([r[c] for r in rows]) for c in _COLUMNS)
+    held_out_rows = [row for row in workdir.predictions() if row["fold"] in folds]
+    held_out_rows.sort(key=lambda row: row["filename"])
+    fold, label, probability = (np.array([r[c] for r in held_out_rows]) for c in _COLUMNS)
     chosen = metrics.chosen_threshold(fold, label, probability)
     of_fold = {e["fold"]: e["threshold"] for e in chosen["at_threshold"].get("folds", [])}
     # One fold has no other to choose for it.
@@ -112,18 +113,15 @@ def read(workdir: Workdir, name: str, folds: list[int], with_valid: bool) -> Run
         members = np.array([[row[f"fold_{f}"] for f in folds] for row in rows], np.float32)
         threshold = np.full(len(rows), chosen["threshold"]["value"])
         valid = Scored(np.array([row["label"] for row in rows]), members.mean(axis=1), threshold)
-    return Run(name, workdir, fold, held_out, valid)
+    filenames = tuple(row["filename"] for row in held_out_rows)
+    return Run(name, workdir, filenames, fold, held_out, valid)
 
 
 def require_same_images(runs: Sequence[Run]) -> None:
     """Raises UserError where two runs have not held out the same images in the same folds."""
-
-    def images(run: Run) -> list[tuple[str, int]]:
-        return sorted((row["filename"], row["fold"]) for row in run.workdir.predictions())
-
-    first = {image for image in images(runs[0]) if image[1] in runs[0].folds}
+    first = set(zip(runs[0].filenames, runs[0].folds))
     for run in runs[1:]:
-        if {image for image in images(run) if image[1] in run.folds} != first:
+        if set(zip(run.filenames, run.folds)) != first:
             raise UserError(
                 f"{run.workdir.path}: scored other images than {runs[0].workdir.path} "
                 f"({len(run.folds):,} and {len(first):,}); train both with one --max_examples"

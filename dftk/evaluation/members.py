@@ -7,6 +7,7 @@ what the run can do, and neither its report nor its page may say so.
 import hashlib
 import json
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,11 @@ def _digest(model: Path) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
+def is_current(workdir: Workdir, result: Mapping[str, Any]) -> bool:
+    """Whether all of the run's models of now made a result; its `members` tell."""
+    return result.get("members", {}) == members(workdir)
+
+
 def read_current(workdir: Workdir, path: Path) -> dict[str, Any] | None:
     """A result that was made by all of the run's models as they are now.
 
@@ -41,4 +47,4 @@ def read_current(workdir: Workdir, path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     content = json.loads(path.read_text())
-    return content if content.get("members") == members(workdir) else None
+    return content if is_current(workdir, content) else None

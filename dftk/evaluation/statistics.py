@@ -5,9 +5,10 @@ import dataclasses
 import numpy as np
 from scipy import stats
 
-LEVEL = 0.95
+from dftk.evaluation.closed_form import CONFIDENCE
+
 _ROUNDING = 1e-12  # what is left of a standard error of zero
-_Z = float(stats.norm.ppf((1 + LEVEL) / 2))
+_Z = float(stats.norm.ppf((1 + CONFIDENCE) / 2))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +110,7 @@ def across_folds(first: np.ndarray, second: np.ndarray, folds: int) -> Differenc
     error = float(np.sqrt((1 / k + test_to_train) * differences.var(ddof=1)))
     if error < _ROUNDING:
         return _without_spread(value)
-    reach = float(stats.t.ppf((1 + LEVEL) / 2, k - 1)) * error
+    reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, k - 1)) * error
     p_value = float(2 * stats.t.sf(abs(value) / error, k - 1))
     return Difference(value, value - reach, value + reach, p_value)
 

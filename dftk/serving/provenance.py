@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import binomtest
 
 from dftk.config import THRESHOLD
+from dftk.evaluation import closed_form
 from dftk.evaluation.files import read_csv
 from dftk.evaluation.model_card import limits_of
 from dftk.evaluation.report_sections import read_valid
 from dftk.evaluation.workdir import Workdir, containing
-
-_CONFIDENCE = 0.95
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,12 +26,11 @@ class Rate:
         """errors, n, rate and interval; the last two None where n is 0."""
         if not self.n:
             return {"errors": 0, "n": 0, "rate": None, "interval": None}
-        interval = binomtest(self.errors, self.n).proportion_ci(_CONFIDENCE, method="wilson")
         return {
             "errors": self.errors,
             "n": self.n,
             "rate": self.errors / self.n,
-            "interval": [float(interval.low), float(interval.high)],
+            "interval": list(closed_form.share(self.errors, self.n)),
         }
 
 
