@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dftk.data import image_header
+from tfds_rvf10k import image_header
 
 
 def encoded(kind, mode="RGB", size=(50, 40), **options):

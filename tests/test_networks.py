@@ -6,12 +6,12 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from dftk.data import image_header
 from dftk.data.decoding import Packed
 from dftk.data.image_files import FileScore
 from dftk.evaluation.scoring import Ensemble
 from dftk.inference import networks
 from dftk.progress import Throughput
+from tfds_rvf10k import image_header
 
 SIZES = [(64, 64), (64, 64), (30, 80), (700, 600), (64, 64), (30, 80), (601, 700)]  # two are large
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from dftk.data import image_header, pipeline
+from dftk.data import pipeline
 from dftk.data.image_files import FileScore
+from tfds_rvf10k import image_header
 
 NO_MEMORY = (MemoryError, tf.errors.ResourceExhaustedError)
 MAX_PIXELS = 2**26  # 67 megapixels: more than a camera's; 200 MB decoded, 800 MB as float32

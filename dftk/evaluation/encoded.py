@@ -11,8 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from dftk.config import UserError
-from dftk.data import decoding, faults, image_files, image_header, limits, pipeline, threads
+from dftk.data import decoding, faults, image_files, limits, pipeline, threads
 from dftk.data.catalog import Shard
+from tfds_rvf10k import image_header
 
 CLASSES = ("real", "fake")  # folders, in the order of the labels
 _GROUP = 32  # images of one forward pass at most,

@@ -44,19 +44,39 @@ def pixels(data: bytes) -> int:
 
 
 def _jpeg(data: bytes) -> int:
-    """Pixels of the first frame header (ITU-T T.81, annex B).
+    """Pixels of the first frame header.
 
     Not tf.io.extract_jpeg_shape: of a damaged file it prints lines of its own.
     """
+    for marker, at in segments(data):
+        if is_frame(marker):
+            height, width = struct.unpack_from(">HH", data, at + 3)
+            return height * width
+    raise ValueError("no frame header")
+
+
+def segments(jpeg: bytes) -> Iterator[tuple[int, int]]:
+    """Marker and place, that of the length's first byte, of each segment before the first scan.
+
+    Source: ITU-T T.81, annex B.
+
+    Raises:
+      ValueError, IndexError, struct.error: cut, or no JPEG.
+    """
     at = 2
     while True:
-        at = data.index(0xFF, at) + 1  # decoders skip what lies between segments
-        marker = data[at]
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            height, width = struct.unpack_from(">HH", data, at + 4)
-            return height * width
+        at = jpeg.index(0xFF, at) + 1  # decoders skip what lies between segments
+        marker = jpeg[at]
         if marker not in (0x00, 0x01, 0xFF) and not 0xD0 <= marker <= 0xD9:  # these have no length
-            at += 1 + struct.unpack_from(">H", data, at + 1)[0]
+            yield marker, at + 1
+            if marker == 0xDA:
+                return
+            at += 1 + struct.unpack_from(">H", jpeg, at + 1)[0]
+
+
+def is_frame(marker: int) -> bool:
+    """Whether a segment says how large the picture is and of how many components it is made."""
+    return 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)
 
 
 def _bmp(data: bytes) -> int:
