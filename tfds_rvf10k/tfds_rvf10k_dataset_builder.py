@@ -1,66 +1,36 @@
-"""RVF10K as fold-sharded TFRecords: fold f is shards [f*S, (f+1)*S) of `train`."""
+"""RVF10K, or any two-class set of images, as fold-sharded TFRecords.
 
-import csv
+Fold f is shards [f*S, (f+1)*S) of `train`.
+"""
+
 import dataclasses
-import functools
-import hashlib
-import io
-import zipfile
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
 from etils import epath
+from tensorflow_datasets.core import dataset_builder
 
-# The archive's layout. Labels come from the folder names: the CSV numbers them the other way.
-CLASS_NAMES = ("real", "fake")
-SPLITS = ("train", "valid")
-_SUFFIXES = (".jpg", ".jpeg")
+from tfds_rvf10k import excluding, replacing, shard_manifest
+from tfds_rvf10k import plan as plan_lib
+from tfds_rvf10k.executors import Beam, Executor, Threads
+from tfds_rvf10k.fold_config import FoldConfig
+from tfds_rvf10k.inspection import Inspection
+from tfds_rvf10k.listing import CLASS_NAMES, find_source, list_images
+from tfds_rvf10k.shards import ShardPlan, ShardWriter, Written
 
-# A directory on any filesystem, or a directory inside a zip archive: the same methods.
-Tree: TypeAlias = "epath.Path | zipfile.Path"
 
+class Builder(dataset_builder.FileReaderBuilder):
+    """DatasetBuilder for RVF10K.
 
-@dataclasses.dataclass(eq=False)
-class FoldConfig(tfds.core.BuilderConfig):
-    """How `train` is cut into folds.
-
-    Attributes:
-      k: number of folds, at least 2.
-      seed: seed of the fold assignment and of the order inside a fold.
-      shards_per_fold: S, the number of TFRecord files of one fold.
-      stratified: equal class shares in every fold; False is plain `KFold`, as in the notebook
-        that this project replaces.
+    Not a ShardBasedBuilder: TFDS's writes one shard after another, serialises the same example to
+    other bytes each time, and mis-orders more than ten shards under Beam.
     """
-
-    k: int = 5
-    seed: int = 42
-    shards_per_fold: int = 4
-    stratified: bool = True
-
-    def __post_init__(self) -> None:
-        if self.k < 2:
-            raise ValueError(f"config {self.name!r}: k must be at least 2, got {self.k}")
-        if self.shards_per_fold < 1:
-            raise ValueError(
-                f"config {self.name!r}: shards_per_fold must be at least 1, "
-                f"got {self.shards_per_fold}"
-            )
-
-
-@dataclasses.dataclass(frozen=True)
-class SourceImage:
-    """One image file of the source tree."""
-
-    filename: str  # relative to the tree, with forward slashes: "train/real/28609.jpg"
-    label: int  # index into CLASS_NAMES
-    path: Tree
-
-
-class Builder(tfds.core.ShardBasedBuilder):
-    """DatasetBuilder for RVF10K. Beam is not used: TFDS 4.9.10 mis-orders its shards past 10."""
 
     name = "rvf10k"
     VERSION = tfds.core.Version("1.0.0")
@@ -69,8 +39,9 @@ class Builder(tfds.core.ShardBasedBuilder):
         FoldConfig(name="kfold5", description="5 stratified folds, seed 42, 4 shards a fold.")
     ]
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        "Download https://www.kaggle.com/datasets/sachchitkunichetty/rvf10k and pass its folder as "
-        "--manual_dir: the folder that holds rvf10k/, rvf10k/ itself, or the one with Kaggle's zip."
+        "Download https://www.kaggle.com/datasets/sachchitkunichetty/rvf10k (its button, or python "
+        "-m tfds_rvf10k.kaggle --output=DIR) and pass as --manual_dir: the folder that holds "
+        "rvf10k/, rvf10k/ itself, Kaggle's zip, or the folder with it."
     )
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -88,150 +59,166 @@ class Builder(tfds.core.ShardBasedBuilder):
             metadata=tfds.core.MetadataDict(),  # filled in as the folds are cut
         )
 
-    def _shard_iterators_per_split(
-        self, dl_manager: tfds.download.DownloadManager
-    ) -> Mapping[str, Sequence[Any]]:
+    def is_prepared(self) -> bool:
+        """Whether the dataset is there.
+
+        `tfds build --overwrite` asks so that it can delete what is there before it builds, and a
+        build that fails would leave nothing: it hears no, and `download_and_prepare` replaces the
+        dataset once the new one is whole.
+        """
+        if Path(sys.argv[0]).name == "tfds" and "--overwrite" in sys.argv:
+            return False
+        return super().is_prepared()
+
+    def download_and_prepare(self, **options: Any) -> None:
+        """As TFDS's; one builder at a time, and what is there stays until the new one is whole.
+
+        Raises:
+          plan.BadSource: all that is wrong with the source, if the config is strict.
+          ValueError, FileNotFoundError: an option that is not supported, or no such source.
+        """
+        config = options.get("download_config") or tfds.download.DownloadConfig()
+        _refuse_unsupported(config, options.get("file_format"))
+        if "://" in os.fspath(self.data_dir):  # no locks there, and no renaming of folders
+            super().download_and_prepare(**options)
+            return
+        version = Path(self.data_dir)
+        with replacing.alone(version):
+            if not (version.exists() and config.download_mode.overwrite_dataset):
+                super().download_and_prepare(**options)
+            else:
+                mode = tfds.download.GenerateMode.REUSE_DATASET_IF_EXISTS
+                options["download_config"] = config.replace(download_mode=mode)
+                new = replacing.fresh(version)
+                with tfds.core.utils.temporary_assignment(self, "_data_dir", str(new)):
+                    super().download_and_prepare(**options)
+                replacing.replace(version, new)
+            # Another builder may have made it meanwhile, or it lay elsewhere until now.
+            self.info.read_from_directory(self.data_dir)
+
+    def _download_and_prepare(
+        self,
+        dl_manager: tfds.download.DownloadManager,
+        download_config: tfds.download.DownloadConfig | None = None,
+    ) -> None:
         config = self.builder_config
-        root = find_tree(epath.Path(dl_manager.manual_dir))
-        images = {split: list_images(root, split) for split in SPLITS}
-        if not images["train"]:
-            raise FileNotFoundError(f"no .jpg under {root}/train/real or {root}/train/fake")
-        folds = assign_folds(images["train"], config.k, config.seed, config.stratified)
-        self.info.metadata.update(
-            k=config.k,
-            seed=config.seed,
-            shards_per_fold=config.shards_per_fold,
-            stratified=config.stratified,
-            fold_sizes=[
-                [sum(images["train"][i].label == label for i in fold) for label in (0, 1)]
-                for fold in folds
-            ],
-            valid_size=[sum(image.label == label for image in images["valid"]) for label in (0, 1)],
-            missing={split: report_missing(root, split, images[split]) for split in SPLITS},
+        source = find_source(
+            os.fspath(dl_manager.manual_dir), config.layout(), self.MANUAL_DOWNLOAD_INSTRUCTIONS
         )
-        shards = {
-            "train": [
-                functools.partial(_examples, [images["train"][i] for i in part], fold)
-                for fold, members in enumerate(folds)
-                for part in cut(members, config.shards_per_fold)
-            ]
+        listing = list_images(source, config.layout())
+        png = {image.filename.lower().endswith(".png") for image in listing.images}
+        comparable = len(png) < 2 and not config.near_duplicates and not config.without
+        inspect = Inspection(
+            source, 8 if comparable else 1, bool(config.near_duplicates), config.max_pixels
+        )
+        excluded = None
+        if config.without:
+            excluded = excluding.read(config.without, self._data_dir_root, inspect)
+        executor = self._executor(download_config)
+        plan = plan_lib.make(
+            listing,
+            executor,
+            inspect,
+            config.cut(),
+            quarantine=config.on_bad == "quarantine",
+            any_size=config.any_size,
+            near_limit=config.near_duplicates,
+            excluded=excluded,
+        )
+        missing = {split: listing.missing.get(split, []) for split in ("train", "valid")}
+        for split, names in missing.items():
+            if names:
+                plan.notes.append(
+                    f"{split}.csv names {len(names)} files that are not there (first: {names[0]})"
+                )
+        for note in plan.notes:
+            logging.warning("%s", note)
+        self.info.metadata.update(self._metadata(plan, {s: len(n) for s, n in missing.items()}))
+        self._write(plan, ShardWriter(source, 8 * config.max_pixels + 2**20), executor)
+
+    def _executor(self, config: tfds.download.DownloadConfig | None) -> Executor:
+        """Beam if it is asked for by a runner or by options, else threads."""
+        if config and (config.beam_runner or config.beam_options):
+            return Beam(config.beam_runner, config.beam_options, os.fspath(self.data_dir))
+        return Threads()
+
+    def _metadata(self, plan: plan_lib.Plan, missing: dict[str, int]) -> dict[str, Any]:
+        config = self.builder_config
+        return {
+            "k": config.k,
+            "seed": config.seed,
+            "shards_per_fold": config.shards_per_fold,
+            "stratified": config.stratified,
+            "fold_sizes": plan.fold_sizes,
+            "valid_size": plan.valid_size,
+            "missing": missing,
+            "quarantined": [[problem.filename, problem.what] for problem in plan.problems],
+            "left_out": len(plan.left_out),
+            "groups": len({row[0] for row in plan.groups.rows}),
+            "notes": plan.notes,
         }
-        if images["valid"]:
-            # One class follows the other in the listing: mix them, as inside a fold.
-            order = np.random.default_rng(config.seed).permutation(len(images["valid"]))
-            parts = cut(order, min(config.shards_per_fold, len(order)))
-            shards["valid"] = [
-                functools.partial(_examples, [images["valid"][i] for i in part], -1)
-                for part in parts
-            ]
-        return shards
 
+    def _write(self, plan: plan_lib.Plan, write: ShardWriter, executor: Executor) -> None:
+        """Writes shards, tables and manifest; fills in the splits."""
+        folder = epath.Path(self.data_dir)
+        todo = []
+        for split, shards in plan.shards.items():
+            template = self._get_filename_template(split)
+            for index, (fold, members) in enumerate(shards):
+                path = template.sharded_filepath(shard_index=index, num_shards=len(shards))
+                todo.append(ShardPlan(os.fspath(path), fold, tuple(members)))
+        written = list(executor.run(write, todo, "writing", lambda shard: len(shard.members)))
+        results = iter(zip(todo, written))
+        splits = {split: [next(results) for _ in shards] for split, shards in plan.shards.items()}
+        self.info.set_splits(
+            tfds.core.splits.SplitDict([self._split_info(s, done) for s, done in splits.items()])
+        )
+        _write_tables(folder, plan)
+        shard_manifest.write(
+            folder,
+            self.info.full_name,
+            self.builder_config.choices(),
+            {split: list(_entries(done)) for split, done in splits.items()},
+            self.info.metadata,
+        )
 
-def _examples(images: Sequence[SourceImage], fold: int) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yields the (key, example) pairs of one shard; `image` is the file's bytes, unchanged."""
-    for image in images:
-        yield (
-            image.filename,
-            {
-                "image": image.path.read_bytes(),
-                "label": image.label,
-                "fold": fold,
-                "filename": image.filename,
-            },
+    def _split_info(
+        self, split: str, done: Sequence[tuple[ShardPlan, Written]]
+    ) -> tfds.core.SplitInfo:
+        return tfds.core.SplitInfo(
+            name=split,
+            shard_lengths=[result.examples for _, result in done],
+            num_bytes=sum(result.bytes for _, result in done),
+            filename_template=self._get_filename_template(split),
         )
 
 
-def find_tree(manual_dir: epath.Path) -> Tree:
-    """Returns the directory that holds `train/real` and `train/fake`.
-
-    Args:
-      manual_dir: that directory, a parent one or two levels up, or a folder with Kaggle's zip,
-        which is read in place and never unpacked.
-
-    Raises:
-      FileNotFoundError: no such directory and no such zip.
-    """
-    tops: list[Tree] = [manual_dir]
-    tops += [zipfile.Path(zipfile.ZipFile(path)) for path in sorted(manual_dir.glob("*.zip"))]
-    for top in tops:
-        for tree in (top, top / "rvf10k", top / "rvf10k" / "rvf10k"):
-            if all((tree / "train" / name).is_dir() for name in CLASS_NAMES):
-                return tree
-    raise FileNotFoundError(
-        f"no train/real and train/fake in {manual_dir}, {manual_dir}/rvf10k, "
-        f"{manual_dir}/rvf10k/rvf10k or a zip there. {Builder.MANUAL_DOWNLOAD_INSTRUCTIONS}"
-    )
+def _entries(done: Sequence[tuple[ShardPlan, Written]]) -> Iterator[dict[str, Any]]:
+    """Shards for the manifest."""
+    for shard, result in done:
+        name = epath.Path(shard.path).name
+        yield {"file": name, "fold": shard.fold, **dataclasses.asdict(result)}
 
 
-def list_images(root: Tree, split: str) -> list[SourceImage]:
-    """Lists a split's images sorted by filename, so that no filesystem's order shows."""
-    images = []
-    for label, class_name in enumerate(CLASS_NAMES):
-        folder = root / split / class_name
-        if not folder.is_dir():
-            continue
-        images += [
-            SourceImage(f"{split}/{class_name}/{path.name}", label, path)
-            for path in folder.iterdir()
-            if path.name.lower().endswith(_SUFFIXES)
-        ]
-    return sorted(images, key=lambda image: image.filename)
+def _write_tables(folder: epath.Path, plan: plan_lib.Plan) -> None:
+    columns = ("group", "filename", "split", "class", "why")
+    shard_manifest.write_table(folder / shard_manifest.GROUPS, columns, plan.groups.rows)
+    rows = [(problem.filename, problem.what) for problem in plan.problems]
+    shard_manifest.write_table(folder / shard_manifest.QUARANTINE, ("filename", "problem"), rows)
+    shard_manifest.write_table(folder / shard_manifest.LEFT_OUT, ("filename", "why"), plan.left_out)
 
 
-def assign_folds(
-    images: Sequence[SourceImage], k: int, seed: int, stratified: bool = True
-) -> list[np.ndarray]:
-    """Returns, for each of k folds, the indices of its images in a seeded random order.
-
-    Byte-identical images count as one for the assignment, so they always share a fold.
-
-    Raises:
-      ValueError: the same bytes lie under both classes, or a class has fewer than k images.
-    """
-    # Imported here: `import tfds_rvf10k` must stay light for those who only read the dataset.
-    from sklearn.model_selection import KFold, StratifiedKFold
-
-    groups: dict[bytes, list[int]] = {}
-    for index, image in enumerate(images):
-        groups.setdefault(hashlib.sha256(image.path.read_bytes()).digest(), []).append(index)
-    members = list(groups.values())
-    for group in members:
-        if len({images[i].label for i in group}) > 1:
-            names = ", ".join(images[i].filename for i in group)
-            raise ValueError(f"the same image is labelled real and fake: {names}; remove one")
-    labels = np.array([images[group[0]].label for group in members])
-    for label, class_name in enumerate(CLASS_NAMES):
-        if (count := int((labels == label).sum())) < k:
-            raise ValueError(f"{count} distinct images of class {class_name!r}, {k} folds need {k}")
-    splitter = (StratifiedKFold if stratified else KFold)(k, shuffle=True, random_state=seed)
-    rng = np.random.default_rng(seed)
-    return [
-        rng.permutation(np.array([i for group in held_out for i in members[group]]))
-        for _, held_out in splitter.split(np.zeros(len(labels)), labels)
-    ]
-
-
-def cut(indices: np.ndarray, parts: int) -> list[np.ndarray]:
-    """Cuts into consecutive parts whose sizes differ by at most one, none of them empty."""
-    if len(indices) < parts:
-        raise ValueError(f"{len(indices)} images do not fill {parts} shards; lower shards_per_fold")
-    return np.array_split(indices, parts)
-
-
-def report_missing(root: Tree, split: str, images: Sequence[SourceImage]) -> int:
-    """Logs which files the split's CSV names and the tree lacks; returns how many."""
-    parent: Any = root.parent  # zipfile.Path types it as less than it is
-    for table in (root / f"{split}.csv", parent / f"{split}.csv"):
-        if table.exists():
-            break
-    else:
-        return 0
-    rows = csv.DictReader(io.StringIO(table.read_text(encoding="utf-8")))
-    named = {row["path"] for row in rows}
-    absent = sorted(named - {image.filename for image in images})
-    if absent:
-        logging.warning(
-            "%s names %d files, %d of them are not in %s (first: %s); building the %d that are",
-            table, len(named), len(absent), root, absent[0], len(images),
-        )  # fmt: skip
-    return len(absent)
+def _refuse_unsupported(config: tfds.download.DownloadConfig, file_format: Any) -> None:
+    """Raises ValueError for options that TFDS has and this builder would ignore."""
+    if config.max_examples_per_split is not None:
+        raise ValueError(
+            f"max_examples_per_split={config.max_examples_per_split}: folds are of the whole "
+            "dataset; train on part of it with --max_examples"
+        )
+    if config.num_shards is not None:
+        raise ValueError(
+            f"num_shards={config.num_shards}: a fold is a range of shards; give the config "
+            '"shards_per_fold" instead'
+        )
+    if file_format is not None and str(getattr(file_format, "value", file_format)) != "tfrecord":
+        raise ValueError(f"file_format={file_format}: shards are tfrecord; leave it out")

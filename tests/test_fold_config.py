@@ -1,0 +1,24 @@
+import pytest
+
+from tfds_rvf10k import FoldConfig
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("k", 1, "k must be at least 2, got 1"),
+        ("shards_per_fold", 0, "at least 1, got 0"),
+        ("near_duplicates", 128, "at most 127, got 128"),
+        ("on_bad", "ignore", "on_bad is strict or quarantine, got 'ignore'"),
+        ("fake", "real", "real and fake are both 'real'"),
+    ],
+)
+def test_impossible_choices_are_refused(field, value, message):
+    with pytest.raises(ValueError, match=f"config 'bad': .*{message}"):
+        FoldConfig(name="bad", **{field: value})
+
+
+def test_choices_are_what_decides_the_contents():
+    choices = FoldConfig(name="a", description="words", k=3).choices()
+    assert choices["k"] == 3
+    assert not {"name", "description", "version"} & set(choices)

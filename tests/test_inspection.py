@@ -1,0 +1,116 @@
+import io
+import zlib
+
+import numpy as np
+from PIL import Image
+
+from tfds_rvf10k import inspection
+from tfds_rvf10k.inspection import Inspected, Inspection
+from tfds_rvf10k.sources import Source
+
+
+def picture(seed=0, size=(40, 32)):
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[1] // 8, size[0] // 8, 3), np.uint8)
+    return Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC)
+
+
+def encoded(image, kind="JPEG", **options):
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def inspect(tmp_path, files, **options):
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    return Inspection(Source(str(tmp_path)), **options)(list(files))
+
+
+def turned(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return {"exif": exif}
+
+
+def bomb():
+    """A PNG of 20,000 x 20,000 by its header, in a few bytes."""
+    header = b"IHDR" + (20_000).to_bytes(4, "big") * 2 + bytes([8, 2, 0, 0, 0])
+    crc = zlib.crc32(header).to_bytes(4, "big")
+    return b"\x89PNG\r\n\x1a\n" + (13).to_bytes(4, "big") + header + crc
+
+
+JPEG = encoded(picture())
+BAD = {
+    "empty.jpg": (b"", "an empty file"),
+    "text.jpg": (b"no image at all", "neither a JPEG nor a PNG by its contents"),
+    "header.jpg": (JPEG[:100], "its header is cut or wrong"),
+    "cut.jpg": (JPEG[:-30], "cut or damaged, cannot be decoded"),
+    "no_end.jpg": (JPEG[:-2], "cut or damaged, cannot be decoded"),
+    "png.jpg": (encoded(picture(), "PNG"), "a PNG by its contents"),
+    "jpeg.png": (JPEG, "a JPEG by its contents"),
+    "gif.jpg": (encoded(picture(), "GIF"), "a GIF by its contents"),
+    "grey.jpg": (encoded(picture().convert("L")), "grayscale, not RGB"),
+    "cmyk.jpg": (encoded(picture().convert("CMYK")), "CMYK, not RGB"),
+    "grey.png": (encoded(picture().convert("L"), "PNG"), "grayscale, not RGB"),
+    "palette.png": (encoded(picture().convert("P"), "PNG"), "of a palette, not RGB"),
+    "alpha.png": (encoded(picture().convert("RGBA"), "PNG"), "with an alpha channel, not RGB"),
+    "turned.jpg": (encoded(picture(), **turned(6)), "turned by its EXIF orientation (6)"),
+    "turned.png": (encoded(picture(), "PNG", **turned(3)), "turned by its EXIF orientation (3)"),
+    "bomb.png": (bomb(), "400,000,000 pixels by its header"),
+    "cut.png": (encoded(picture(), "PNG")[:-40], "cut or damaged, cannot be decoded"),
+    "tiny.jpg": (encoded(picture(size=(40, 32)).resize((40, 4))), "40x4 pixels, a side below 8"),
+}
+
+
+def test_each_bad_file_has_its_line_and_the_others_are_sound(tmp_path):
+    good = {"good.jpg": JPEG, "upright.jpg": encoded(picture(), **turned(1))}
+    found = inspect(tmp_path, {**{name: data for name, (data, _) in BAD.items()}, **good})
+    for (name, (_, words)), item in zip(BAD.items(), found):
+        assert item.filename == name
+        assert item.what.startswith(words), name
+        assert ";" in item.what
+    assert all(isinstance(item, Inspected) for item in found[len(BAD) :])
+    assert found[-1].size == (32, 40)
+
+
+def test_a_file_that_is_not_there_is_a_problem(tmp_path):
+    (item,) = Inspection(Source(str(tmp_path)))(["no.jpg"])
+    assert "No such file" in item.what
+
+
+def test_an_eighth_refuses_what_the_whole_refuses(tmp_path):
+    """At every length: the cheap decoding that checks files misses nothing."""
+    files = {f"{n:04d}.jpg": JPEG[:n] for n in range(len(JPEG) - 120, len(JPEG) + 1)}
+    kinds = [
+        [isinstance(item, Inspected) for item in inspect(tmp_path, files, scale=scale)]
+        for scale in (8, 1)
+    ]
+    assert kinds[0] == kinds[1]
+    assert kinds[0].count(True) == 1
+
+
+def test_equal_pixels_in_other_bytes_have_one_picture(tmp_path):
+    files = {
+        "a.jpg": encoded(picture()),
+        "b.jpg": encoded(picture(), optimize=True),
+        "c.jpg": encoded(picture(1)),
+    }
+    a, b, c = inspect(tmp_path, files)
+    assert a.sha256 != b.sha256
+    assert a.picture == b.picture != c.picture
+    source = Source(str(tmp_path))
+    assert inspection.same_pixels(source, list(files), 10**6) == [["a.jpg", "b.jpg"], ["c.jpg"]]
+
+
+def test_scale_one_compares_across_formats(tmp_path):
+    decoded = Image.open(io.BytesIO(JPEG))
+    a, b = inspect(tmp_path, {"a.jpg": JPEG, "b.png": encoded(decoded, "PNG")}, scale=1)
+    assert a.picture == b.picture
+
+
+def test_perceptual_hashes_on_demand(tmp_path):
+    found = inspect(tmp_path, {"a.jpg": JPEG}, scale=1, perceptual=True)
+    assert inspection.pictures(found).shape == (1, 32)
+    assert found[0].perceptual != bytes(32)
+    known = Inspection(Source(str(tmp_path)), scale=1, perceptual=True).digests([JPEG])
+    assert (known[0].sha256, known[0].perceptual) == (found[0].sha256, found[0].perceptual)

@@ -1,0 +1,114 @@
+import zipfile
+
+import pytest
+
+from tfds_rvf10k import listing
+from tfds_rvf10k.listing import Layout, find_source, list_images
+from tfds_rvf10k.sources import Source
+
+
+def make(root, *names):
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    return root
+
+
+SPLIT = ("train/real/1.jpg", "train/fake/2.jpg", "valid/real/3.jpg", "valid/fake/4.jpg")
+
+
+def listed(root, layout=None):
+    return list_images(Source(str(root)), layout or Layout())
+
+
+@pytest.mark.parametrize("above", ["", "rvf10k/", "a/b/", "archive/real_vs_fake/real-vs-fake/"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_finds_the_tree_at_the_depths_people_have(above, packed, tmp_path):
+    top = make(tmp_path / "top", *(above + name for name in SPLIT))
+    if packed:
+        with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
+            for path in top.rglob("*.jpg"):
+                archive.write(path, path.relative_to(top))
+        for given in (tmp_path / "data.zip", tmp_path):
+            found = find_source(str(given), Layout(), "")
+            assert found == (
+                Source(str(tmp_path / "data.zip"), above.rstrip("/"))
+                if given.suffix
+                else Source(str(top / above).rstrip("/"))
+                if above.count("/") < 3
+                else Source(str(tmp_path / "data.zip"), above.rstrip("/"))
+            )
+    assert find_source(str(top), Layout(), "") == Source(str(top / above).rstrip("/"))
+
+
+def test_two_trees_are_not_guessed_between(tmp_path):
+    make(tmp_path, *("a/" + name for name in SPLIT), *("b/" + name for name in SPLIT))
+    with pytest.raises(ValueError, match="2 datasets in it: .*/a, .*/b; give one"):
+        find_source(str(tmp_path), Layout(), "")
+
+
+def test_no_tree_says_what_is_there_and_how_to_get_one(tmp_path):
+    make(tmp_path, "train/Real/1.jpg", "train/Fake/1.jpg")
+    with pytest.raises(
+        FileNotFoundError, match=r"no train/real .*\(there: train/\).* ask a friend"
+    ):
+        find_source(str(tmp_path), Layout(), "ask a friend")
+
+
+def test_flat_classes_are_all_train(tmp_path):
+    make(tmp_path, "real/a/1.jpg", "fake/2.PNG", "masks/3.jpg")
+    found = listed(tmp_path)
+    assert [(i.filename, i.split, i.label) for i in found.images] == [
+        ("fake/2.PNG", "train", 1),
+        ("real/a/1.jpg", "train", 0),
+    ]
+    assert found.problems == []
+
+
+def test_other_names_for_classes_and_valid(tmp_path):
+    make(
+        tmp_path, "train/0_photo/1.jpg", "train/1_gan/2.jpg", "val/0_photo/3.jpg",
+        "val/1_gan/4.jpg", "test/0_photo/5.jpg",
+    )  # fmt: skip
+    found = listed(tmp_path, Layout(("0_photo", "1_gan")))
+    assert [(i.split, i.label) for i in found.images] == [
+        ("train", 0), ("train", 1), ("valid", 0), ("valid", 1),
+    ]  # fmt: skip
+    assert "test is left alone" in found.notes[0]
+
+
+def test_every_fault_of_a_layout_is_listed(tmp_path):
+    make(
+        tmp_path, *SPLIT, "train/fakes/5.jpg", "train/6.jpg",
+        "train/real/notes.txt", "train/real/7.webp",
+        "validation/real/8.jpg", "train/fake/.DS_Store", "train/fake/Thumbs.db",
+    )  # fmt: skip
+    (tmp_path / "valid" / "fake" / "4.jpg").unlink()
+    found = listed(tmp_path)
+    assert {p.filename: p.what.split(";")[0] for p in found.problems} == {
+        "train/fakes": "neither real nor fake",
+        "train/6.jpg": "in no class folder",
+        "train/real/notes.txt": "its name ends in none of .jpg .jpeg .png",
+        "train/real/7.webp": "its name ends in none of .jpg .jpeg .png",
+        "validation": "valid is there too",
+        "valid/fake": "an empty folder",
+    }
+    assert all(";" in p.what for p in found.problems)
+
+
+def test_odd_names_are_images_and_stay_on_one_line(tmp_path):
+    odd = "train/real/zwei\nZeilen é 顔.jpg"
+    make(tmp_path, *SPLIT, odd)
+    assert odd in {image.filename for image in listed(tmp_path).images}
+    text = str(listing.Problem(odd, "cut; get it again"))
+    assert text == "train/real/zwei\\nZeilen é 顔.jpg: cut; get it again"
+
+
+def test_a_name_that_is_not_utf8_is_a_problem(tmp_path):
+    make(tmp_path, *SPLIT)
+    with open(bytes(tmp_path) + b"/train/real/\xff.jpg", "wb") as file:
+        file.write(b"x")
+    (problem,) = listed(tmp_path).problems
+    assert "not UTF-8" in problem.what
+    assert str(problem).encode()

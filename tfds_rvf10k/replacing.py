@@ -1,0 +1,84 @@
+"""A version of a dataset comes to be at once or not at all, whatever happens to its builder."""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+UNFINISHED = "incomplete."  # TFDS's prefix for a version being written
+_REPLACED = "replaced_"
+
+
+@contextlib.contextmanager
+def alone(version: Path) -> Iterator[None]:
+    """Keeps other builders of this version out, and clears up after those that were killed.
+
+    The lock is the kernel's, so it goes with its process. It needs a filesystem that has locks:
+    local ones do, network ones mostly do.
+
+    Args:
+      version: the directory that will hold the version, such as `rvf10k/kfold5/1.0.0`.
+
+    Raises:
+      OSError: the folder around it cannot be written.
+    """
+    version.parent.mkdir(parents=True, exist_ok=True)
+    lock = version.with_name(f".{version.name}.lock")
+    with _locked(lock, f"{version}: another process is building it; waiting"):
+        _clear_up(version)
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _locked(path: Path, waiting: str) -> Iterator[None]:
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                print(waiting, file=sys.stderr, flush=True)
+                fcntl.flock(file, fcntl.LOCK_EX)
+            # Whoever held it has removed it: a third one may have made and locked another file.
+            if _is(path, file):
+                yield
+                return
+        finally:
+            os.close(file)
+
+
+def _is(path: Path, file: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(file))
+    except FileNotFoundError:
+        return False
+
+
+def _clear_up(version: Path) -> None:
+    """Removes what killed builders of this version left; takes back what one had set aside."""
+    aside = version.with_name(_REPLACED + version.name)
+    if aside.exists() and not version.exists():
+        aside.rename(version)  # killed between the two renames of `replace`
+    for orphan in version.parent.glob(f"{UNFINISHED}*_{version.name}"):
+        shutil.rmtree(orphan)
+    if aside.exists():
+        shutil.rmtree(aside)
+
+
+def fresh(version: Path) -> Path:
+    """Where a version that shall replace this one is built; an orphan there is cleared up."""
+    return version.with_name(f"{UNFINISHED}fresh_{version.name}")
+
+
+def replace(version: Path, new: Path) -> None:
+    """Puts a whole new version in the place of another."""
+    aside = version.with_name(_REPLACED + version.name)
+    version.rename(aside)
+    new.rename(version)
+    shutil.rmtree(aside)

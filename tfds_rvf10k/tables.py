@@ -1,0 +1,160 @@
+"""CSV files beside the images: they list images, or confirm what the folders hold."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import posixpath
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from tfds_rvf10k.sources import Source, Unreadable
+
+if TYPE_CHECKING:
+    from tfds_rvf10k.listing import Layout, Listing
+
+_PATH_COLUMNS = ("path", "filename", "file")
+_MAX_BYTES = 2**30
+_SPLITS = {"train": "train", "valid": "valid", "val": "valid", "validation": "valid"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A CSV file with a header."""
+
+    source: Source
+    name: str
+    columns: tuple[str, ...]
+    rows: list[dict[str, str]]
+
+    def column(self, wanted: str, known: tuple[str, ...]) -> str:
+        """The column `wanted` if that is given, else the first known one that is there.
+
+        Raises:
+          ValueError: none of them.
+        """
+        names = (wanted,) if wanted else known
+        for name in names:
+            if name in self.columns:
+                return name
+        raise ValueError(
+            f"{self.source}/{self.name}: no column {' or '.join(map(repr, names))} among "
+            f"{list(self.columns)}; name the one that is meant in the config"
+        )
+
+
+def find(source: Source, name: str) -> Table | None:
+    """The table of this name in a source, or up to two levels above, where archives have it."""
+    here: Source | None = source
+    for _ in range(3):
+        if here is None:
+            return None
+        try:
+            if here.is_file(name):
+                return read(here, name)
+        except PermissionError:  # above what the user gave; not ours to read
+            return None
+        here = here.above()
+    return None
+
+
+def read(source: Source, name: str) -> Table:
+    """Reads a CSV file with a header, UTF-8, a byte order mark allowed.
+
+    Raises:
+      ValueError: names the file and why it cannot be read.
+    """
+    try:
+        text = source.read(name, _MAX_BYTES).decode("utf-8-sig")
+        reader = csv.DictReader(io.StringIO(text, newline=""), restval="", strict=True)
+        rows = list(reader)
+    except (Unreadable, UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{source}/{name}: not a readable CSV file ({error})") from error
+    return Table(source, name, tuple(reader.fieldnames or ()), rows)
+
+
+def check(table: Table, split: str, found: set[str], layout: Layout, listing: Listing) -> None:
+    """Compares a split's table with the files in its folders; takes the groups from it.
+
+    Rows of `valid` without files are counted, not refused: a smaller test set is still one, while
+    a training set that lacks files has other folds than everybody else's.
+    """
+    from tfds_rvf10k.listing import Problem
+
+    path_column = table.column("", _PATH_COLUMNS)
+    groups = table.column(layout.group_column, ()) if layout.group_column else ""
+    rows: dict[str, dict[str, str]] = {}
+    for row in table.rows:
+        name = posixpath.normpath(row[path_column])
+        if name in rows:
+            listing.problems.append(Problem(name, f"twice in {table.name}; remove a row"))
+        rows[name] = row
+    listing.missing[split] = sorted(rows.keys() - found)
+    if split == "train":
+        what = f"{table.name} names it, but it is not there; get it, or remove the row"
+        listing.problems += [Problem(name, what) for name in listing.missing[split]]
+    what = f"{table.name} does not name it; add a row, or remove it"
+    listing.problems += [Problem(name, what) for name in sorted(found - rows.keys())]
+    for index, image in enumerate(listing.images):
+        if image.split != split or image.filename not in rows:
+            continue
+        row = rows[image.filename]
+        stated = row.get("label_str", "")
+        if stated in layout.names and stated != layout.names[image.label]:
+            what = f"{table.name} calls it {stated}; move it, or correct the row"
+            listing.problems.append(Problem(image.filename, what))
+        if groups and row[groups]:
+            listing.images[index] = dataclasses.replace(image, group=row[groups])
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Row:
+    """An image that a table lists."""
+
+    filename: str
+    split: str
+    label: int
+    group: str
+
+
+def rows_of_images(table: Table, layout: Layout, listing: Listing) -> Iterator[Row]:
+    """The images that a table lists; adds what is wrong with rows to the listing.
+
+    Raises:
+      ValueError: no such column, or values of the label that are not the two of the layout.
+    """
+    from tfds_rvf10k.listing import Problem
+
+    path_column = table.column("", _PATH_COLUMNS)
+    label_column = table.column(layout.label_column, ("label_str", "label"))
+    group_column = table.column(layout.group_column, ()) if layout.group_column else ""
+    _refuse_other_values(table, label_column, layout)
+    seen: set[str] = set()
+    for row in table.rows:
+        name = posixpath.normpath(row[path_column])
+        split = _SPLITS.get(row.get("split", "train"))
+        if name.startswith(("/", "../")) or name == "..":
+            trouble = "leads out of the table's folder; give paths relative to it"
+        elif name in seen:
+            trouble = f"twice in {table.name}; remove a row"
+        elif split is None:
+            trouble = f"split {row['split']!r} is neither train nor valid; remove the row"
+        else:
+            seen.add(name)
+            label = layout.names.index(row[label_column])
+            yield Row(name, split, label, row[group_column] if group_column else "")
+            continue
+        listing.problems.append(Problem(row[path_column], trouble))
+
+
+def _refuse_other_values(table: Table, column: str, layout: Layout) -> None:
+    counts = Counter(row[column] for row in table.rows)
+    others = sorted(counts.keys() - set(layout.names))
+    if others:
+        real, fake = layout.names
+        raise ValueError(
+            f"{table.source}/{table.name}: column {column!r} has {others[:5]}, not only {real!r} "
+            f'and {fake!r}; say which is which with "real" and "fake" in the config'
+        )
