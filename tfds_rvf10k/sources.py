@@ -113,7 +113,10 @@ class Source:
         Yields:
           (name, ""), or for what cannot be walked into (its name, why and what to do).
         """
-        yield from self._walk(folder, ())
+        parts = folder.split("/")
+        above = ["/".join(parts[:depth]) for depth in range(len(parts) if folder else 0)]
+        identities = (self._identity(name) for name in above)
+        yield from self._walk(folder, tuple(here for here in identities if here))
 
     def _walk(self, folder: str, around: tuple[tuple[int, int], ...]) -> Iterator[tuple[str, str]]:
         try:

@@ -95,8 +95,9 @@ def check(table: Table, split: str, found: set[str], layout: Layout, listing: Li
     if split == "train":
         what = f"{table.name} names it, but it is not there; get it, or remove the row"
         listing.problems += [Problem(name, what) for name in listing.missing[split]]
+    images = {image.filename for image in listing.images if image.split == split}
     what = f"{table.name} does not name it; add a row, or remove it"
-    listing.problems += [Problem(name, what) for name in sorted(found - rows.keys())]
+    listing.problems += [Problem(name, what) for name in sorted(images - rows.keys())]
     for index, image in enumerate(listing.images):
         if image.split != split or image.filename not in rows:
             continue
