@@ -1,29 +1,93 @@
-"""Building the dataset against copying its files."""
+"""Building the dataset against TFDS's own builder, and against copying its files."""
 
 import itertools
+import json
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 import guards
+import numpy as np
+import pytest
+import stock_builder
 from material import IMAGES, build_dataset, compare
+from PIL import Image
 
 pytest_plugins = ["drawn"]
+_SIDE = 128  # pixels of the pictures of the scale test
 
 
-def test_build_against_a_plain_copy(benchmark, tree):
-    """Files to shuffled TFRecords by fold, JPEGs as they are; beside files to files."""
+@pytest.fixture
+def fresh():
+    """Gives a new folder at each call."""
     number = itertools.count()
     with tempfile.TemporaryDirectory() as scratch:
+        yield lambda: Path(scratch, str(next(number)))
 
-        def fresh():
-            return Path(scratch, str(next(number)))
 
-        ratio = compare(
-            benchmark,
-            lambda: build_dataset(tree, fresh()),
-            lambda: shutil.copytree(tree, fresh()),
-            IMAGES,
-            rounds=5,
-        )
+def test_build_against_the_stock_builder(benchmark, tree, fresh):
+    """Both decode every file once to see that it can be; ours also hashes, folds and verifies."""
+    ratio = compare(
+        benchmark,
+        lambda: build_dataset(tree, fresh()),
+        lambda: stock_builder.build(tree, fresh()),
+        IMAGES,
+        rounds=5,
+    )
+    guards.build_beats_the_stock_builder(ratio)
+
+
+def test_build_against_a_plain_copy(benchmark, tree, fresh):
+    """Files to shuffled TFRecords by fold, every file decoded once; beside files to files."""
+    ratio = compare(
+        benchmark,
+        lambda: build_dataset(tree, fresh()),
+        lambda: shutil.copytree(tree, fresh()),
+        IMAGES,
+        rounds=5,
+    )
     guards.build_nears_a_plain_copy(ratio)
+
+
+BUILD = """
+import json, os, resource, sys, time
+import tensorflow as tf, tensorflow_datasets as tfds, tfds_rvf10k
+from sklearn import model_selection
+tf.io.decode_jpeg(tf.io.encode_jpeg(tf.zeros([8, 8, 3], tf.uint8)))
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+before, started = peak(), time.perf_counter()
+builder = tfds_rvf10k.Builder(data_dir=sys.argv[2])
+builder.download_and_prepare(
+    download_config=tfds.download.DownloadConfig(manual_dir=sys.argv[1]))
+seconds = time.perf_counter() - started
+print(json.dumps({"seconds": seconds, "before": before, "bytes": peak() - before}))
+"""
+
+
+@pytest.mark.long
+def test_time_is_linear_and_memory_flat(fresh):
+    """10,000, 30,000 and 100,000 drawn images, each built by a process of its own."""
+    tree, drawn, found = fresh(), 0, {}
+    for count in (10_000, 30_000, 100_000):
+        draw(tree, drawn, count)
+        drawn = count
+        answer = subprocess.run(
+            [sys.executable, "-c", BUILD, str(tree), str(fresh())],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        found[count] = json.loads(answer.stdout.splitlines()[-1])
+        print(count, found[count])
+    guards.build_scales(found)
+
+
+def draw(tree, start, stop):
+    """Noise of 16x16 pixels, enlarged: no two alike, and quickly drawn."""
+    for index in range(start, stop):
+        folder = tree / ("real", "fake")[index % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        noise = np.random.default_rng(index).integers(0, 256, (16, 16, 3), np.uint8)
+        image = Image.fromarray(noise).resize((_SIDE, _SIDE), Image.Resampling.BILINEAR)
+        image.save(folder / f"{index:06d}.jpg", quality=90)

@@ -145,6 +145,7 @@ def test_tfds_build_overwrite_does_not_delete_first(tree, tmp_path, monkeypatch)
     [
         ({"max_examples_per_split": 10}, "max_examples_per_split=10: folds are of the whole"),
         ({"num_shards": 3}, "num_shards=3: a fold is a range of shards"),
+        ({"max_shard_size": 10}, "max_shard_size=10: a fold is a range of shards"),
     ],
 )
 def test_options_that_would_be_ignored_are_refused(options, message, tree, tmp_path):
@@ -153,11 +154,16 @@ def test_options_that_would_be_ignored_are_refused(options, message, tree, tmp_p
 
 
 def test_other_formats_are_refused(tree, tmp_path):
-    with pytest.raises(ValueError, match="file_format=parquet: shards are tfrecord"):
+    """FACTS: parquet loses rows, array_record has no as_dataset."""
+    options = {"download_config": tfds.download.DownloadConfig(manual_dir=str(tree))}
+    with pytest.raises(ValueError, match="file_format=.*parquet.*: shards are tfrecord"):
         tfds_rvf10k.Builder(data_dir=str(tmp_path)).download_and_prepare(
-            file_format="parquet",
-            download_config=tfds.download.DownloadConfig(manual_dir=str(tree)),
+            file_format="parquet", **options
         )
+    with pytest.raises(ValueError, match="file_format=.*: shards are tfrecord"):
+        tfds_rvf10k.Builder(  # as tfds build --file_format does
+            data_dir=str(tmp_path), file_format="parquet"
+        ).download_and_prepare(**options)
 
 
 class Child:

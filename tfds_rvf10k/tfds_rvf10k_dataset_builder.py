@@ -78,7 +78,7 @@ class Builder(dataset_builder.FileReaderBuilder):
           ValueError, FileNotFoundError: an option that is not supported, or no such source.
         """
         config = options.get("download_config") or tfds.download.DownloadConfig()
-        _refuse_unsupported(config, options.get("file_format"))
+        _refuse_unsupported(config, options.get("file_format") or self.info.file_format)
         if "://" in os.fspath(self.data_dir):  # no locks there, and no renaming of folders
             super().download_and_prepare(**options)
             return
@@ -215,10 +215,12 @@ def _refuse_unsupported(config: tfds.download.DownloadConfig, file_format: Any) 
             f"max_examples_per_split={config.max_examples_per_split}: folds are of the whole "
             "dataset; train on part of it with --max_examples"
         )
-    if config.num_shards is not None:
-        raise ValueError(
-            f"num_shards={config.num_shards}: a fold is a range of shards; give the config "
-            '"shards_per_fold" instead'
-        )
-    if file_format is not None and str(getattr(file_format, "value", file_format)) != "tfrecord":
+    defaults = tfds.download.DownloadConfig()
+    for option in ("num_shards", "min_shard_size", "max_shard_size"):
+        if (value := getattr(config, option)) != getattr(defaults, option):
+            raise ValueError(
+                f"{option}={value}: a fold is a range of shards; give the config "
+                '"shards_per_fold" instead'
+            )
+    if str(getattr(file_format, "value", file_format)) != "tfrecord":
         raise ValueError(f"file_format={file_format}: shards are tfrecord; leave it out")
