@@ -13,6 +13,7 @@ import contextlib
 import errno
 import fcntl
 import io
+import json
 import logging
 import os
 import re
@@ -88,22 +89,33 @@ def download(dataset: str, output: str) -> str:
     """
     _, name, *version = dataset.split("/")
     path = os.path.join(output, f"{name}-v{version[-1]}.zip" if version else f"{name}.zip")
+    if os.path.exists(path):
+        _checked_before(path)
+        return path
     try:
-        if os.path.exists(path):
-            archive.open_archive(path).close()
-            print(f"{path} is there; remove it to download it again", file=sys.stderr)
-            return path
         os.makedirs(output, exist_ok=True)
         _download(dataset, path)
+    except json.JSONDecodeError as error:
+        raise DownloadFailed(
+            f"{dataset}: what answers is not Kaggle ({error}); look for a proxy or a login page "
+            "between"
+        ) from error
     except requests.RequestException as error:  # an OSError, too
         raise DownloadFailed(f"{dataset}: {explain(error, dataset)}") from error
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         remedy = f"free space, then {AGAIN}" if full else "give another --output"
         raise DownloadFailed(f"{output}: {error.strerror or error}; {remedy}") from error
-    except ValueError as error:
-        raise DownloadFailed(str(error)) from error
     return path
+
+
+def _checked_before(path: str) -> None:
+    """Says that a zip is there, or raises DownloadFailed if it is none."""
+    try:
+        archive.open_archive(path).close()
+    except (ValueError, OSError) as error:
+        raise DownloadFailed(f"{error}; remove {path} first") from error
+    print(f"{path} is there; remove it to download it again", file=sys.stderr)
 
 
 def _download(dataset: str, path: str) -> None:

@@ -36,8 +36,6 @@ def explain(error: requests.RequestException, dataset: str) -> str:
         return f"the connection broke off ({cause}); {AGAIN}"
     if isinstance(error, exceptions.Timeout) or "timed out" in cause:
         return f"no answer in time ({cause}); {AGAIN}"
-    if isinstance(error, exceptions.InvalidJSONError):
-        return f"what answers is not Kaggle ({cause}); is there a proxy or a login page between?"
     return f"no connection ({cause}); check the network and HTTPS_PROXY, or use a browser elsewhere"
 
 
@@ -83,11 +81,11 @@ def credentials_used() -> str:
 
 def _innermost(error: BaseException) -> str:
     """What lies at the bottom of what requests and urllib3 wrapped around each other."""
-    while True:
-        within = getattr(error, "reason", None) or next(iter(error.args), None)
-        if not isinstance(within, BaseException):
-            break
+    within: BaseException | None = error
+    while within is not None:
         error = within
+        parts = [getattr(error, "reason", None), *error.args]
+        within = next((part for part in parts if isinstance(part, BaseException)), None)
     text = re.sub(r"^(<[^>]*>|\w+\([^)]*\)): ", "", _line(str(error)))  # an object's repr
     return text or type(error).__name__
 
