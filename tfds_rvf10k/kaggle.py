@@ -17,6 +17,7 @@ import json
 import logging
 import os
 import re
+import shlex
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -57,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{options.dataset}: stopped; {AGAIN}", file=sys.stderr)
         return 130
     print(f"{path}: {os.path.getsize(path):,} bytes; next:", file=sys.stderr)
-    print(f"tfds build tfds_rvf10k --manual_dir={options.output}")
+    print(f"tfds build tfds_rvf10k --manual_dir={shlex.quote(options.output)}")
     return 0
 
 
