@@ -123,19 +123,19 @@ def _download(dataset: str, path: str) -> None:
     """Asks Kaggle for the version and for its zip, and puts that at the path."""
     clients, exceptions, handle, messages = _kagglehub()
     what = handle.parse_dataset_handle(dataset)
+    request = messages.ApiGetDatasetRequest()
+    request.owner_slug, request.dataset_slug = what.owner, what.dataset
     with contextlib.redirect_stdout(sys.stderr), _client(clients) as client:
         api = client.datasets.dataset_api_client
-        asked = {"owner_slug": what.owner, "dataset_slug": what.dataset}
-        version = what.version or (
-            api.get_dataset(_filled(messages.ApiGetDatasetRequest, **asked)).current_version_number
-        )
+        version = what.version or api.get_dataset(request).current_version_number
+        request = messages.ApiDownloadDatasetRequest()
+        request.owner_slug, request.dataset_slug = what.owner, what.dataset
+        request.dataset_version_number = version
         folder, name = os.path.split(path)
         part = os.path.join(folder, f".{name}.v{version}.part")
         with _alone(part):
             print(f"{dataset}, version {version}: downloading", file=sys.stderr)
-            response = api.download_dataset(
-                _filled(messages.ApiDownloadDatasetRequest, **asked, dataset_version_number=version)
-            )
+            response = api.download_dataset(request)
             try:
                 with _plain_lines():
                     clients.download_file(response, part, what)
@@ -189,13 +189,6 @@ def _client(clients: Any) -> Any:
         # kagglehub takes the variable for a file's name first; a token is not for the log.
         what = "KAGGLE_API_TOKEN" if error.errno == errno.ENAMETOOLONG else error.filename
         raise DownloadFailed(f"{what}: {error.strerror}; make it readable, or {TOKEN}") from error
-
-
-def _filled(message: Any, **fields: Any) -> Any:
-    request = message()
-    for name, value in fields.items():
-        setattr(request, name, value)
-    return request
 
 
 @contextlib.contextmanager

@@ -27,7 +27,7 @@ def explain(error: requests.RequestException, dataset: str) -> str:
     cause = _innermost(error)
     if isinstance(error, exceptions.SSLError):
         return (
-            f"the certificate does not hold ({cause}); if a proxy here signs its own, name its "
+            f"TLS fails ({cause}); if a proxy here signs its own, name its "
             "certificate in REQUESTS_CA_BUNDLE"
         )
     if isinstance(error, exceptions.ProxyError):
