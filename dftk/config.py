@@ -68,7 +68,9 @@ class Config:
 
     dataset: str = option(
         "rvf10k",
-        "rvf10k, rvf10k/CONFIG, the directory of a dataset that `tfds build` wrote, or sample: "
+        "rvf10k, rvf10k/CONFIG, the directory of a dataset that `tfds build` wrote; a folder or "
+        ".zip with real/ and fake/ in it, alone or in train/ and valid/, or a .csv of paths and "
+        "labels, built in --data_dir when it is first used; or sample: "
         f"drawn pictures, no download, with defaults of its own: {_words(SAMPLE['xception'])}; "
         f"with --model=cnn {_words(SAMPLE['cnn'])}",
     )

@@ -102,9 +102,9 @@ class Builder(dataset_builder.FileReaderBuilder):
         download_config: tfds.download.DownloadConfig | None = None,
     ) -> None:
         config = self.builder_config
-        source = find_source(
-            os.fspath(dl_manager.manual_dir), config.layout(), self.MANUAL_DOWNLOAD_INSTRUCTIONS
-        )
+        # Not the manager's first: it takes a folder only, and a zip archive will do.
+        given = (download_config and download_config.manual_dir) or dl_manager.manual_dir
+        source = find_source(os.fspath(given), config.layout(), self.MANUAL_DOWNLOAD_INSTRUCTIONS)
         listing = list_images(source, config.layout())
         png = {image.filename.lower().endswith(".png") for image in listing.images}
         comparable = len(png) < 2 and not config.near_duplicates and not config.without

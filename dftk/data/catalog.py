@@ -10,7 +10,7 @@ import tensorflow_datasets as tfds
 
 import tfds_rvf10k  # noqa: F401  registers rvf10k
 from dftk.config import UsageError, UserError
-from dftk.data import sample
+from dftk.data import image_tree, sample
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,15 +77,16 @@ def _checksums(path: str) -> bytes:
 
 
 def open_dataset(dataset: str, data_dir: str | None, folds: int) -> Catalog:
-    """Opens a dataset that `tfds build tfds_rvf10k` wrote, or the embedded sample.
+    """Opens a dataset that `tfds build tfds_rvf10k` wrote, the embedded sample, or other images.
 
     Args:
-      dataset: "rvf10k", "rvf10k/CONFIG", "sample", or a dataset's version directory.
+      dataset: "rvf10k", "rvf10k/CONFIG", "sample", a dataset's version directory, or images that
+        dftk.data.image_tree builds when they are first used.
       data_dir: TFDS's directory of datasets; None is its default.
       folds: the number of folds that the run wants.
 
     Raises:
-      UserError: no such dataset, or one without folds.
+      UserError: no such dataset, one without folds, or see dftk.data.image_tree.build.
       UsageError: it is built with another number of folds.
     """
     builder = _builder(dataset, data_dir, folds)
@@ -126,14 +127,14 @@ def _builder(dataset: str, data_dir: str | None, folds: int) -> tfds.core.Datase
         return sample.build(data_dir, folds)
     if (Path(dataset) / "dataset_info.json").is_file():
         return tfds.builder_from_directory(dataset)
+    if dataset.split("/")[0] != "rvf10k":
+        return image_tree.build(dataset, data_dir, folds)
     where = data_dir or tfds.core.constants.DATA_DIR
     elsewhere = f" --data_dir={data_dir}" if data_dir else ""
     remedy = (
         f"build it with `tfds build tfds_rvf10k --manual_dir=DIR{elsewhere}`, DIR being Kaggle's "
         "rvf10k folder, or try --dataset=sample"
     )
-    if dataset.split("/")[0] != "rvf10k":
-        raise UserError(f"--dataset={dataset}: no dataset_info.json in it; {remedy}")
     try:
         builder = tfds.builder(dataset, data_dir=data_dir)
     except (tfds.core.DatasetNotFoundError, ValueError):

@@ -8,8 +8,6 @@ by the same kernel without the lattice. Noise is added until the JPEG has a size
 distribution for both classes, so that neither bytes, nor format, nor mean colour tells them apart.
 """
 
-import contextlib
-import sys
 import tempfile
 from pathlib import Path
 
@@ -18,8 +16,8 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 import tfds_rvf10k
-from dftk.config import UserError
-from tfds_rvf10k.tfds_rvf10k_dataset_builder import CLASS_NAMES
+from dftk.data import building
+from tfds_rvf10k.listing import CLASS_NAMES
 
 IMAGE_SIZE = 64  # pixels, both sides
 TRAIN_IMAGES = 400
@@ -29,22 +27,12 @@ _JPEG_QUALITY = 95
 _JPEG_BYTES = (2900, 3500)  # both classes reach every size in this range by added noise
 
 
-class SampleBuilder(tfds_rvf10k.Builder):
-    """DatasetBuilder for the embedded sample, through the same code as RVF10K."""
+class SampleBuilder(building.LocalBuilder):
+    """DatasetBuilder for the embedded sample."""
 
     name = "dftk_sample"
-    BUILDER_CONFIGS = []  # one a number of folds, made by `build`
+    DESCRIPTION = __doc__
     MANUAL_DOWNLOAD_INSTRUCTIONS = "Drawn by dftk.data.sample.draw_tree; nothing to download."
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        info = super()._info()
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description=__doc__,
-            features=info.features,
-            supervised_keys=info.supervised_keys,
-            metadata=info.metadata,
-        )
 
 
 def draw_tree(root: Path, seed: int = 42) -> None:
@@ -144,15 +132,7 @@ def build(data_dir: str | None, k: int) -> tfds.core.DatasetBuilder:
     builder = SampleBuilder(data_dir=data_dir, config=folds)
     if builder.data_path.exists():
         return builder
-    # TFDS prints its progress on stdout, where only results belong.
-    with tempfile.TemporaryDirectory() as tree, contextlib.redirect_stdout(sys.stderr):
+    with tempfile.TemporaryDirectory() as tree:
         draw_tree(Path(tree))
-        manual = tfds.download.DownloadConfig(manual_dir=tree)
-        try:
-            builder.download_and_prepare(download_config=manual)
-        except (OSError, tf.errors.OpError) as error:
-            raise UserError(
-                f"--data_dir={data_dir or tfds.core.constants.DATA_DIR}: cannot build the sample "
-                f"there ({str(error).splitlines()[0]})"
-            ) from error
+        building.prepare(builder, tree, "the sample")
     return builder

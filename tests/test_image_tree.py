@@ -1,0 +1,177 @@
+import os
+import re
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_inspection import encoded, picture
+
+from dftk.config import UserError
+from dftk.data import catalog, residency
+
+NAME = re.compile(r"dftk_images/(faces|list)-[0-9a-f]{12}/1\.0\.0")
+
+
+def draw(root, kind="JPEG", size=(64, 48)):
+    suffix = {"JPEG": "jpg", "PNG": "png"}[kind]
+    for label, name in enumerate(("real", "fake")):
+        (root / name).mkdir(parents=True)
+        for index in range(12):
+            data = encoded(picture((label, index), size), kind)
+            (root / name / f"{index}.{suffix}").write_bytes(data)
+    return root
+
+
+@pytest.fixture
+def tree(tmp_path):
+    return draw(tmp_path / "faces")
+
+
+def opened(dataset, tmp_path, folds=2):
+    return catalog.open_dataset(str(dataset), str(tmp_path / "data"), folds)
+
+
+def builds(tmp_path):
+    return sorted(path.name for path in (tmp_path / "data" / "dftk_images").iterdir())
+
+
+def test_a_folder_is_built_once_and_again_when_it_changes(tree, tmp_path, capfd):
+    first = opened(tree, tmp_path)
+    assert NAME.fullmatch(first.name)
+    assert first.folds == 2
+    assert sum(shard.length for shard in first.train) == 24
+    assert first.valid == ()
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert f"--dataset={tree}: building {first.name} in " in err
+
+    assert opened(tree, tmp_path) == first
+    assert opened(os.path.relpath(tree), tmp_path) == first
+    assert "building" not in capfd.readouterr().err
+
+    (tree / "real" / "new.jpg").write_bytes(encoded(picture((9, 9), (64, 48))))
+    assert opened(tree, tmp_path).name != first.name
+    assert opened(tree, tmp_path, folds=3).folds == 3
+    assert len(builds(tmp_path)) == 3
+
+
+def test_a_change_of_one_file_in_place_is_seen(tree, tmp_path):
+    before = opened(tree, tmp_path)
+    (tree / "fake" / "3.jpg").write_bytes(encoded(picture((9, 9), (64, 48))))
+    after = opened(tree, tmp_path)
+    assert after.name != before.name
+    assert after.fingerprint() != before.fingerprint()
+
+
+@pytest.mark.parametrize("kind", ["zip", "csv"])
+def test_a_zip_and_a_table_are_taken_too(kind, tree, tmp_path):
+    names = sorted(path.relative_to(tree).as_posix() for path in tree.rglob("*.jpg"))
+    if kind == "zip":
+        with zipfile.ZipFile(tmp_path / "faces.zip", "w") as archive:
+            for name in names:
+                archive.write(tree / name, name)
+        shutil.rmtree(tree)
+        found = opened(tmp_path / "faces.zip", tmp_path)
+    else:
+        rows = [
+            f"faces/{name},{name.split('/')[0]},{'valid' if '/1.' in name else 'train'}"
+            for name in names
+        ]
+        (tmp_path / "list.csv").write_text("\n".join(["path,label,split", *rows]))
+        found = opened(tmp_path / "list.csv", tmp_path)
+        assert sum(shard.length for shard in found.valid) == 2
+    assert NAME.fullmatch(found.name)
+    assert sum(shard.length for shard in found.train + found.valid) == 24
+
+
+def test_png_pixels_are_the_files_pixels_in_every_residency(tmp_path):
+    tree = draw(tmp_path / "faces", "PNG")
+    train = opened(tree, tmp_path).train
+    for kind in ("none", "ram", "disk"):
+        examples = residency.open_examples(train, kind)
+        for row in (0, 11, 23):
+            expected = np.asarray(Image.open(tree / examples.filenames[row]))
+            np.testing.assert_array_equal(examples.fetch([row])[0], expected)
+
+
+def test_what_a_detector_might_learn_instead_is_noted(tree, tmp_path, capfd):
+    for path in (tree / "fake").iterdir():
+        path.with_suffix(".png").write_bytes(encoded(picture((2, int(path.stem)), (64, 48)), "PNG"))
+        path.unlink()
+    opened(tree, tmp_path)
+    assert "note: 0% of real and 100% of fake are PNG files" in capfd.readouterr().err
+
+
+def test_problems_come_line_by_line_with_the_way_on(tree, tmp_path):
+    (tree / "real" / "0.jpg").write_bytes(b"")
+    (tree / "fake" / "1.jpg").write_bytes(b"text")
+    with pytest.raises(UserError) as error:
+        opened(tree, tmp_path)
+    first, *lines = str(error.value).splitlines()
+    assert first == f"--dataset={tree}: 2 problems, nothing was built:"
+    assert lines[:2] == [
+        "  fake/1.jpg: neither a JPEG nor a PNG by its contents; convert it, or remove it",
+        "  real/0.jpg: an empty file; get it again",
+    ]
+    assert f"tfds build tfds_rvf10k --manual_dir={tree} --config=" in lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nowhere", r"no such file or directory; give a folder"),
+        ("empty", r"no train/real .* \(there: no folders\)"),
+        ("text.zip", r"text.zip: not a zip archive"),
+        ("list.csv", r"no column 'path'"),
+    ],
+)
+def test_what_is_no_dataset_says_what_would_be(name, message, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for file in ("text.zip", "list.csv"):
+        (tmp_path / file).write_text("words")
+    dataset = tmp_path / name
+    with pytest.raises(UserError, match=f"^--dataset={dataset}: .*{message}") as error:
+        opened(dataset, tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_images_of_different_sizes_are_told_how_to_train(tree, tmp_path):
+    (tree / "real" / "large.jpg").write_bytes(encoded(picture(7, (128, 128))))
+    found = opened(tree, tmp_path)
+    with pytest.raises(UserError, match=r"give --stored_size"):
+        residency.open_examples(found.train, "ram")
+    assert residency.open_examples(found.train, "ram", size=32).fetch([0, 1]).shape == (
+        2,
+        32,
+        32,
+        3,
+    )
+
+
+@pytest.mark.slow
+def test_a_folder_trains_evaluates_and_resumes(tree, tmp_path):
+    from dftk.config import resolve
+    from dftk.evaluation import saved_folds
+    from dftk.evaluation.workdir import Workdir
+    from dftk.launch import run
+
+    config = resolve(
+        {
+            "dataset": str(tree), "data_dir": str(tmp_path / "data"), "folds": 2, "model": "cnn",
+            "image_size": 32, "finetune_epochs": 1, "batch_size": 8,
+        }
+    )  # fmt: skip
+    workdir = Workdir(tmp_path / "run")
+    summary = run.train(config, [0, 1], workdir)
+    assert summary["pooled"]["n"] == 24
+    again = saved_folds.evaluate(workdir, "train", None)
+    assert again["pooled"]["auc"] == summary["pooled"]["auc"]
+    with pytest.raises(UserError, match="without a valid split"):
+        saved_folds.evaluate(workdir, "valid", None)
+    assert run.train(config, [0, 1], workdir)["pooled"] == summary["pooled"]
+    (Path(tree) / "real" / "new.jpg").write_bytes(encoded(picture((9, 9), (64, 48))))
+    with pytest.raises(UserError, match="dataset"):
+        run.train(config, [0, 1], workdir)
