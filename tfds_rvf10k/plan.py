@@ -2,7 +2,7 @@
 
 import collections
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -120,6 +120,8 @@ def make(
       ValueError: too few images for the folds or shards.
     """
     images, found, problems = inspect_all(executor, inspect, listing.images)
+    left_out = _left_out(images, found, excluded, near_limit) if excluded else {}
+    images, found = _without(images, found, left_out)
     problems = [*listing.problems, *problems]
     if not any_size:
         problems += _other_sizes(images, found)
@@ -128,24 +130,23 @@ def make(
     problems.sort(key=lambda problem: problem.filename)
     if problems and not quarantine:
         raise BadSource(inspect.source, problems)
-    bad = {problem.filename for problem in problems}
-    left_out = _left_out(images, found, excluded, near_limit) if excluded else {}
-    keep = [
-        i for i, image in enumerate(images) if image.filename not in bad.union(left_out)
-    ] if bad or left_out else list(range(len(images)))  # fmt: skip
-    place = {old: new for new, old in enumerate(keep)}
-    edges = [
-        duplicates.Edge(place[edge.one], place[edge.other], edge.why)
-        for edge in edges
-        if edge.one in place and edge.other in place
-    ]
-    images, found = [images[i] for i in keep], [found[i] for i in keep]
+    if problems:
+        images, found = _without(images, found, {problem.filename for problem in problems})
+        edges = duplicates.same_pictures(images, found, inspect)
     groups = duplicates.group(images, found, edges, near_limit)
     plan = _cut(images, found, groups, cut)
     plan.problems = problems
     plan.left_out = sorted(left_out.items())
     plan.notes = [*listing.notes, *groups.notes, *_mixed_formats(images)]
     return plan
+
+
+def _without(
+    images: Sequence[SourceImage], found: Sequence[Inspected], names: Collection[str]
+) -> tuple[list[SourceImage], list[Inspected]]:
+    """All but the images of these names."""
+    keep = [index for index, image in enumerate(images) if image.filename not in names]
+    return [images[index] for index in keep], [found[index] for index in keep]
 
 
 def _cut(
