@@ -1,26 +1,30 @@
+import json
 import os
 import re
+import shlex
 import shutil
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 from PIL import Image
 from test_inspection import encoded, picture
 
 from dftk.config import UserError
 from dftk.data import catalog, residency
+from tfds_rvf10k import Builder, FoldConfig
 
 NAME = re.compile(r"dftk_images/(faces|list)-[0-9a-f]{12}/1\.0\.0")
 
 
-def draw(root, kind="JPEG", size=(64, 48)):
+def draw(root, kind="JPEG", size=(64, 48), first=0):
     suffix = {"JPEG": "jpg", "PNG": "png"}[kind]
     for label, name in enumerate(("real", "fake")):
         (root / name).mkdir(parents=True)
         for index in range(12):
-            data = encoded(picture((label, index), size), kind)
+            data = encoded(picture((label, first + index), size), kind)
             (root / name / f"{index}.{suffix}").write_bytes(data)
     return root
 
@@ -30,8 +34,8 @@ def tree(tmp_path):
     return draw(tmp_path / "faces")
 
 
-def opened(dataset, tmp_path, folds=2):
-    return catalog.open_dataset(str(dataset), str(tmp_path / "data"), folds)
+def opened(dataset, tmp_path, folds=2, **options):
+    return catalog.open_dataset(str(dataset), str(tmp_path / "data"), folds, **options)
 
 
 def builds(tmp_path):
@@ -105,7 +109,18 @@ def test_what_a_detector_might_learn_instead_is_noted(tree, tmp_path, capfd):
     assert "note: 0% of real and 100% of fake are PNG files" in capfd.readouterr().err
 
 
-def test_problems_come_line_by_line_with_the_way_on(tree, tmp_path):
+def run_in_process(command):
+    """What the command does, by the Builder that the command line calls."""
+    words = shlex.split(command)
+    assert words[:3] == ["tfds", "build", "tfds_rvf10k"]
+    options = dict(word.removeprefix("--").split("=", 1) for word in words[3:])
+    config = FoldConfig(**json.loads(options.pop("config")))
+    download = tfds.download.DownloadConfig(manual_dir=options.pop("manual_dir"))
+    Builder(config=config, **options).download_and_prepare(download_config=download)
+
+
+def test_problems_come_line_by_line_with_a_way_on_that_works(tmp_path):
+    tree = draw(tmp_path / "it's faces")
     (tree / "real" / "0.jpg").write_bytes(b"")
     (tree / "fake" / "1.jpg").write_bytes(b"text")
     with pytest.raises(UserError) as error:
@@ -116,7 +131,15 @@ def test_problems_come_line_by_line_with_the_way_on(tree, tmp_path):
         "  fake/1.jpg: neither a JPEG nor a PNG by its contents; convert it, or remove it",
         "  real/0.jpg: an empty file; get it again",
     ]
-    assert f"tfds build tfds_rvf10k --manual_dir={tree} --config=" in lines[-1]
+    run_in_process(lines[3].strip())
+    dataset = lines[-1].removeprefix("and train on it with --dataset=")
+    assert sum(shard.length for shard in opened(dataset, tmp_path).train) == 22
+
+
+def test_a_single_problem_is_one(tree, tmp_path):
+    (tree / "real" / "0.jpg").write_bytes(b"")
+    with pytest.raises(UserError, match="1 problem, nothing was built"):
+        opened(tree, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -140,22 +163,75 @@ def test_what_is_no_dataset_says_what_would_be(name, message, tmp_path):
 
 def test_images_of_different_sizes_are_told_how_to_train(tree, tmp_path):
     (tree / "real" / "large.jpg").write_bytes(encoded(picture(7, (128, 128))))
-    found = opened(tree, tmp_path)
-    with pytest.raises(UserError, match=r"give --stored_size"):
-        residency.open_examples(found.train, "ram")
-    assert residency.open_examples(found.train, "ram", size=32).fetch([0, 1]).shape == (
-        2,
-        32,
-        32,
-        3,
-    )
+    line = r"real/large.jpg: 128x128 pixels, most have 64x48; remove it, or give --stored_size="
+    with pytest.raises(UserError, match=line):
+        opened(tree, tmp_path)
+    train = opened(tree, tmp_path, any_size=True).train
+    examples = residency.open_examples(train, "ram", size=32)
+    assert examples.fetch([0, 1]).shape == (2, 32, 32, 3)
+    with pytest.raises(UserError, match="pixels, the first image has .*; give --stored_size"):
+        residency.open_examples(opened(tree, tmp_path).train, "ram")
+
+
+def test_images_of_one_size_are_built_once_whether_they_may_differ_or_not(tree, tmp_path):
+    assert opened(tree, tmp_path, any_size=True) == opened(tree, tmp_path)
+    assert len(builds(tmp_path)) == 1
+
+
+def test_a_table_that_names_missing_files_of_valid_counts(tmp_path):
+    draw(tmp_path / "faces" / "train")
+    draw(tmp_path / "faces" / "valid", first=100)
+    tree = tmp_path / "faces"
+    rows = [f"valid/{name}/{i}.jpg" for name in ("real", "fake") for i in range(12)]
+    (tree / "valid.csv").write_text("\n".join(["path", *rows, "valid/fake/gone.jpg"]))
+    assert opened(tree, tmp_path).shortfall("valid").startswith("valid has 24 of the 25")
+    (tree / "valid.csv").write_text("\n".join(["path", *rows]))
+    assert opened(tree, tmp_path).shortfall("valid") == ""
+
+
+def test_other_labels_than_real_and_fake_are_told_how_to_build(tree, tmp_path):
+    rows = [f"faces/{path.parent.name}/{path.name}" for path in tree.rglob("*.jpg")]
+    table = ["path,label", *(f"{row},{int('fake' in row)}" for row in rows)]
+    (tmp_path / "list.csv").write_text("\n".join(table))
+    with pytest.raises(UserError, match="^--dataset=.*has .'0', '1'.*, such as tfds") as error:
+        opened(tmp_path / "list.csv", tmp_path)
+    command, _, dataset = str(error.value).partition("such as ")[2].partition(", and train with ")
+    run_in_process(command)
+    found = opened(dataset.removeprefix("--dataset="), tmp_path, folds=5)
+    assert sum(shard.length for shard in found.train) == 24
+
+
+def test_too_few_images_for_the_folds(tree, tmp_path):
+    with pytest.raises(UserError, match="12 distinct images of class 'real', 13 folds need 13"):
+        opened(tree, tmp_path, folds=13)
+
+
+def test_a_damaged_build_is_removed_to_be_built_again(tree, tmp_path):
+    shard = Path(opened(tree, tmp_path).train[0].path)
+    shard.unlink()
+    with pytest.raises(UserError, match=f"{shard}: missing; remove {shard.parent}, which is built"):
+        opened(tree, tmp_path)
+    shutil.rmtree(shard.parent)
+    assert Path(opened(tree, tmp_path).train[0].path) == shard
+    assert shard.is_file()
+
+
+def test_a_data_dir_that_cannot_be_written_is_one_line(tree, tmp_path):
+    (tmp_path / "data").write_text("")
+    with pytest.raises(UserError, match=f"^--data_dir=.*: cannot build {tree} there") as error:
+        opened(tree, tmp_path)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.slow
-def test_a_folder_trains_evaluates_and_resumes(tree, tmp_path):
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_folder_trains_evaluates_and_resumes(kind, tmp_path, capfd):
+    tree = draw(tmp_path / "faces", kind)
     from dftk.config import resolve
     from dftk.evaluation import saved_folds
+    from dftk.evaluation.scoring import load_ensemble
     from dftk.evaluation.workdir import Workdir
+    from dftk.inference import model_choice, stream
     from dftk.launch import run
 
     config = resolve(
@@ -167,11 +243,22 @@ def test_a_folder_trains_evaluates_and_resumes(tree, tmp_path):
     workdir = Workdir(tmp_path / "run")
     summary = run.train(config, [0, 1], workdir)
     assert summary["pooled"]["n"] == 24
+    assert "Not a JPEG file" not in capfd.readouterr().err  # libjpeg's own, of PNG files
     again = saved_folds.evaluate(workdir, "train", None)
     assert again["pooled"]["auc"] == summary["pooled"]["auc"]
     with pytest.raises(UserError, match="without a valid split"):
         saved_folds.evaluate(workdir, "valid", None)
     assert run.train(config, [0, 1], workdir)["pooled"] == summary["pooled"]
-    (Path(tree) / "real" / "new.jpg").write_bytes(encoded(picture((9, 9), (64, 48))))
-    with pytest.raises(UserError, match="dataset"):
+    (tree / "real" / "new.jpg").write_bytes(encoded(picture((9, 9), (64, 48))))
+    with pytest.raises(UserError, match="holds a run with dataset=dftk_images/faces-.*, this one"):
         run.train(config, [0, 1], workdir)
+    shutil.copy(tree / "real" / "new.jpg", tmp_path / "photo.jpg")
+    shutil.rmtree(tree)
+    assert saved_folds.evaluate(workdir, "train", None) == again  # by what was built of them
+    ensemble = load_ensemble(model_choice.model_files([str(workdir.path)]))
+    (score,) = stream.score_files(ensemble, [tmp_path / "photo.jpg"])
+    assert score.error == ""
+    assert 0 < score.probability < 1
+    shutil.rmtree(tmp_path / "data")
+    with pytest.raises(UserError, match=f"--dataset={tree}: no such file or directory"):
+        saved_folds.evaluate(workdir, "train", None)

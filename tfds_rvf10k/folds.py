@@ -31,7 +31,10 @@ def assign_folds(
 
     for label, class_name in enumerate(CLASS_NAMES):
         if (count := len(np.unique(groups[labels == label]))) < k:
-            raise ValueError(f"{count} distinct images of class {class_name!r}, {k} folds need {k}")
+            raise ValueError(
+                f"{count} distinct images of class {class_name!r}, {k} folds need {k}; get more, "
+                "or take fewer folds"
+            )
     _, first, members = np.unique(groups, return_index=True, return_inverse=True)
     order = np.argsort(first, kind="stable")  # groups in the order of their first images
     members = np.argsort(order)[members]

@@ -14,6 +14,7 @@ from tfds_rvf10k.listing import CLASS_NAMES, Listing, Problem, SourceImage
 from tfds_rvf10k.shards import Member
 
 _CHUNK = 64  # images inspected by one call
+OTHER_SIZE_REMEDY = 'give the config "any_size": true'
 
 
 class BadSource(ValueError):
@@ -190,8 +191,8 @@ def _other_sizes(images: Sequence[SourceImage], found: Sequence[Inspected]) -> l
     return [
         Problem(
             image.filename,
-            f"{item.size[1]}x{item.size[0]} pixels, most have {width}x{height}; remove it, or give "
-            'the config "any_size": true',
+            f"{item.size[1]}x{item.size[0]} pixels, most have {width}x{height}; remove it, or "
+            f"{OTHER_SIZE_REMEDY}",
         )
         for image, item in zip(images, found)
         if item.size != (height, width)

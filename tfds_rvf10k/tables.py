@@ -39,9 +39,12 @@ class Table:
         for name in names:
             if name in self.columns:
                 return name
+        remedy = "name the one that is meant in the config"
+        if known == _PATH_COLUMNS:  # a config cannot
+            remedy = f"call the one with the paths {known[0]!r}"
         raise ValueError(
             f"{self.source}/{self.name}: no column {' or '.join(map(repr, names))} among "
-            f"{list(self.columns)}; name the one that is meant in the config"
+            f"{list(self.columns)}; {remedy}"
         )
 
 

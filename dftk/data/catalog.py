@@ -70,26 +70,37 @@ def _checksums(path: str) -> bytes:
             found.append(os.pread(file.fileno(), 4, end - 4))
     if end != size:
         raise UserError(
-            f"{path}: cut or corrupt, its last record would end at byte {end} of {size}; build the "
-            "dataset again with --overwrite"
+            f"{path}: cut or corrupt, its last record would end at byte {end} of {size}; "
+            f"{build_again(path)}"
         )
     return b"".join(found)
 
 
-def open_dataset(dataset: str, data_dir: str | None, folds: int) -> Catalog:
+def build_again(shard: str) -> str:
+    """What to do when this file of a dataset is damaged."""
+    version = Path(shard).parent
+    if version.parents[1].name in (sample.SampleBuilder.name, image_tree.ImagesBuilder.name):
+        return f"remove {version}, which is built again when it is next used"
+    return "build the dataset again with --overwrite"
+
+
+def open_dataset(
+    dataset: str, data_dir: str | None, folds: int, *, any_size: bool = False
+) -> Catalog:
     """Opens a dataset that `tfds build tfds_rvf10k` wrote, the embedded sample, or other images.
 
     Args:
-      dataset: "rvf10k", "rvf10k/CONFIG", "sample", a dataset's version directory, or images that
-        dftk.data.image_tree builds when they are first used.
+      dataset: "rvf10k", "rvf10k/CONFIG", "sample", a dataset's version directory (as it is, or
+        below data_dir), or images that dftk.data.image_tree builds when they are first used.
       data_dir: TFDS's directory of datasets; None is its default.
       folds: the number of folds that the run wants.
+      any_size: images that are built now may differ in size.
 
     Raises:
       UserError: no such dataset, one without folds, or see dftk.data.image_tree.build.
       UsageError: it is built with another number of folds.
     """
-    builder = _builder(dataset, data_dir, folds)
+    builder = _builder(dataset, data_dir, folds, any_size)
     metadata = builder.info.metadata or {}
     if not {"k", "shards_per_fold"} <= set(metadata):
         raise UserError(
@@ -112,7 +123,7 @@ def open_dataset(dataset: str, data_dir: str | None, folds: int) -> Catalog:
     }
     for shard in splits["train"] + splits.get("valid", ()):
         if not Path(shard.path).is_file():
-            raise UserError(f"{shard.path}: missing; build the dataset again with --overwrite")
+            raise UserError(f"{shard.path}: missing; {build_again(shard.path)}")
     return Catalog(
         builder.info.full_name,
         folds,
@@ -122,13 +133,24 @@ def open_dataset(dataset: str, data_dir: str | None, folds: int) -> Catalog:
     )
 
 
-def _builder(dataset: str, data_dir: str | None, folds: int) -> tfds.core.DatasetBuilder:
+def find(dataset: str, data_dir: str | None) -> Path | None:
+    """The version directory of this path, or of this path below data_dir; None if there is none."""
+    root = Path(data_dir or tfds.core.constants.DATA_DIR)
+    for folder in (Path(dataset).expanduser(), root.expanduser() / dataset):
+        if (folder / "dataset_info.json").is_file():
+            return folder
+    return None
+
+
+def _builder(
+    dataset: str, data_dir: str | None, folds: int, any_size: bool
+) -> tfds.core.DatasetBuilder:
     if dataset == "sample":
         return sample.build(data_dir, folds)
-    if (Path(dataset) / "dataset_info.json").is_file():
-        return tfds.builder_from_directory(dataset)
+    if folder := find(dataset, data_dir):
+        return tfds.builder_from_directory(folder)
     if dataset.split("/")[0] != "rvf10k":
-        return image_tree.build(dataset, data_dir, folds)
+        return image_tree.build(dataset, data_dir, folds, any_size)
     where = data_dir or tfds.core.constants.DATA_DIR
     elsewhere = f" --data_dir={data_dir}" if data_dir else ""
     remedy = (

@@ -7,10 +7,8 @@ import tensorflow as tf
 
 from dftk.config import UserError
 from dftk.data import pipeline
-from dftk.data.catalog import Shard
+from dftk.data.catalog import Shard, build_again
 from dftk.progress import say
-
-_BUILD_AGAIN = "build the dataset again with --overwrite"
 
 
 @contextlib.contextmanager
@@ -46,12 +44,13 @@ def diagnose(shards: Sequence[Shard], size: tuple[int, int] | None) -> str:
             for record in tf.data.TFRecordDataset(shard.path).take(shard.length):
                 found += 1
                 if trouble := _diagnose_image(record.numpy(), size):
-                    return f"{trouble}; remove it and {_BUILD_AGAIN}"
+                    return f"{trouble}remove it, then {build_again(shard.path)}"
         except tf.errors.DataLossError:
-            return f"{shard.path}: corrupt after {found} records; {_BUILD_AGAIN}"
+            return f"{shard.path}: corrupt after {found} records; {build_again(shard.path)}"
         if found != shard.length:
             return (
-                f"{shard.path}: {found} records, its metadata says {shard.length}; {_BUILD_AGAIN}"
+                f"{shard.path}: {found} records, its metadata says {shard.length}; "
+                f"{build_again(shard.path)}"
             )
     return ""
 
@@ -62,10 +61,10 @@ def _diagnose_image(record: bytes, size: tuple[int, int] | None) -> str:
     try:
         shape = tuple(pipeline.decode_jpeg(features["image"].bytes_list.value[0]).shape)
     except tf.errors.InvalidArgumentError:
-        return f"{filename}: not a readable JPEG"
+        return f"{filename}: not a readable JPEG or PNG; "
     if size is not None and shape[:2] != size:
         return (
-            f"{filename}: {shape[1]}x{shape[0]} pixels, the others {size[1]}x{size[0]}; give "
-            "--stored_size to resize them all"
+            f"{filename}: {shape[1]}x{shape[0]} pixels, the first image has {size[1]}x{size[0]}; "
+            "give --stored_size to resize them all, or "
         )
     return ""

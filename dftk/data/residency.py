@@ -225,8 +225,8 @@ def stored_shape(shards: Sequence[Shard], size: int | None) -> pipeline.Shape:
     with faults.explained(shards[:1], None):
         _, records = next(iter(pipeline.chunks(shards[:1], 1)))
         contents = pipeline.parse(records)["image"][0]
-        try:
+        if tf.io.is_jpeg(contents):
             height, width, _ = tf.io.extract_jpeg_shape(contents).numpy()
-        except tf.errors.InvalidArgumentError:  # a PNG by the name of .jpg decodes all the same
+        else:  # a PNG decodes all the same
             height, width, _ = pipeline.decode_jpeg(contents).shape
         return (int(height), int(width), 3)

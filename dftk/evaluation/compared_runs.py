@@ -6,7 +6,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from dftk.config import THRESHOLD, UserError
-from dftk.data import catalog
 from dftk.evaluation import metrics, saved_folds
 from dftk.evaluation.files import read_csv
 from dftk.evaluation.report_sections import read_valid
@@ -86,9 +85,8 @@ def score_valid(workdirs: Sequence[Workdir], data_dir: str | None) -> bool:
     for workdir in workdirs:
         if read_valid(workdir):
             continue
-        config = workdir.config()["config"]
-        where = data_dir or config["data_dir"]
-        if not catalog.open_dataset(config["dataset"], where, config["folds"]).valid:
+        _, dataset = saved_folds.open_data(workdir, data_dir)
+        if not dataset.valid:
             return False
         say(f"{workdir.path}: scoring the split valid")
         saved_folds.evaluate(workdir, "valid", data_dir)

@@ -32,7 +32,13 @@ _UNKNOWN = (
 
 def limits_of(dataset: str | None) -> str:
     """What a detector trained on the dataset, "NAME/CONFIG:VERSION", cannot say; in sentences."""
-    return _LIMITS.get((dataset or "").split("/")[0], _UNKNOWN)
+    return _LIMITS.get(_origin(dataset or ""), _UNKNOWN)
+
+
+def _origin(dataset: str) -> str:
+    """A key of SOURCES, or "": configs of rvf10k that are not only other folds name any images."""
+    name, _, config = dataset.partition("/")
+    return "" if name == "rvf10k" and config and not config.startswith("kfold") else name
 
 
 def error_rates(workdir: Workdir) -> dict[str, Any] | None:
@@ -83,7 +89,7 @@ def section(workdir: Workdir, summary: Mapping[str, Any]) -> str:
 def _data(record: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
     (tn, fp), (fn, tp) = summary["pooled"]["confusion_matrix"]
     name = record["inputs"]["dataset"]
-    source = SOURCES.get(name.split("/")[0])
+    source = SOURCES.get(_origin(name))
     return (
         f"{html.escape(name)}{': ' + source if source else ''}. Held-out predictions of "
         f"{tn + fp:,} real and {fn + tp:,} fake images; fingerprint "

@@ -29,7 +29,9 @@ def examine(config: Config, phase: str | None, profile: str | None) -> dict[str,
       UserError: what would stop the training, too.
     """
     devices = devices_lib.choose(config)
-    dataset = catalog.open_dataset(config.dataset, config.data_dir, config.folds)
+    dataset = catalog.open_dataset(
+        config.dataset, config.data_dir, config.folds, any_size=config.stored_size is not None
+    )
     shards = residency.limit(dataset.train, config.max_examples)
     where = residency.choose(
         config.cache, shards, size=config.stored_size, device_memory=devices.memory

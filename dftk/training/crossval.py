@@ -120,7 +120,9 @@ def _identity(record: dict[str, Any]) -> str:
 
 def _describe(config: Config) -> tuple[catalog.Catalog, dict[str, Any]]:
     """The run's dataset, and what config.json says of the run whatever the device."""
-    dataset = catalog.open_dataset(config.dataset, config.data_dir, config.folds)
+    dataset = catalog.open_dataset(
+        config.dataset, config.data_dir, config.folds, any_size=config.stored_size is not None
+    )
     inputs = {
         "dataset": dataset.name,
         "dataset_fingerprint": dataset.fingerprint(),
