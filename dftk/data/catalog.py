@@ -122,6 +122,41 @@ def open_dataset(dataset: str, data_dir: str | None, folds: int) -> Catalog:
     )
 
 
+def find_folder(dataset: str, data_dir: str | None) -> Path:
+    """Finds the version directory of a dataset, however damaged, and builds nothing.
+
+    Args:
+      dataset: as `open_dataset`'s; the sample is that of 5 folds.
+      data_dir: TFDS's directory of datasets; None is its default.
+
+    Raises:
+      UserError: there is none.
+    """
+    given = Path(dataset)
+    marks = ("manifest.json", "dataset_info.json", "*.tfrecord-*")  # one of them may be lost
+    if any(any(given.glob(mark)) for mark in marks):
+        return given
+    where = Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
+    name, _, config = dataset.partition("/")
+    if name not in ("rvf10k", "sample") or (name == "sample" and config):
+        raise UserError(f"--dataset={dataset}: no dataset in it; {_remedy(data_dir)}")
+    if name == "sample":
+        name, config = sample.SampleBuilder.name, "kfold5"
+    default = tfds_rvf10k.Builder.BUILDER_CONFIGS[0].name
+    folder = where / name / (config or default) / str(tfds_rvf10k.Builder.VERSION)
+    if not folder.is_dir():
+        raise UserError(f"--dataset={dataset}: not built in {where}; {_remedy(data_dir)}")
+    return folder
+
+
+def _remedy(data_dir: str | None) -> str:
+    elsewhere = f" --data_dir={data_dir}" if data_dir else ""
+    return (
+        f"build it with `tfds build tfds_rvf10k --manual_dir=DIR{elsewhere}`, DIR being Kaggle's "
+        "rvf10k folder, or try --dataset=sample"
+    )
+
+
 def _builder(dataset: str, data_dir: str | None, folds: int) -> tfds.core.DatasetBuilder:
     if dataset == "sample":
         return sample.build(data_dir, folds)
@@ -130,11 +165,7 @@ def _builder(dataset: str, data_dir: str | None, folds: int) -> tfds.core.Datase
     if dataset.split("/")[0] != "rvf10k":
         return image_tree.build(dataset, data_dir, folds)
     where = data_dir or tfds.core.constants.DATA_DIR
-    elsewhere = f" --data_dir={data_dir}" if data_dir else ""
-    remedy = (
-        f"build it with `tfds build tfds_rvf10k --manual_dir=DIR{elsewhere}`, DIR being Kaggle's "
-        "rvf10k folder, or try --dataset=sample"
-    )
+    remedy = _remedy(data_dir)
     try:
         builder = tfds.builder(dataset, data_dir=data_dir)
     except (tfds.core.DatasetNotFoundError, ValueError):
