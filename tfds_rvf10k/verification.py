@@ -67,7 +67,8 @@ class Report:
         valid = ", valid has no picture of train" if "valid" in self.images else ""
         lines.append("  whole: every file is what the manifest says")
         lines.append(
-            f"  no leak: no set is in two of the {self.folds} folds{valid}, no picture has two labels"
+            f"  no leak: no set is in two of the {self.folds} folds{valid}, no picture has two "
+            "labels"
         )
         return "\n".join(lines)
 
@@ -141,7 +142,7 @@ def _read(folder: epath.Path, manifest: Mapping[str, Any], executor: Executor) -
 
     def read(scale: int) -> _Dataset:
         reader = ShardReader(os.fspath(folder), scale, near)
-        found = executor.run(reader, list(sizes), "verifying", lambda file: sizes[file])
+        found = list(executor.run(reader, list(sizes), "verifying", lambda file: sizes[file]))
         return _Dataset(folder, manifest, dict(zip(sizes, found)), scale)
 
     dataset = read(1 if near else 8)

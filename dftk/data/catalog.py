@@ -8,7 +8,7 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-import tfds_rvf10k  # noqa: F401  registers rvf10k
+import tfds_rvf10k  # registers rvf10k
 from dftk.config import UsageError, UserError
 from dftk.data import image_tree, sample
 
@@ -139,13 +139,18 @@ def find_folder(dataset: str, data_dir: str | None) -> Path:
     where = Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
     name, _, config = dataset.partition("/")
     if name not in ("rvf10k", "sample") or (name == "sample" and config):
-        raise UserError(f"--dataset={dataset}: no dataset in it; {_remedy(data_dir)}")
+        raise UserError(
+            f"--dataset={dataset}: no built dataset in it; give rvf10k, rvf10k/CONFIG, sample, or "
+            "the folder that dftk.train or tfds build named when it built one"
+        )
     if name == "sample":
         name, config = sample.SampleBuilder.name, "kfold5"
     default = tfds_rvf10k.Builder.BUILDER_CONFIGS[0].name
     folder = where / name / (config or default) / str(tfds_rvf10k.Builder.VERSION)
     if not folder.is_dir():
-        raise UserError(f"--dataset={dataset}: not built in {where}; {_remedy(data_dir)}")
+        draw = "python -m dftk.train --dataset=sample draws it"
+        remedy = draw if dataset == "sample" else _remedy(data_dir)
+        raise UserError(f"--dataset={dataset}: not built in {where}; {remedy}")
     return folder
 
 
