@@ -20,7 +20,7 @@ def test_a_whole_dataset_says_what_was_proved(small_whole, capfd):
         "  sets of two and more images: 1 of the same bytes, 1 of the same pixels in other bytes, "
         "0 of one value in the group column",
         "  whole: every file is what the manifest says",
-        "  no leak: no set is in two of the 3 folds, valid has no picture of train, no picture has "
+        "  no leak: no set is in two of the 3 folds, valid has no copy from train, no picture has "
         "two labels",
     ]
     assert "verifying: 30 images" in capfd.readouterr().err
