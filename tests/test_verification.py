@@ -68,3 +68,17 @@ def test_plain_tfds_refuses_a_shard_cut_at_a_boundary(small):
     train = tfds.builder_from_directory(str(small)).as_dataset(split="train")
     with pytest.raises(tf.errors.FailedPreconditionError, match="cardinality|fewer|elements"):
         list(train)
+
+
+def test_a_fault_is_one_line_whatever_a_name_holds(small):
+    path = shard(small, 0)
+    first, *rest = records(path)
+    example = tf.train.Example.FromString(first)
+    example.features.feature["filename"].bytes_list.value[0] = "a; b\n\té.jpg".encode()
+    example.features.feature["fold"].int64_list.value[0] = 2
+    write(path, [example.SerializeToString(deterministic=True), *rest])
+    lines = faults(small)
+    assert lines[1] == (
+        f"{path}: record 1 (a; b\\n\\té.jpg): its fold is 2, its place is fold 0; "
+        "build the dataset again with --overwrite"
+    )

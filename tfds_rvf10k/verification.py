@@ -125,7 +125,8 @@ def verify(folder: epath.PathLike, executor: Executor | None = None) -> Report:
 
 
 def _with_remedy(what: str) -> str:
-    return what if ";" in what else f"{what}; {BUILD_AGAIN}"
+    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in what)  # whatever a name holds
+    return line if line.endswith("; remove it") else f"{line}; {BUILD_AGAIN}"
 
 
 def _capped(lines: Sequence[str]) -> list[str]:
