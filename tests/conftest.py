@@ -41,6 +41,28 @@ def copy(dataset, tmp_path):
     return lambda: catalog.open_dataset(str(folder), None, 5)
 
 
+@pytest.fixture(scope="session")
+def small_tree(tmp_path_factory):
+    """A drawn tree of 30 images, some of them copies."""
+    import small_dataset
+
+    return small_dataset.draw(tmp_path_factory.mktemp("tree"))
+
+
+@pytest.fixture(scope="session")
+def small_whole(small_tree, tmp_path_factory):
+    """The folder of the dataset that is built of it, 3 folds of 2 shards."""
+    import small_dataset
+
+    return small_dataset.build(small_tree, tmp_path_factory.mktemp("built"))
+
+
+@pytest.fixture
+def small(small_whole, tmp_path):
+    """A copy of that dataset to damage."""
+    return Path(shutil.copytree(small_whole, tmp_path / "1.0.0"))
+
+
 def rewrite(shard, change):
     """Writes a shard again with `change(index, features)` applied to each record."""
     import tensorflow as tf

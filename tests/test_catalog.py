@@ -72,3 +72,28 @@ def test_a_cut_shard_has_no_fingerprint(copy):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(UserError, match="cut or corrupt, its last record would end at byte"):
         opened.fingerprint()
+
+
+def test_a_folder_is_found_however_damaged(copy, data_dir, tmp_path):
+    folder = Path(copy().train[0].path).parent
+    for name in ("dataset_info.json", "manifest.json"):
+        (folder / name).unlink()
+    assert catalog.find_folder(str(folder), None) == folder
+    assert catalog.find_folder("sample", data_dir) == Path(data_dir, "dftk_sample/kfold5/1.0.0")
+    for name, config in (("rvf10k", "kfold5"), ("rvf10k/other", "other")):
+        made = tmp_path / "rvf10k" / config / "1.0.0"
+        made.mkdir(parents=True)
+        assert catalog.find_folder(name, str(tmp_path)) == made
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("rvf10k", "not built in .*; build it with `tfds build"),
+        ("/no/such", "no built dataset in it; give rvf10k, "),
+        ("sample", "not built in .*; python -m dftk.train --dataset=sample draws it"),
+    ],
+)
+def test_no_folder_says_how_to_make_it(name, message, tmp_path):
+    with pytest.raises(UserError, match=f"--dataset={name}: {message}"):
+        catalog.find_folder(name, str(tmp_path))

@@ -130,3 +130,17 @@ def test_large_images_make_small_groups():
     large = np.zeros((4096, 2048, 3), np.uint8)  # half of what a group may have
     images = [encoded.Decoded(encoded.Encoded(str(i), 0, -1, b""), large) for i in range(5)]
     assert [len(items) for items, _ in encoded.groups(images)] == [2, 2, 1]
+
+
+def test_a_shard_cut_at_a_record_boundary_is_counted(copy):
+    import tensorflow as tf
+
+    opened = copy()
+    shard = opened.valid[1]
+    records = list(tf.data.TFRecordDataset(shard.path).as_numpy_iterator())
+    with tf.io.TFRecordWriter(shard.path) as writer:
+        for record in records[:-1]:
+            writer.write(record)
+    message = f"{shard.path}: {len(records) - 1} records, its metadata says {len(records)}"
+    with pytest.raises(UserError, match=message):
+        list(encoded.from_shards(opened.valid))

@@ -26,7 +26,7 @@ LEVELS = {
     "progress": 0,
     "__init__": 0,
 }
-DOORS = {"train", "evaluate", "predict", "compare", "export", "serve", "doctor"}
+DOORS = {"train", "evaluate", "predict", "compare", "export", "serve", "doctor", "verify"}
 SOURCES = sorted((ROOT / "dftk").rglob("*.py")) + sorted((ROOT / "tfds_rvf10k").rglob("*.py"))
 
 

@@ -211,7 +211,7 @@ def test_two_builders_at_once_make_one_whole_dataset(tree, reference, tmp_path):
 
 @pytest.mark.parametrize(
     "kills",
-    [pytest.param(2, marks=pytest.mark.slow), pytest.param(20, marks=pytest.mark.long)],
+    [pytest.param(1, marks=pytest.mark.slow), pytest.param(20, marks=pytest.mark.long)],
 )
 def test_kill_9_at_any_moment_and_the_same_command_again(kills, tmp_path_factory):
     """Every other time with a version there, which must survive; at the end, the same bytes."""

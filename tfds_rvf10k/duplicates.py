@@ -67,7 +67,7 @@ def _confirmed(
 def conflicts(images: Sequence[SourceImage], edges: Iterable[Edge]) -> list[Problem]:
     """Copies that no fold layout can make harmless: under both labels, or of an image of valid."""
     problems = []
-    for members in _components(len(images), edges):
+    for members in components(len(images), edges):
         names = [images[i].filename for i in members]
         valid = next((images[i].filename for i in members if images[i].split == "valid"), "")
         for i in members:
@@ -104,7 +104,7 @@ def group(
         why[edge.other].add(edge.why)
     of_image = np.arange(len(images))
     rows = []
-    for number, members in enumerate(_components(len(images), edges)):
+    for number, members in enumerate(components(len(images), edges)):
         of_image[members] = members[0]
         for i in members:
             image = images[i]
@@ -129,8 +129,8 @@ def _columns(images: Sequence[SourceImage]) -> list[Edge]:
     return edges
 
 
-def _components(count: int, edges: Iterable[Edge]) -> list[np.ndarray]:
-    """Sets of two and more images that edges connect, each in rising order."""
+def components(count: int, edges: Iterable[Edge]) -> list[np.ndarray]:
+    """Sets of two and more of `count` images that edges connect: rising indices, int64 each."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

@@ -2,19 +2,24 @@
 
 import csv
 import io
+import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from etils import epath
 
-from tfds_rvf10k import shards
+from tfds_rvf10k import near_duplicates, shards
 
 NAME = "manifest.json"
 GROUPS = "groups.csv"
 QUARANTINE = "quarantine.csv"
 LEFT_OUT = "left_out.csv"
 _FORMAT = 1
+_PARTS: dict[str, type] = {
+    "name": str, "config": dict, "splits": dict, "tables": dict, "metadata": dict
+}  # fmt: skip
+_SHARD = {"file": str, "fold": int, "examples": int, "bytes": int, "sha256": str}
 
 
 def write(folder: epath.Path, name: str, config: Mapping[str, Any], splits: Mapping[str, Any],
@@ -58,9 +63,35 @@ def read(folder: epath.Path) -> dict[str, Any]:
         ) from None
     except ValueError as error:
         raise ValueError(f"{path}: damaged ({error}); build the dataset again") from error
-    if content.get("format") != _FORMAT:
-        raise ValueError(f"{path}: format {content.get('format')}, not {_FORMAT}; build it again")
+    found = content.get("format") if isinstance(content, dict) else None
+    if found != _FORMAT:
+        raise ValueError(f"{path}: format {found}, not {_FORMAT}; build the dataset again")
+    if trouble := _trouble(content):
+        raise ValueError(f"{path}: damaged ({trouble}); build the dataset again")
     return content
+
+
+def _trouble(content: Mapping[str, Any]) -> str:
+    """Why a manifest cannot be worked with; "" if it can."""
+    for part, kind in _PARTS.items():
+        if not isinstance(content.get(part), kind):
+            return f"{part} is no {kind.__name__}"
+    if type(limit := content["config"].get("near_duplicates", 0)) is not int or (
+        not 0 <= limit <= near_duplicates.MAX_LIMIT
+    ):
+        return f"near_duplicates is {limit!r}"
+    if not isinstance(content["splits"].get("train"), list):
+        return "no shards of train"
+    for key in ("k", "shards_per_fold"):
+        if type(value := content["metadata"].get(key)) is not int or value < 1:
+            return f"{key} is {value!r}"
+    for shard in itertools.chain.from_iterable(content["splits"].values()):
+        for key, exact in _SHARD.items():
+            if not isinstance(shard, dict) or type(shard.get(key)) is not exact:
+                return f"a shard without {key}: {shard!r}"
+        if "/" in shard["file"]:
+            return f"a shard elsewhere: {shard['file']!r}"
+    return ""
 
 
 def write_table(path: epath.Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

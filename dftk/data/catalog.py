@@ -8,7 +8,7 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-import tfds_rvf10k  # noqa: F401  registers rvf10k
+import tfds_rvf10k  # registers rvf10k
 from dftk.config import UsageError, UserError
 from dftk.data import image_tree, sample
 
@@ -78,7 +78,7 @@ def _checksums(path: str) -> bytes:
 
 def build_again(shard: str) -> str:
     """What to do when this file of a dataset is damaged."""
-    version = Path(shard).parent
+    version = Path(shard).absolute().parent
     if version.parents[1].name in (sample.SampleBuilder.name, image_tree.ImagesBuilder.name):
         return f"remove {version}, which is built again when it is next used"
     return "build the dataset again with --overwrite"
@@ -135,11 +135,55 @@ def open_dataset(
 
 def find(dataset: str, data_dir: str | None) -> Path | None:
     """The version directory of this path, or of this path below data_dir; None if there is none."""
-    root = Path(data_dir or tfds.core.constants.DATA_DIR)
-    for folder in (Path(dataset).expanduser(), root.expanduser() / dataset):
+    for folder in _places(dataset, data_dir):
         if (folder / "dataset_info.json").is_file():
             return folder
     return None
+
+
+def _places(dataset: str, data_dir: str | None) -> tuple[Path, Path]:
+    root = Path(data_dir or tfds.core.constants.DATA_DIR)
+    return Path(dataset).expanduser(), root.expanduser() / dataset
+
+
+def find_folder(dataset: str, data_dir: str | None) -> Path:
+    """Finds the version directory of a dataset, however damaged, and builds nothing.
+
+    Args:
+      dataset: as `open_dataset`'s; the sample is that of 5 folds.
+      data_dir: TFDS's directory of datasets; None is its default.
+
+    Raises:
+      UserError: there is none.
+    """
+    marks = ("manifest.json", "dataset_info.json", "*.tfrecord-*")  # one of them may be lost
+    for given in _places(dataset, data_dir):
+        if any(any(given.glob(mark)) for mark in marks):
+            return given
+    where = Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
+    name, _, config = dataset.partition("/")
+    if name not in ("rvf10k", "sample") or (name == "sample" and config):
+        raise UserError(
+            f"--dataset={dataset}: no built dataset in it; give rvf10k, rvf10k/CONFIG, sample, or "
+            "the folder that dftk.train or tfds build named when it built one"
+        )
+    if name == "sample":
+        name, config = sample.SampleBuilder.name, "kfold5"
+    default = tfds_rvf10k.Builder.BUILDER_CONFIGS[0].name
+    folder = where / name / (config or default) / str(tfds_rvf10k.Builder.VERSION)
+    if not folder.is_dir():
+        draw = "python -m dftk.train --dataset=sample draws it"
+        remedy = draw if dataset == "sample" else _remedy(data_dir)
+        raise UserError(f"--dataset={dataset}: not built in {where}; {remedy}")
+    return folder
+
+
+def _remedy(data_dir: str | None) -> str:
+    elsewhere = f" --data_dir={data_dir}" if data_dir else ""
+    return (
+        f"build it with `tfds build tfds_rvf10k --manual_dir=DIR{elsewhere}`, DIR being Kaggle's "
+        "rvf10k folder, or try --dataset=sample"
+    )
 
 
 def _builder(
@@ -152,11 +196,7 @@ def _builder(
     if dataset.split("/")[0] != "rvf10k":
         return image_tree.build(dataset, data_dir, folds, any_size)
     where = data_dir or tfds.core.constants.DATA_DIR
-    elsewhere = f" --data_dir={data_dir}" if data_dir else ""
-    remedy = (
-        f"build it with `tfds build tfds_rvf10k --manual_dir=DIR{elsewhere}`, DIR being Kaggle's "
-        "rvf10k folder, or try --dataset=sample"
-    )
+    remedy = _remedy(data_dir)
     try:
         builder = tfds.builder(dataset, data_dir=data_dir)
     except (tfds.core.DatasetNotFoundError, ValueError):

@@ -54,11 +54,15 @@ def from_shards(shards: Sequence[Shard]) -> Iterator[Encoded]:
     """
     with faults.explained(shards, None):
         for shard in shards:
+            read = 0
             records = tf.data.TFRecordDataset(shard.path).take(shard.length).batch(64)
             for batch in records.map(pipeline.parse).prefetch(2).as_numpy_iterator():
                 columns = (batch[name] for name in ("filename", "label", "fold", "image"))
                 for filename, label, fold, data in zip(*columns):
+                    read += 1
                     yield Encoded(filename.decode(), int(label), int(fold), data)
+            if read != shard.length:  # a cut at a record boundary is no error to TensorFlow
+                raise UserError(faults.diagnose([shard], None))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,45 @@
+"""Checks that a built dataset is whole, byte by byte, and that its folds do not leak.
+
+python -m dftk.verify                                  # rvf10k
+python -m dftk.verify --dataset=rvf10k/kfold10
+python -m dftk.verify --dataset=~/tensorflow_datasets/rvf10k/kfold5/1.0.0
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl import flags
+
+from dftk import cli
+
+_DATASET = flags.DEFINE_string(
+    "dataset",
+    "rvf10k",
+    "As dftk.train's: rvf10k, rvf10k/CONFIG, the version directory of a dataset that `tfds build` "
+    "wrote, or sample, if it is there.",
+)
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Where TFDS keeps datasets; ~/tensorflow_datasets if not given."
+)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Flags to one call; 1 if anything is wrong with the dataset."""
+    cli.refuse_arguments(argv)
+
+    from dftk.data import catalog
+    from tfds_rvf10k import verification
+
+    dataset = str(Path(_DATASET.value).expanduser())
+    report = verification.verify(catalog.find_folder(dataset, _DATA_DIR.value))
+    for fault in report.faults:
+        print(f"error: {fault}", file=sys.stderr)
+    for note in report.notes:
+        cli.note(note)
+    print(report.summary())
+    return 1 if report.faults else 0
+
+
+if __name__ == "__main__":
+    cli.run(main)
