@@ -54,6 +54,9 @@ def test_a_folder_is_built_once_and_again_when_it_changes(tree, tmp_path, capfd)
 
     assert opened(tree, tmp_path) == first
     assert opened(os.path.relpath(tree), tmp_path) == first
+    assert opened(first.name, tmp_path) == first  # below data_dir, whatever became of the tree
+    folder = catalog.find_folder(first.name, str(tmp_path / "data"))
+    assert folder == Path(first.train[0].path).parent
     assert "building" not in capfd.readouterr().err
 
     (tree / "real" / "new.jpg").write_bytes(encoded(picture((9, 9), (64, 48))))
@@ -112,8 +115,8 @@ def test_what_a_detector_might_learn_instead_is_noted(tree, tmp_path, capfd):
 def run_in_process(command):
     """What the command does, by the Builder that the command line calls."""
     words = shlex.split(command)
-    assert words[:3] == ["tfds", "build", "tfds_rvf10k"]
-    options = dict(word.removeprefix("--").split("=", 1) for word in words[3:])
+    assert words[:4] == ["tfds", "build", "rvf10k", "--imports=tfds_rvf10k"]
+    options = dict(word.removeprefix("--").split("=", 1) for word in words[4:])
     config = FoldConfig(**json.loads(options.pop("config")))
     download = tfds.download.DownloadConfig(manual_dir=options.pop("manual_dir"))
     Builder(config=config, **options).download_and_prepare(download_config=download)

@@ -33,6 +33,20 @@ def test_with_one_fold_and_no_valid_they_are_not_known(copy):
     assert "Not known" in model_card.section(copy, summary)
 
 
+@pytest.mark.parametrize(
+    ("dataset", "known"),
+    [
+        ("rvf10k/kfold5/1.0.0", True),
+        ("rvf10k", True),
+        ("rvf10k/140k/1.0.0", False),
+        ("dftk_images/faces-0123456789ab/1.0.0", False),
+        (None, False),
+    ],
+)
+def test_other_images_are_not_called_rvf10ks(dataset, known):
+    assert ("StyleGAN" in model_card.limits_of(dataset)) == known
+
+
 def test_the_card_names_data_training_errors_use_and_limits(copy):
     summary = json.loads((copy.path / "metrics.json").read_text())
     page = model_card.section(copy, summary)

@@ -45,12 +45,13 @@ class _Given:
     data_dir: str | None
 
     def tfds_build(self, choices: dict[str, Any]) -> str:
-        """The command that builds it with other choices; its name is that of the config."""
+        """The command that does so by other choices, in whatever folder it is run."""
         if self.table:
             choices = {**choices, "table": self.table}
         where = f" --data_dir={shlex.quote(self.data_dir)}" if self.data_dir else ""
         return (
-            f"tfds build tfds_rvf10k --manual_dir={shlex.quote(str(self.manual))}{where} "
+            "tfds build rvf10k --imports=tfds_rvf10k "
+            f"--manual_dir={shlex.quote(str(self.manual))}{where} "
             f"--config={shlex.quote(json.dumps(choices))}"
         )
 
