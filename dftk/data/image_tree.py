@@ -24,6 +24,7 @@ _SHAPES = (
     "or a .csv file with the columns path, label and perhaps split"
 )
 _NAME_LENGTH = 60  # of a config's, before the digits; file systems stop at 255 bytes
+_DEFAULTS = tfds_rvf10k.FoldConfig(name="defaults")
 _SEVERAL_SHARDS = 40  # images of a fold, on average, from which on it is worth several files
 
 
@@ -150,9 +151,6 @@ def _all_problems(given: _Given, config: tfds_rvf10k.FoldConfig, error: BadSourc
         f"{lines}\nMend them; or build the rest with\n  {command}\n"
         f"and train on it with --dataset=rvf10k/{config.name}"
     )
-
-
-_DEFAULTS = tfds_rvf10k.FoldConfig(name="defaults")
 
 
 def _one_problem(given: _Given, text: str) -> str:
