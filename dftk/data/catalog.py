@@ -114,7 +114,7 @@ def open_dataset(dataset: str, data_dir: str | None, folds: int) -> Catalog:
         if not Path(shard.path).is_file():
             raise UserError(f"{shard.path}: missing; build the dataset again with --overwrite")
     return Catalog(
-        builder.info.full_name,
+        image_tree.title(builder.info.full_name),
         folds,
         splits["train"],
         splits.get("valid", ()),

@@ -1,8 +1,10 @@
 """Two-class images of one's own, as folders, a zip archive or a CSV file, built when first used."""
 
 import hashlib
+import json
 import os
 import re
+import shlex
 from pathlib import Path
 
 import tensorflow_datasets as tfds
@@ -11,8 +13,9 @@ import tfds_rvf10k
 from dftk.config import UserError
 from dftk.data import building
 from dftk.progress import say
-from tfds_rvf10k.listing import Layout, Listing, find_source, list_images
+from tfds_rvf10k.listing import find_source, list_images
 from tfds_rvf10k.plan import BadSource
+from tfds_rvf10k.source_images import Layout, Listing
 from tfds_rvf10k.sources import Source
 
 _SHAPES = (
@@ -32,11 +35,11 @@ class ImagesBuilder(building.LocalBuilder):
 def build(dataset: str, data_dir: str | None, k: int) -> tfds.core.DatasetBuilder:
     """Returns the builder of these images with k folds; builds what is not there as it is now.
 
-    A build is known by its source's path and the names, sizes and times of its files: when they
+    A build is known by its source's name and the names, sizes and times of its files: when they
     change, another one is made beside it.
 
     Args:
-      dataset: a folder, a .zip or a .csv file.
+      dataset: a folder, a .zip or a .csv file; one that is gone is taken as it was built last.
       data_dir: where TFDS keeps datasets; None is its default, `~/tensorflow_datasets`.
       k: number of folds.
 
@@ -45,15 +48,20 @@ def build(dataset: str, data_dir: str | None, k: int) -> tfds.core.DatasetBuilde
     """
     path = Path(dataset).expanduser().resolve()
     if not path.exists():
-        raise UserError(f"--dataset={dataset}: no such file or directory; {_SHAPES}")
+        return _built_last(dataset, path, data_dir)
     table = path.name if path.suffix.lower() == ".csv" else ""
     manual = path.parent if table else path
     layout = Layout(table=table)
     try:
         source = find_source(str(manual), layout, _SHAPES)
         listing = list_images(source, layout)
-        name = f"{_word(path.stem)}-{_digest(source, listing, k)[:12]}"
-        config = tfds_rvf10k.FoldConfig(name=name, k=k, any_size=True, table=table)
+        config = tfds_rvf10k.FoldConfig(
+            name=f"{_word(path.stem)}-{_digest(source, listing, k)[:12]}",
+            k=k,
+            any_size=True,
+            table=table,
+            shards_per_fold=max(1, min(4, len(listing.images) // (2 * k))),
+        )
         builder = ImagesBuilder(data_dir=data_dir, config=config)
         if not builder.data_path.exists():
             say(f"--dataset={dataset}: building {builder.info.full_name} in {builder.data_path}")
@@ -61,23 +69,47 @@ def build(dataset: str, data_dir: str | None, k: int) -> tfds.core.DatasetBuilde
             for note in builder.info.metadata["notes"]:
                 say(f"note: {note}")
     except BadSource as error:
-        raise UserError(_in_words(dataset, manual, table, error)) from error
+        raise UserError(_in_words(dataset, manual, config, data_dir, error)) from error
     except (ValueError, OSError) as error:
         raise UserError(f"--dataset={dataset}: {error}") from error
     return builder
 
 
+def title(full_name: str) -> str:
+    """A dataset's name without what tells builds of one's own images apart.
+
+    A run goes by the records: copied or touched files are the same data, built once more.
+    """
+    return re.sub(rf"^({ImagesBuilder.name}/.+)-[0-9a-f]{{12}}/.+$", r"\1", full_name)
+
+
+def _built_last(dataset: str, path: Path, data_dir: str | None) -> tfds.core.DatasetBuilder:
+    """The build of a source that is no longer there."""
+    root = Path(data_dir or tfds.core.constants.DATA_DIR).expanduser() / ImagesBuilder.name
+    builds = sorted(
+        root.glob(f"{_word(path.stem)}-*/*/dataset_info.json"),
+        key=lambda file: file.stat().st_mtime,
+    )
+    if not builds:
+        raise UserError(f"--dataset={dataset}: no such file or directory; {_SHAPES}")
+    say(f"note: --dataset={dataset} is gone; its last build is taken: {builds[-1].parent}")
+    return tfds.builder_from_directory(builds[-1].parent)
+
+
 def _digest(source: Source, listing: Listing, k: int) -> str:
-    """SHA-256 of all that decides what would be built, contents only by their sizes and times."""
-    digest = hashlib.sha256(f"{source} {k}\n".encode())
+    """SHA-256 of all that decides what would be built, contents only by their sizes and times.
+
+    Without the source's path: a folder that moves is the same one.
+    """
+    digest = hashlib.sha256(f"{k} {source.inside}\n".encode())
     if source.inside is not None:
-        status = os.stat(source.path)
-        digest.update(f"{status.st_size} {status.st_mtime_ns}\n".encode())
+        digest.update(_state(source.path))
     for image in listing.images:
         digest.update(repr(image).encode(errors="backslashreplace"))
         if source.inside is None:
             digest.update(_state(os.path.join(source.path, image.filename)))
-    digest.update(repr(listing.problems).encode(errors="backslashreplace"))
+    for rest in (listing.problems, listing.missing, listing.notes):
+        digest.update(repr(rest).encode(errors="backslashreplace"))
     return digest.hexdigest()
 
 
@@ -92,15 +124,27 @@ def _state(path: str) -> bytes:
 
 def _word(name: str) -> str:
     """What of a name may stand in that of a config."""
-    return re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_") or "images"
+    return re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_")[:60] or "images"
 
 
-def _in_words(dataset: str, manual: Path, table: str, error: BadSource) -> str:
+def _in_words(
+    dataset: str,
+    manual: Path,
+    config: tfds_rvf10k.FoldConfig,
+    data_dir: str | None,
+    error: BadSource,
+) -> str:
+    """All problems, and the commands that build and train on the rest."""
     lines = "\n".join(f"  {problem}" for problem in error.problems)
-    more = f', "table": "{table}"' if table else ""
+    noun = "problem" if len(error.problems) == 1 else "problems"
+    name = f"{config.name}-sound"
+    choices = {"name": name, "on_bad": "quarantine", "any_size": True, "k": config.k}
+    choices |= {"shards_per_fold": config.shards_per_fold}
+    choices |= {"table": config.table} if config.table else {}
+    where = ["--data_dir", data_dir] if data_dir else []
+    command = ["tfds", "build", "tfds_rvf10k", "--manual_dir", str(manual), *where]
     return (
-        f"--dataset={dataset}: {len(error.problems)} problems, nothing was built:\n{lines}\n"
-        "Mend them; or build what is sound, and train on that with --dataset=rvf10k/sound:\n"
-        f"  tfds build tfds_rvf10k --manual_dir={manual} "
-        f"""--config='{{"name": "sound", "on_bad": "quarantine", "any_size": true{more}}}'"""
+        f"--dataset={dataset}: {len(error.problems)} {noun}, nothing was built:\n{lines}\n"
+        f"Mend them; or build what is sound, and train on that with --dataset=rvf10k/{name}:\n"
+        f"  {shlex.join([*command, '--config', json.dumps(choices)])}"
     )
