@@ -42,7 +42,7 @@ class Builder(dataset_builder.FileReaderBuilder):
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         "Download https://www.kaggle.com/datasets/sachchitkunichetty/rvf10k (its button, or python "
         "-m tfds_rvf10k.kaggle --output=DIR) and pass as --manual_dir: the folder that holds "
-        "rvf10k/, rvf10k/ itself, Kaggle's zip, or the folder with it."
+        "rvf10k/, rvf10k/ itself, Kaggle's zip, or a folder with it."
     )
 
     def _info(self) -> tfds.core.DatasetInfo:
