@@ -69,7 +69,7 @@ CASES = {
     "row of train.csv without a file": (row, "train/real/gone.jpg", "train.csv names it, but"),
     "row of valid.csv without a file": (row, "valid/real/gone.jpg", None),
     "file without a row": (None, "train/real/rowless.jpg", "train.csv does not name it"),
-    "row that contradicts the folder": (None, "train/real/liar.jpg", "train.csv calls it fake"),
+    "row that contradicts the folder": (None, "train/real/liar.jpg", "train.csv calls it 'fake'"),
     "one picture under both labels": (labels, "train/real/both.jpg", "labelled real and fake"),
     "copy in `train` of an image of `valid`": (copied, "train/real/copy.jpg", "as valid/real"),
     "unicode or a line break in the name": (None, "train/real/zwei\nZeilen é 顔.jpg", None),

@@ -6,6 +6,10 @@ from tfds_rvf10k import FoldConfig
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
+        ("k", "5", "k is int, got '5'"),
+        ("any_size", "false", "any_size is bool, got 'false'"),
+        ("real", 0, "real is str, got 0"),
+        ("shards_per_fold", 1.0, "shards_per_fold is int, got 1.0"),
         ("k", 1, "k must be at least 2, got 1"),
         ("shards_per_fold", 0, "at least 1, got 0"),
         ("near_duplicates", 128, "at most 127, got 128"),

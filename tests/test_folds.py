@@ -33,5 +33,31 @@ def test_a_class_too_small_is_refused():
 
 def test_shards_are_even_and_never_empty():
     assert [len(part) for part in folds.cut(range(10), 4)] == [3, 3, 2, 2]
-    with pytest.raises(ValueError, match="3 images do not fill 4 shards"):
+    with pytest.raises(ValueError, match="a fold of 3 images does not fill 4 shards"):
         folds.cut(range(3), 4)
+
+
+def test_one_pair_of_copies_changes_little_and_costs_nothing():
+    import time
+
+    labels, groups = np.arange(100_000) % 2, np.arange(100_000)
+    groups[2] = 0
+    started = time.perf_counter()
+    parts = folds.assign_folds(labels, groups, 5, 42)
+    assert time.perf_counter() - started < 5  # StratifiedGroupKFold: 16 s; this: 0.5 s
+    assert [len(part) for part in parts] == [20_000] * 5
+    assert [int(labels[part].sum()) for part in parts] == [10_000] * 5
+    assert sum({0, 2} <= set(part) for part in parts) == 1
+
+
+@pytest.mark.parametrize("stratified", [True, False])
+def test_a_fold_without_a_class_is_refused(stratified):
+    labels = np.array([0] * 3 + [1] * 30)
+    groups = np.array([0, 1, 2, *([0] * 5), *([1] * 5), *range(3, 23)])
+    groups[:3] = [0, 0, 1]  # two groups of real for three folds
+    with pytest.raises(ValueError, match="distinct images of class 'real'|would have no 'real'"):
+        folds.assign_folds(labels, groups, 3, 0, stratified)
+    mixed = np.array([0, 0, 0, 1, 1, 1])
+    with pytest.raises(ValueError, match="fold . of 3 would have no '.*make fewer folds"):
+        for seed in range(50):
+            folds.assign_folds(mixed, np.arange(6), 3, seed, stratified=False)

@@ -75,7 +75,7 @@ def test_each_bad_file_has_its_line_and_the_others_are_sound(tmp_path):
 
 def test_a_file_that_is_not_there_is_a_problem(tmp_path):
     (item,) = Inspection(Source(str(tmp_path)))(["no.jpg"])
-    assert "No such file" in item.what
+    assert item.what.startswith("is not there")
 
 
 def test_an_eighth_refuses_what_the_whole_refuses(tmp_path):
@@ -114,3 +114,34 @@ def test_perceptual_hashes_on_demand(tmp_path):
     assert found[0].perceptual != bytes(32)
     known = Inspection(Source(str(tmp_path)), scale=1, perceptual=True).digests([JPEG])
     assert (known[0].sha256, known[0].perceptual) == (found[0].sha256, found[0].perceptual)
+
+
+def test_exif_that_says_nothing_readable_is_as_none(tmp_path):
+    exif = (
+        b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x0b\0\x01\0\0\0\0\0\x80\x7f\0\0\0\0"  # a float, inf
+    )
+    segment = b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif
+    files = {"inf.jpg": JPEG[:2] + segment + JPEG[2:], "cut.jpg": JPEG[:2] + segment[:9] + JPEG[2:]}
+    found = inspect(tmp_path, files)
+    assert isinstance(found[0], Inspected)
+    assert found[1].what.startswith(("its header is cut", "cut or damaged"))
+
+
+def test_large_pictures_are_decoded_a_few_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(inspection, "_BATCH_PIXELS", 3000)  # of 1,280 each
+    sizes = []
+    real = inspection._decoder
+
+    def counting(scale):
+        decode = real(scale)
+        return lambda contents: sizes.append(len(contents)) or decode(contents)
+
+    monkeypatch.setattr(inspection, "_decoder", counting)
+    found = inspect(tmp_path, {f"{i}.jpg": encoded(picture(i)) for i in range(5)}, scale=1)
+    assert all(isinstance(item, Inspected) for item in found)
+    assert sizes == [2, 2, 1]
+
+
+def test_what_was_sound_once_may_be_damaged_now(tmp_path):
+    known = Inspection(Source(str(tmp_path))).digests([JPEG, JPEG[:-40], b"", JPEG])
+    assert [item is None for item in known] == [False, True, True, False]

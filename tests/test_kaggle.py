@@ -156,7 +156,10 @@ def left(tmp_path):
 def test_the_builder_reads_what_was_downloaded(run, server, tmp_path, monkeypatch):
     monkeypatch.setenv("KAGGLE_API_TOKEN", "a-token")
     status, out, err = run()
-    assert (status, out) == (0, f"tfds build tfds_rvf10k --manual_dir={tmp_path / 'data'}\n")
+    assert (status, out) == (
+        0,
+        f"tfds build tfds_rvf10k --manual_dir={tmp_path / 'data' / 'rvf10k.zip'}\n",
+    )
     assert err.splitlines()[0] == "owner/rvf10k, version 7: downloading"
     assert left(tmp_path) == ["rvf10k.zip"]
     assert (tmp_path / "data" / "rvf10k.zip").read_bytes() == ZIP

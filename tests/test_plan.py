@@ -7,7 +7,8 @@ from test_inspection import encoded, picture
 from tfds_rvf10k import plan as plan_lib
 from tfds_rvf10k.executors import Threads
 from tfds_rvf10k.inspection import Inspected, Inspection
-from tfds_rvf10k.listing import Layout, list_images
+from tfds_rvf10k.listing import list_images
+from tfds_rvf10k.source_images import Layout
 from tfds_rvf10k.sources import Source
 
 CUT = plan_lib.Cut(k=2, seed=0, shards_per_fold=1, stratified=True)

@@ -16,6 +16,7 @@ from conftest import ROOT
 from test_inspection import encoded, picture
 
 import tfds_rvf10k
+from tfds_rvf10k import replacing
 from tfds_rvf10k.plan import BadSource
 
 OVERWRITE = tfds.download.GenerateMode.REUSE_CACHE_IF_EXISTS
@@ -132,12 +133,58 @@ def test_a_disk_that_takes_no_more_leaves_what_was_there(before, tree, reference
     assert not before or digests(tmp_path) == reference
 
 
-def test_tfds_build_overwrite_does_not_delete_first(tree, tmp_path, monkeypatch):
+@pytest.mark.parametrize("flag", ["--overwrite", "--overwrite=True", "--overw"])
+def test_tfds_build_overwrite_does_not_delete_first(flag, tree, reference, tmp_path):
     """TFDS's command line deletes what is_prepared says is there, before it builds."""
+    from tensorflow_datasets.scripts.cli import main
+
+    build(tree, tmp_path)
+    bad = draw(tmp_path / "bad", 20)
+    (bad / "train/real/00003.jpg").write_bytes(b"")
+
+    def tfds_build(source, *flags):
+        command = [
+            "tfds", "build", str(ROOT / "tfds_rvf10k"), f"--manual_dir={source}",
+            f"--data_dir={tmp_path}", *flags,
+        ]  # fmt: skip
+        main.main(main._parse_flags(command))
+
+    with pytest.raises(BadSource):
+        tfds_build(bad, flag)
+    assert digests(tmp_path) == reference
+    with pytest.raises(RuntimeError, match="already exists"):
+        tfds_build(tree, flag, "--fail_if_exists")
+    (version(tmp_path) / "old").write_text("")
+    tfds_build(tree, flag)
+    assert digests(tmp_path) == reference
+
+
+def test_a_name_that_another_config_has_is_refused(tree, tmp_path, capfd):
+    config = {"name": "mine", "k": 2}
+    for wanted in (config, config):
+        tfds_rvf10k.Builder(
+            data_dir=str(tmp_path), config=tfds_rvf10k.FoldConfig(**wanted)
+        ).download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=str(tree)))
+    assert "there already; --overwrite builds it again" in capfd.readouterr().err
+    other = tfds_rvf10k.FoldConfig(name="mine", k=4, near_duplicates=40)
+    builder = tfds_rvf10k.Builder(data_dir=str(tmp_path), config=other)
+    with pytest.raises(
+        ValueError, match=r"built with k=2, near_duplicates=0; give .* another name"
+    ):
+        builder.download_and_prepare(
+            download_config=tfds.download.DownloadConfig(manual_dir=str(tree))
+        )
+
+
+def test_what_is_there_is_taken_where_nothing_can_be_written(tree, tmp_path, monkeypatch):
     built = build(tree, tmp_path)
-    assert built.is_prepared()
-    monkeypatch.setattr(sys, "argv", ["/venv/bin/tfds", "build", "tfds_rvf10k", "--overwrite"])
-    assert not built.is_prepared()
+
+    def refuse(*_):
+        raise PermissionError("read-only")
+
+    monkeypatch.setattr(replacing, "alone", refuse)
+    assert build(tree, tmp_path).info.splits["train"].num_examples == 40
+    assert len(list(built.as_dataset("valid"))) == 8
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,19 @@ def test_what_cannot_be_read_says_so(kind, tree):
     elif kind == "pipe":
         os.mkfifo(path)
     with pytest.raises(
-        Unreadable, match="not a regular file" if kind == "pipe" else "No such file"
+        Unreadable, match="not a regular file" if kind == "pipe" else "is not there"
     ):
         Source(str(tree)).read("a/3.jpg", 100)
+
+
+def test_an_archive_that_takes_anothers_place_is_read_anew(tmp_path):
+    path = tmp_path / "a.zip"
+    source = Source(str(path), "")
+    for name in ("one.jpg", "two.jpg"):
+        with zipfile.ZipFile(tmp_path / "new.zip", "w") as archive:
+            archive.writestr(name, name)
+        os.replace(tmp_path / "new.zip", path)
+        assert source.entries("") == ([], [name])
+        assert source.read(name, 100) == name.encode()
+    with pytest.raises(Unreadable, match="is not there"):
+        source.read("one.jpg", 100)

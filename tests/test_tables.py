@@ -1,7 +1,8 @@
 import pytest
 from test_listing import SPLIT, listed, make
 
-from tfds_rvf10k.listing import Layout, find_source
+from tfds_rvf10k.listing import find_source
+from tfds_rvf10k.source_images import Layout
 
 
 def write(path, *rows):
@@ -22,7 +23,7 @@ def test_a_split_is_compared_with_its_table_row_by_row(tmp_path):
         ("train/fake/2.jpg", "twice in train.csv"),
         ("train/fake/gone.jpg", "train.csv names it, but it is not there"),
         ("train/real/extra.jpg", "train.csv does not name it"),
-        ("train/real/1.jpg", "train.csv calls it fake"),
+        ("train/real/1.jpg", "train.csv calls it 'fake'"),
     ]
     assert found.missing == {"train": ["train/fake/gone.jpg"], "valid": ["valid/fake/9.jpg"]}
 
@@ -44,7 +45,7 @@ def test_a_table_alone_lists_images_of_any_layout(tmp_path):
     make(tmp_path / "data", "x/1.jpg", "y/2.jpg", "3.jpg")
     write(
         tmp_path / "data" / "faces.csv", "filename,label,split,who", "x/1.jpg,1,train,ann",
-        "./y/2.jpg,0,val,", "3.jpg,0,test,", "../4.jpg,0,train,", "x/1.jpg,1,train,",
+        "./y/2.jpg,0,val,", "3.jpg,0,test,", "../4.jpg,0,train,", "./x/1.jpg,1,train,",
     )  # fmt: skip
     layout = Layout(("1", "0"), table="faces.csv", group_column="who")
     assert find_source(str(tmp_path), layout, "").path == str(tmp_path / "data")
@@ -74,3 +75,45 @@ def test_a_broken_table_is_named(text, message, tmp_path):
     (tmp_path / "faces.csv").write_bytes(text)
     with pytest.raises(ValueError, match=f"{tmp_path}/faces.csv: {message}"):
         listed(tmp_path, Layout(table="faces.csv"))
+
+
+@pytest.mark.parametrize(
+    ("column", "options"),
+    [("label", {}), ("label_str", {}), ("target", {"label_column": "target"})],
+)
+def test_a_label_that_contradicts_its_folder_is_a_problem_in_whatever_column(
+    column, options, tmp_path
+):
+    make(tmp_path, *SPLIT)
+    write(
+        tmp_path / "train.csv", f"path,{column}", "train/real/1.jpg,fake", "train/fake/2.jpg,real"
+    )
+    write(
+        tmp_path / "valid.csv", f"path,{column}", "valid/real/3.jpg,real", "valid/fake/4.jpg,FAKE"
+    )
+    found = listed(tmp_path, Layout(**options))
+    named = {p.filename: p.what.split(";")[0] for p in found.problems}
+    if column == "label":  # a value that means nothing: the column may be anything
+        named["valid/fake/4.jpg"] = "valid.csv calls it 'FAKE'"
+    assert named == {
+        "train/real/1.jpg": "train.csv calls it 'fake'",
+        "train/fake/2.jpg": "train.csv calls it 'real'",
+        "valid/fake/4.jpg": "valid.csv calls it 'FAKE'",
+    }
+
+
+def test_a_table_above_that_is_another_datasets_is_passed_over(tmp_path):
+    make(tmp_path / "faces", *SPLIT)
+    write(tmp_path / "train.csv", "id,target", "1,2")
+    write(tmp_path / "valid.csv", "path,x", "elsewhere/1.jpg,2")
+    assert listed(tmp_path / "faces").problems == []
+
+
+def test_a_column_that_no_table_has_is_not_passed_over(tmp_path):
+    make(tmp_path, *SPLIT)
+    with pytest.raises(ValueError, match="group_column='who': there is no train.csv in"):
+        listed(tmp_path, Layout(group_column="who"))
+    make(tmp_path / "flat", "real/1.jpg", "fake/2.jpg")
+    write(tmp_path / "flat" / "train.csv", "path,who", "real/1.jpg,ann", "fake/2.jpg,ann")
+    with pytest.raises(ValueError, match="group_column='who': the images are in no split"):
+        listed(tmp_path / "flat", Layout(group_column="who"))

@@ -16,6 +16,7 @@ _RATIO_COUNTS_FROM = 2**20  # bytes: nothing smaller fills a memory
 _LOCAL_HEADER_BYTES = 30  # without name and extra field, so a lower bound
 _ENCRYPTED = 0x1 | 0x40 | 0x2000  # of the data, strong, of the central directory
 # zipfile expands the others by whole blocks, whatever the number of bytes it is asked for.
+_MAX_NAME, _MAX_DEPTH = 1024, 32
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 
@@ -110,6 +111,9 @@ def _fault(entry: zipfile.ZipInfo, copies: int, overlaps: bool) -> str:
     size, packed = entry.file_size, entry.compress_size
     if _leaves(entry.filename) or _leaves(entry.orig_filename):
         return "has a name that leads out of the archive"
+    if _is_odd(entry.filename):
+        limits = f"more than {_MAX_NAME} characters or {_MAX_DEPTH} parts"
+        return f"has an empty part in its name, or {limits}"
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         return "is a link or a device"
     if entry.flag_bits & _ENCRYPTED:
@@ -125,6 +129,12 @@ def _fault(entry: zipfile.ZipInfo, copies: int, overlaps: bool) -> str:
     if size > _RATIO_COUNTS_FROM and size > MAX_RATIO * packed:
         return f"declares {size} bytes in {packed}, as in a zip bomb"
     return ""
+
+
+def _is_odd(name: str) -> bool:
+    """Too long, too deep (each folder on the way is kept), or not the shortest form of a path."""
+    parts = name.removesuffix("/").split("/")
+    return len(name) > _MAX_NAME or len(parts) > _MAX_DEPTH or "" in parts or "." in parts
 
 
 def _leaves(name: str) -> bool:

@@ -34,7 +34,13 @@ def read(dataset: str, data_dir: str, inspect: Inspection) -> Excluded:
     decoders = {"image": tfds.decode.SkipDecoding()}
     found: list[Inspected] = []
     for batch in tfds.as_numpy(builder.as_dataset("valid", decoders=decoders).batch(_CHUNK)):
-        found += inspect.digests(list(batch["image"]))
+        for filename, item in zip(batch["filename"], inspect.digests(list(batch["image"]))):
+            if item is None:
+                raise ValueError(
+                    f"without={dataset!r}: {filename.decode()} in it cannot be decoded; see "
+                    "python -m dftk.verify"
+                )
+            found.append(item)
     return Excluded(
         f"valid of {builder.info.full_name}",
         frozenset(item.sha256 for item in found),

@@ -6,6 +6,7 @@ import os
 import pickle
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -109,7 +110,7 @@ class _Work:
     def __call__(self, numbered: tuple[int, Any]) -> None:
         index, item = numbered
         path = epath.Path(self._folder) / f"{index:08d}"
-        unfinished = epath.Path(f"{path}.{os.getpid()}.unfinished")
+        unfinished = epath.Path(f"{path}.{uuid.uuid4().hex}.unfinished")
         unfinished.write_bytes(pickle.dumps(self._function(item)))
         unfinished.replace(path)
 

@@ -1,13 +1,23 @@
 """What the user chooses about a dataset, as `tfds build --config` gives it."""
 
 import dataclasses
+import math
 from typing import Any
 
 import tensorflow_datasets as tfds
 
+from tfds_rvf10k import near_duplicates
 from tfds_rvf10k.inspection import MAX_PIXELS
-from tfds_rvf10k.listing import CLASS_NAMES, Layout
 from tfds_rvf10k.plan import Cut
+from tfds_rvf10k.source_images import CLASS_NAMES, Layout
+
+_RANGES = {
+    "k": (2, math.inf),
+    "seed": (0, 2**32 - 1),
+    "shards_per_fold": (1, math.inf),
+    "max_pixels": (64, math.inf),
+    "near_duplicates": (0, near_duplicates.MAX_LIMIT - 1),  # at the limit all are near
+}
 
 
 @dataclasses.dataclass(eq=False)
@@ -30,7 +40,7 @@ class FoldConfig(tfds.core.BuilderConfig):
       table: a CSV file that lists the images, by its path below the manual directory.
       label_column, group_column: of the table; images of one group share a fold.
       without: another built dataset (its directory, or a name below the same data_dir): images
-        that its `valid` holds are left out.
+        that its `valid` holds, with near_duplicates also those that look like one, are left out.
     """
 
     k: int = 5
@@ -49,19 +59,16 @@ class FoldConfig(tfds.core.BuilderConfig):
     without: str = ""
 
     def __post_init__(self) -> None:
-        for field, low, high in (
-            ("k", 2, None), ("shards_per_fold", 1, None), ("max_pixels", 64, None),
-            ("near_duplicates", 0, 127), ("seed", 0, 2**32 - 1),
-        ):  # fmt: skip
-            value = getattr(self, field)
-            if value < low:
-                raise ValueError(
-                    f"config {self.name!r}: {field} must be at least {low}, got {value}"
-                )
-            if high is not None and value > high:
-                raise ValueError(
-                    f"config {self.name!r}: {field} must be at most {high}, got {value}"
-                )
+        for name in self._added():
+            value, default = getattr(self, name), getattr(FoldConfig, name)
+            if type(value) is not type(default):
+                kind = type(default).__name__
+                raise ValueError(f"config {self.name!r}: {name} is {kind}, got {value!r}")
+        for name, (low, high) in _RANGES.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                limit = f"at least {low}" if value < low else f"at most {high}"
+                raise ValueError(f"config {self.name!r}: {name} must be {limit}, got {value}")
         if self.on_bad not in ("strict", "quarantine"):
             raise ValueError(
                 f"config {self.name!r}: on_bad is strict or quarantine, got {self.on_bad!r}"
@@ -75,10 +82,12 @@ class FoldConfig(tfds.core.BuilderConfig):
 
     def choices(self) -> dict[str, Any]:
         """The fields that this class adds: they decide what a built dataset holds."""
-        added = {f.name for f in dataclasses.fields(self)} - {
-            f.name for f in dataclasses.fields(tfds.core.BuilderConfig)
-        }
-        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name in added}
+        return {name: getattr(self, name) for name in self._added()}
+
+    @staticmethod
+    def _added() -> list[str]:
+        known = {field.name for field in dataclasses.fields(tfds.core.BuilderConfig)}
+        return [field.name for field in dataclasses.fields(FoldConfig) if field.name not in known]
 
     def cut(self) -> Cut:
         """Into folds and shards."""

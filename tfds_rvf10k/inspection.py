@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import hashlib
-import io
 import struct
 from collections.abc import Sequence
 from typing import Any
@@ -12,10 +11,11 @@ import numpy as np
 from PIL import Image
 
 from tfds_rvf10k import image_header, near_duplicates
-from tfds_rvf10k.listing import Problem
+from tfds_rvf10k.source_images import Problem
 from tfds_rvf10k.sources import Source, Unreadable
 
 MAX_PIXELS = 2**26  # 67 megapixels: more than a camera's
+_BATCH_PIXELS = 2**23  # decoded together: 25 MB, of each thread
 _MIN_SIDE = 8  # pixels; nothing smaller has a perceptual hash, or a face
 _RGB = 3  # components
 _COLOURS = {1: "grayscale", 4: "CMYK"}
@@ -61,25 +61,20 @@ class Inspection:
         """Inspects files, in order; a Problem says what is wrong with one."""
         read = [self._read(name) for name in names]
         sound = [item for item in read if not isinstance(item, Problem)]
-        pictures = iter(self._decode([data for _, data in sound]))
+        found = iter(self._decode_in_batches(sound))
         results: list[Inspected | Problem] = []
         for name, item in zip(names, read):
             if isinstance(item, Problem):
                 results.append(item)
-            elif (picture := next(pictures)) is None:
-                results.append(Problem(name, "cut or damaged, cannot be decoded; get it again"))
+            elif inspected := next(found):
+                results.append(inspected)
             else:
-                results.append(self._inspected(*item, picture))
+                results.append(Problem(name, "cut or damaged, cannot be decoded; get it again"))
         return results
 
-    def digests(self, contents: Sequence[bytes]) -> list[Inspected]:
-        """What it finds of files whose bytes are known to be sound; their size is left open."""
-        decoded = self._decode(contents)
-        return [
-            self._inspected((0, 0), data, picture)
-            for data, picture in zip(contents, decoded)
-            if picture is not None
-        ]
+    def digests(self, contents: Sequence[bytes]) -> list[Inspected | None]:
+        """What it finds of files that were inspected before; None for one that is damaged now."""
+        return self._decode_in_batches([(_size(data), data) for data in contents])
 
     def _read(self, name: str) -> tuple[tuple[int, int], bytes] | Problem:
         """The size and bytes of a file whose header is sound."""
@@ -91,22 +86,39 @@ class Inspection:
             return Problem(name, "an empty file; get it again")
         try:
             size, trouble = _header(name, data, self.max_pixels)
-        except (ValueError, IndexError, struct.error, OSError, SyntaxError):  # the last is Pillow's
+        except (ValueError, IndexError, struct.error):
             return Problem(name, "its header is cut or wrong; get it again")
         return Problem(name, trouble) if trouble else (size, data)
 
-    def _decode(self, contents: Sequence[bytes]) -> list[bytes | None]:
-        """Pixels with their shape, serialised; None for what cannot be decoded."""
+    def _decode_in_batches(
+        self, files: Sequence[tuple[tuple[int, int], bytes]]
+    ) -> list[Inspected | None]:
+        """What was found of each; None for what cannot be decoded. Bounded by pixels in memory."""
+        found: list[Inspected | None] = []
+        batch: list[tuple[tuple[int, int], bytes]] = []
+        pixels = 0
+        for size, data in files:
+            area = size[0] * size[1]
+            if batch and pixels + area > _BATCH_PIXELS:
+                found += self._decode(batch)
+                batch, pixels = [], 0
+            batch.append((size, data))
+            pixels += area
+        return found + self._decode(batch)
+
+    def _decode(self, files: Sequence[tuple[tuple[int, int], bytes]]) -> list[Inspected | None]:
+        """In one call; where that fails, one by one."""
         import tensorflow as tf
 
-        if not contents:
+        if not files:
             return []
         try:
-            return list(_decoder(self.scale)(tf.constant(contents)).numpy())
+            pictures = _decoder(self.scale)(tf.constant([data for _, data in files])).numpy()
         except tf.errors.InvalidArgumentError:
-            if len(contents) == 1:
+            if len(files) == 1:
                 return [None]
-        return [picture for data in contents for picture in self._decode([data])]
+            return [found for file in files for found in self._decode([file])]
+        return [self._inspected(*file, picture) for file, picture in zip(files, pictures)]
 
     def _inspected(self, size: tuple[int, int], data: bytes, picture: bytes) -> Inspected:
         perceptual = b""
@@ -163,14 +175,14 @@ def _header(name: str, data: bytes, max_pixels: int) -> tuple[tuple[int, int], s
     if is_png != name.lower().endswith(".png"):
         kind, suffix = ("PNG", ".png") if is_png else ("JPEG", ".jpg")
         return (0, 0), f"a {kind} by its contents; name it {suffix}, or convert it"
-    size, colour, has_exif = (_png if is_png else _jpeg)(data)
+    size, colour, exif = (_png if is_png else _jpeg)(data)
     if (pixels := size[0] * size[1]) > max_pixels:
         return size, f"{pixels:,} pixels by its header, more than {max_pixels:,}; remove it"
     if min(size) < _MIN_SIDE:
         return size, f"{size[1]}x{size[0]} pixels, a side below {_MIN_SIDE}; remove it"
     if colour:
         return size, f"{colour}, not RGB; convert it, or remove it"
-    if has_exif and (orientation := _orientation(data)) not in (0, 1):
+    if exif and (orientation := _orientation(exif)) not in (0, 1):
         return size, (
             f"turned by its EXIF orientation ({orientation}), which no training applies; turn its "
             "pixels (mogrify -auto-orient), or remove it"
@@ -178,30 +190,46 @@ def _header(name: str, data: bytes, max_pixels: int) -> tuple[tuple[int, int], s
     return size, ""
 
 
-def _jpeg(data: bytes) -> tuple[tuple[int, int], str, bool]:
-    """Size, what its colours are if not RGB, and whether it has EXIF."""
-    size, components, has_exif = (0, 0), 0, False
+def _size(data: bytes) -> tuple[int, int]:
+    """Height and width of a file; zeros where decoding will fail, too."""
+    try:
+        size, _, _ = (_png if data.startswith(b"\x89PNG") else _jpeg)(data)
+    except (ValueError, IndexError, struct.error):
+        return (0, 0)
+    return size
+
+
+def _jpeg(data: bytes) -> tuple[tuple[int, int], str, bytes]:
+    """Size, what its colours are if not RGB, and its EXIF, empty if it has none."""
+    size, components, exif = (0, 0), 0, b""
     for marker, at in image_header.segments(data):
-        if marker == 0xE1 and data[at + 2 : at + 6] == b"Exif":
-            has_exif = True
+        if marker == 0xE1 and data[at + 2 : at + 6] == b"Exif" and not exif:
+            exif = data[at + 2 : at + struct.unpack_from(">H", data, at)[0]]
         elif image_header.is_frame(marker) and not components:
             height, width, components = struct.unpack_from(">HHB", data, at + 3)
             size = height, width
     colour = "" if components == _RGB else _COLOURS.get(components, f"of {components} components")
-    return size, colour, has_exif
+    return size, colour, exif
 
 
-def _png(data: bytes) -> tuple[tuple[int, int], str, bool]:
+def _png(data: bytes) -> tuple[tuple[int, int], str, bytes]:
     width, height, depth, kind = struct.unpack_from(">IIBB", data, 16)
     colours = {0: "grayscale", 3: "of a palette", 4: "grayscale", 6: "with an alpha channel"}
     colour = colours.get(kind, "" if depth == 8 else f"of {depth} bits a channel")
-    return (height, width), colour, b"eXIf" in data
+    exif, at = b"", data.find(b"eXIf")
+    if at > 0:
+        exif = data[at + 4 : at + 4 + struct.unpack_from(">I", data, at - 4)[0]]
+    return (height, width), colour, exif
 
 
-def _orientation(data: bytes) -> int:
-    """Of a file's EXIF, by Pillow, which reads headers only; 0 if there is none."""
-    with Image.open(io.BytesIO(data)) as image:
-        return int(image.getexif().get(_ORIENTATION, 0))
+def _orientation(exif: bytes) -> int:
+    """Of EXIF by itself, without its image; 0 if it says nothing of it, or nothing readable."""
+    read = Image.Exif()
+    try:
+        read.load(exif)
+        return int(read.get(_ORIENTATION, 0))
+    except (SyntaxError, ValueError, TypeError, OverflowError, struct.error):
+        return 0  # decoders ignore it, and so does training
 
 
 def pictures(found: Sequence[Inspected]) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Downloads a dataset's zip from Kaggle, where `tfds build` reads it in place.
 
     python -m tfds_rvf10k.kaggle --output=DIR
-    tfds build tfds_rvf10k --manual_dir=DIR
+    tfds build tfds_rvf10k --manual_dir=DIR/rvf10k.zip
 
 Opt-in: wants `kagglehub`, Kaggle's own client, which finds credentials, resumes and checks. Its
 `dataset_download` unpacks what it gets and keeps no zip; the two functions below it that talk to
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{options.dataset}: stopped; {AGAIN}", file=sys.stderr)
         return 130
     print(f"{path}: {os.path.getsize(path):,} bytes; next:", file=sys.stderr)
-    print(f"tfds build tfds_rvf10k --manual_dir={shlex.quote(options.output)}")
+    print(f"tfds build tfds_rvf10k --manual_dir={shlex.quote(path)}")
     return 0
 
 

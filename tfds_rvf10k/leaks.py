@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 
 from tfds_rvf10k import duplicates, near_duplicates
-from tfds_rvf10k.duplicates import Edge
-from tfds_rvf10k.listing import CLASS_NAMES
+from tfds_rvf10k.source_images import CLASS_NAMES
 
 BUILD_AGAIN = "build the dataset again with --overwrite"
 
@@ -122,13 +121,11 @@ def near(images: Sequence[Stored], limit: int) -> Findings:
     """
     flat = np.frombuffer(b"".join(image.perceptual for image in images), np.uint8)
     hashes = flat.reshape(len(images), near_duplicates.HASH_BYTES)
-    edges = [
-        Edge(int(a), int(b), "near")
-        for a, b in near_duplicates.near_pairs(hashes, limit)
-        if images[a].picture != images[b].picture
-    ]
-    found = Findings({"near": len(duplicates.components(len(images), edges))})
-    pairs = [(images[edge.one], images[edge.other]) for edge in edges]
+    close = near_duplicates.near_pairs(hashes, limit)
+    copies = np.array([images[a].picture == images[b].picture for a, b in close], bool)
+    close = close[~copies]
+    found = Findings({"near": len(duplicates.components(len(images), close))})
+    pairs = [(images[a], images[b]) for a, b in close]
     for one, other in pairs:
         if one.split == other.split == "train":
             found.faults += _apart([one, other], "a near-duplicate of", labels=False)

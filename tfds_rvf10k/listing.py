@@ -1,82 +1,16 @@
 """Which images a source holds, of which split and class, and what is wrong with its layout."""
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 
 from etils import epath
 
 from tfds_rvf10k import tables
+from tfds_rvf10k.source_images import Layout, Listing, Problem
 from tfds_rvf10k.sources import Source
 
-CLASS_NAMES = ("real", "fake")  # what labels 0 and 1 are called in the built dataset
-SUFFIXES = (".jpg", ".jpeg", ".png")
 _SPLIT_FOLDERS = {"train": ("train",), "valid": ("valid", "val", "validation")}
+_SPLITS = ("train", "valid", "val", "validation", "test")
 _DEPTH = 3  # folders between what the user names and the tree; Kaggle's archives have up to two
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class SourceImage:
-    """One image file."""
-
-    filename: str  # relative to the source, with forward slashes: "train/real/28609.jpg"
-    split: str  # train or valid
-    label: int  # index into CLASS_NAMES
-    group: str = ""  # images of one group share a fold; "" is in none
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Problem:
-    """What is wrong with a file, folder or row, and after a semicolon what to do about it."""
-
-    filename: str
-    what: str
-
-    def __str__(self) -> str:
-        name = "".join(c if c.isprintable() else repr(c)[1:-1] for c in self.filename)
-        return f"{name}: {self.what}"  # a line, whatever the name holds
-
-
-@dataclasses.dataclass(frozen=True)
-class Layout:
-    """How a source says what is what.
-
-    Attributes:
-      names: of the folders, or of the values in a table, that mean real and fake.
-      table: a CSV file that lists the images; "" goes by folders.
-      label_column: of a table; "" takes `label_str`, else `label`.
-      group_column: of a table; "" for no groups.
-    """
-
-    names: tuple[str, str] = CLASS_NAMES
-    table: str = ""
-    label_column: str = ""
-    group_column: str = ""
-
-
-@dataclasses.dataclass
-class Listing:
-    """What a source holds."""
-
-    images: list[SourceImage] = dataclasses.field(default_factory=list)
-    problems: list[Problem] = dataclasses.field(default_factory=list)
-    missing: dict[str, list[str]] = dataclasses.field(default_factory=dict)  # rows without files
-    notes: list[str] = dataclasses.field(default_factory=list)
-
-    def add(self, filename: str, split: str, label: int, group: str = "") -> None:
-        """An image, or a problem if its name says that it is none."""
-        try:
-            filename.encode()
-        except UnicodeEncodeError:
-            shown = filename.encode(errors="backslashreplace").decode()
-            self.problems.append(Problem(shown, "its name is not UTF-8; rename it"))
-            return
-        if not filename.lower().endswith(SUFFIXES):
-            self.problems.append(
-                Problem(filename, f"its name ends in none of {' '.join(SUFFIXES)}; convert, rename "
-                        "or remove it")
-            )  # fmt: skip
-            return
-        self.images.append(SourceImage(filename, split, label, group))
 
 
 def find_source(given: str, layout: Layout, instructions: str) -> Source:
@@ -90,28 +24,35 @@ def find_source(given: str, layout: Layout, instructions: str) -> Source:
 
     Raises:
       FileNotFoundError: no such folder and no such archive.
-      ValueError: more than one, or an archive that is not safe to read.
+      ValueError: more than one, or an archive that is damaged or not safe to read.
     """
     given = given.rstrip("/") or "/"
-    if given.lower().endswith(".zip") and not epath.Path(given).is_dir():
+    if not epath.Path(given).exists():
+        raise FileNotFoundError(f"{given}: no such file or directory. {instructions}")
+    if not epath.Path(given).is_dir():
         tops = [Source(given, "")]
+        found = _find_below(tops[0], layout)
     else:
-        archives = sorted(str(path) for path in epath.Path(given).glob("*.zip"))
-        tops = [Source(given), *(Source(path, "") for path in archives)]
-    for top in tops:
-        if found := _find_below(top, layout):
-            if len(found) > 1:
-                raise ValueError(
-                    f"{given}: {len(found)} datasets in it: {', '.join(map(str, found))}; give one "
-                    "of them as --manual_dir"
-                )
-            return found[0]
+        archives = sorted(path for path in epath.Path(given).glob("*.zip") if not path.is_dir())
+        tops = [Source(given)]
+        # An archive beside what it was unpacked to is not asked.
+        found = _find_below(tops[0], layout) or [
+            source for path in archives for source in _find_below(Source(str(path), ""), layout)
+        ]
+    if len(found) > 1:
+        raise ValueError(
+            f"{given}: {len(found)} datasets in it: {', '.join(map(str, found))}; give one of them "
+            "as --manual_dir"
+        )
+    if found:
+        return found[0]
     real, fake = layout.names
     wanted = layout.table or f"train/{real} and train/{fake}, nor {real} and {fake},"
     there = ", ".join(name + "/" for name in tops[0].entries("")[0][:10]) or "no folders"
+    inside = " (a folder of one split; give the one above)" if _is_split(tops[0]) else ""
     raise FileNotFoundError(
-        f"no {wanted} in {given} (there: {there}), nor {_DEPTH} levels below, nor in a zip there. "
-        f"{instructions}"
+        f"no {wanted} in {given}{inside} (there: {there}), nor {_DEPTH} levels below, nor in a zip "
+        f"there. {instructions}"
     )
 
 
@@ -126,40 +67,65 @@ def _find_below(top: Source, layout: Layout) -> list[Source]:
 
 
 def _folders(source: Source) -> Iterator[Source]:
+    """Folders to look into: not those of splits, whose classes are not a dataset of their own."""
     try:
         folders, _ = source.entries("")
     except OSError:  # not ours to look into, and so not the tree
         return
     for name in folders:
-        yield source.below(name)
+        if name not in _SPLITS:
+            yield source.below(name)
 
 
 def _is_tree(source: Source, layout: Layout) -> bool:
     if layout.table:
         return source.is_file(layout.table)
-    return any(
-        all(source.is_folder(prefix + name) for name in layout.names) for prefix in ("train/", "")
-    )
+    if any(source.is_folder(f"train/{name}") for name in layout.names):
+        return True  # what it lacks is a problem of this tree, not another tree's
+    return not _is_split(source) and all(source.is_folder(name) for name in layout.names)
+
+
+def _is_split(source: Source) -> bool:
+    return str(source).rpartition("/")[2] in _SPLITS
 
 
 def list_images(source: Source, layout: Layout) -> Listing:
     """Lists a source's images sorted by filename, so that no filesystem's order shows.
 
     Raises:
-      ValueError: a table whose columns or values cannot be understood.
+      ValueError: a table whose columns or values cannot be understood, or one that the layout
+        needs and that is not there.
     """
     listing = Listing()
     if layout.table:
         _from_table(source, layout, listing)
-    elif source.is_folder(f"train/{layout.names[0]}"):
+    elif any(source.is_folder(f"train/{name}") for name in layout.names):
         for split, folders in _SPLIT_FOLDERS.items():
             _from_split(source, layout, listing, split, folders)
-        if source.is_folder("test"):
-            listing.notes.append(f"{source}/test is left alone: no training run may see it")
+        _note_others(source, _SPLIT_FOLDERS["train"] + _SPLIT_FOLDERS["valid"], listing)
     else:
+        _require_no_column(source, layout, "the images are in no split")
         _from_classes(source, layout, listing, "train", "")
+        _note_others(source, layout.names, listing)
     listing.images.sort(key=lambda image: image.filename)
     return listing
+
+
+def _note_others(source: Source, used: Sequence[str], listing: Listing) -> None:
+    for name in source.entries("")[0]:
+        if name not in used:
+            why = "no training run may see it" if name == "test" else "it is no split and no class"
+            listing.notes.append(f"{name}/ is left alone: {why}")
+
+
+def _require_no_column(source: Source, layout: Layout, why: str) -> None:
+    """Raises ValueError if a column is asked for where there is no table to have it."""
+    for option in ("label_column", "group_column"):
+        if value := getattr(layout, option):
+            raise ValueError(
+                f"{option}={value!r}: {why} in {source}, so there is no table with such a column; "
+                'list the images in one, and give the config "table"'
+            )
 
 
 def _from_split(
@@ -180,8 +146,10 @@ def _from_split(
         what = f"in no class folder; move it into {layout.names[0]} or {layout.names[1]}"
         listing.problems.append(Problem(f"{folder}/{name}", f"{what}, or remove it"))
     found = _from_classes(source, layout, listing, split, folder)
-    if table := tables.find(source, f"{folder}.csv"):
+    if table := tables.find(source, f"{folder}.csv", found):
         tables.check(table, split, found, layout, listing)
+    else:
+        _require_no_column(source, layout, f"there is no {folder}.csv")
 
 
 def _from_classes(

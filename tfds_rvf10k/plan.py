@@ -10,8 +10,8 @@ import numpy as np
 from tfds_rvf10k import duplicates, folds, near_duplicates
 from tfds_rvf10k.executors import Executor
 from tfds_rvf10k.inspection import Inspected, Inspection
-from tfds_rvf10k.listing import CLASS_NAMES, Listing, Problem, SourceImage
 from tfds_rvf10k.shards import Member
+from tfds_rvf10k.source_images import CLASS_NAMES, Listing, Problem, SourceImage
 
 _CHUNK = 64  # images inspected by one call
 OTHER_SIZE_REMEDY = 'give the config "any_size": true'
@@ -126,15 +126,15 @@ def make(
     problems = [*listing.problems, *problems]
     if not any_size:
         problems += _other_sizes(images, found)
-    edges = duplicates.same_pictures(images, found, inspect)
-    problems += duplicates.conflicts(images, edges)
+    copies = duplicates.same_pictures(images, found, inspect)
+    problems += duplicates.conflicts(images, copies)
     problems.sort(key=lambda problem: problem.filename)
     if problems and not quarantine:
         raise BadSource(inspect.source, problems)
     if problems:
         images, found = _without(images, found, {problem.filename for problem in problems})
-        edges = duplicates.same_pictures(images, found, inspect)
-    groups = duplicates.group(images, found, edges, near_limit)
+        copies = duplicates.same_pictures(images, found, inspect)
+    groups = duplicates.group(images, found, copies, near_limit)
     plan = _cut(images, found, groups, cut)
     plan.problems = problems
     plan.left_out = sorted(left_out.items())

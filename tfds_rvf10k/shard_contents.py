@@ -119,7 +119,7 @@ def _sound(dataset: Any) -> Iterator[bytes]:
 
 def _records(chunk: Sequence[bytes], inspect: Inspection) -> list[Record]:
     parsed = [_parse(data) for data in chunk]
-    found = iter(_digests([image for _, image in parsed if image], inspect))
+    found = iter(inspect.digests([image for _, image in parsed if image]))
     return [
         _with_digests(record, image, next(found)) if image else record for record, image in parsed
     ]
@@ -140,14 +140,6 @@ def _parse(data: bytes) -> tuple[Record, bytes]:
     problem = "" if label in (0, 1) else f"label {label}, not 0 or 1"
     problem = problem or ("" if image else "an empty image")
     return Record(filename, label, fold, is_png=image.startswith(_PNG), problem=problem), image
-
-
-def _digests(images: Sequence[bytes], inspect: Inspection) -> list[Inspected | None]:
-    """Of each image; None for what cannot be decoded."""
-    found: list[Inspected | None] = list(inspect.digests(images))
-    if len(found) < len(images):
-        found = [next(iter(inspect.digests([image])), None) for image in images]
-    return found
 
 
 def _with_digests(record: Record, image: bytes, found: Inspected | None) -> Record:
@@ -174,6 +166,7 @@ def whole_pictures(path: str, indices: Sequence[int]) -> dict[int, bytes]:
         for index, data in enumerate(dataset.as_numpy_iterator())
         if index in wanted
         for found in inspect.digests([_parse(data)[1]])
+        if found
     }
 
 

@@ -94,6 +94,18 @@ def _trouble(content: Mapping[str, Any]) -> str:
     return ""
 
 
+def write_tables(
+    folder: epath.Path,
+    groups: Iterable[Sequence[Any]],
+    problems: Iterable[Sequence[Any]],
+    left_out: Iterable[Sequence[Any]],
+) -> None:
+    """Writes what the builder found beside the shards: see duplicates.Groups and plan.Plan."""
+    write_table(folder / GROUPS, ("group", "filename", "split", "class", "why"), groups)
+    write_table(folder / QUARANTINE, ("filename", "problem"), problems)
+    write_table(folder / LEFT_OUT, ("filename", "why"), left_out)
+
+
 def write_table(path: epath.Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Writes a CSV file with a header."""
     text = io.StringIO()

@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-import os
+import uuid
 
 from etils import epath
 
@@ -58,7 +58,8 @@ class ShardWriter:
         """
         import tensorflow as tf
 
-        unfinished = f"{plan.path}.{os.getpid()}.unfinished"
+        # Beam may try twice at once, on machines that share process ids.
+        unfinished = f"{plan.path}.{uuid.uuid4().hex}.unfinished"
         with tf.io.TFRecordWriter(unfinished) as writer:
             for member in plan.members:
                 writer.write(serialize(self._read(member), member, plan.fold))

@@ -55,16 +55,20 @@ class Source:
         """
         try:
             if self.inside is not None:
-                return archive.read_entry(_open(self.path), _join(self.inside, name), limit)
+                opened, _, _ = _archive(self.path, _stamp(self.path))
+                return archive.read_entry(opened, _join(self.inside, name), limit)
             if "://" in self.path:
                 return (epath.Path(self.path) / name).read_bytes()
             return _read_file(os.path.join(self.path, name), limit)
+        except (FileNotFoundError, KeyError) as error:
+            raise Unreadable("is not there; get it, or remove what names it") from error
         except OSError as error:
             raise Unreadable(
                 f"cannot be read ({error.strerror or error}); make it readable, or remove it"
             ) from error
         except ValueError as error:
-            raise Unreadable(str(error)) from error
+            # Without the archive's path: what is listed must not depend on where it lies.
+            raise Unreadable(str(error).removeprefix(f"{self.path}: ")) from error
 
     def entries(self, folder: str) -> tuple[list[str], list[str]]:
         """Names of the folders and of the files in a folder, sorted; ("" is the source itself).
@@ -76,7 +80,7 @@ class Source:
           NotADirectoryError, FileNotFoundError, PermissionError: of the folder.
         """
         if self.inside is not None:
-            folders, files = _index(self.path)
+            _, folders, files = _archive(self.path, _stamp(self.path))
             key = _join(self.inside, folder)
             found = sorted(folders.get(key, ())), sorted(files.get(key, ()))
         elif "://" in self.path:
@@ -87,7 +91,7 @@ class Source:
             )
         else:
             with os.scandir(os.path.join(self.path, folder)) as scan:
-                kinds = sorted((entry.name, entry.is_dir()) for entry in scan)
+                kinds = sorted((entry.name, _is_folder(entry)) for entry in scan)
             found = [n for n, is_dir in kinds if is_dir], [n for n, is_dir in kinds if not is_dir]
         folders_here, files_here = ([n for n in names if not hidden(n)] for names in found)
         return folders_here, files_here
@@ -100,7 +104,7 @@ class Source:
     def is_folder(self, name: str) -> bool:
         """Whether there is such a folder; "" is the source itself."""
         if self.inside is not None:
-            folders, files = _index(self.path)
+            _, folders, files = _archive(self.path, _stamp(self.path))
             key = _join(self.inside, name)
             return not key or key in folders or key in files
         if "://" in self.path:
@@ -165,18 +169,30 @@ def _join(folder: str, name: str) -> str:
     return f"{folder}/{name}" if folder and name else folder or name
 
 
-@functools.lru_cache(maxsize=8)
-def _open(path: str) -> zipfile.ZipFile:
-    """One for a process: reading the directory of 100,000 entries takes a second."""
-    return archive.open_archive(path)
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself; reading it as a file will tell
+        return False
 
 
-@functools.lru_cache(maxsize=8)
-def _index(path: str) -> tuple[Names, Names]:
-    """Of an archive, for each folder the folders in it, and the files."""
+def _stamp(path: str) -> tuple[int, ...]:
+    """What tells an archive from another one that takes its place."""
+    status = os.stat(path)
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+@functools.lru_cache(maxsize=4)
+def _archive(path: str, stamp: tuple[int, ...]) -> tuple[zipfile.ZipFile, Names, Names]:
+    """An archive and, for each folder in it, the folders and the files there.
+
+    One for a process: reading the directory of 100,000 entries takes a second.
+    """
+    del stamp  # a key
+    opened = archive.open_archive(path)
     folders: dict[str, set[str]] = {}
     files: Names = {}
-    for name in _open(path).namelist():
+    for name in opened.namelist():
         parent, _, base = name.rstrip("/").rpartition("/")
         if not name.endswith("/"):
             files.setdefault(parent, []).append(base)
@@ -187,4 +203,4 @@ def _index(path: str) -> tuple[Names, Names]:
             if base in folders.setdefault(parent, set()):
                 break
             folders[parent].add(base)
-    return {folder: list(names) for folder, names in folders.items()}, files
+    return opened, {folder: list(names) for folder, names in folders.items()}, files

@@ -8,7 +8,7 @@ import tensorflow_datasets as tfds
 from etils import epath
 
 from tfds_rvf10k import shard_manifest, shards, sources
-from tfds_rvf10k.listing import CLASS_NAMES
+from tfds_rvf10k.source_images import CLASS_NAMES
 
 _INFO, _FEATURES, _METADATA, _LABELS = (
     "dataset_info.json",

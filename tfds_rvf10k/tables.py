@@ -1,19 +1,14 @@
 """CSV files beside the images: they list images, or confirm what the folders hold."""
 
-from __future__ import annotations
-
 import csv
 import dataclasses
 import io
 import posixpath
 from collections import Counter
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterator
 
+from tfds_rvf10k.source_images import Layout, Listing, Problem
 from tfds_rvf10k.sources import Source, Unreadable
-
-if TYPE_CHECKING:
-    from tfds_rvf10k.listing import Layout, Listing
 
 _PATH_COLUMNS = ("path", "filename", "file")
 _MAX_BYTES = 2**30
@@ -48,19 +43,32 @@ class Table:
         )
 
 
-def find(source: Source, name: str) -> Table | None:
-    """The table of this name in a source, or up to two levels above, where archives have it."""
-    here: Source | None = source
-    for _ in range(3):
-        if here is None:
+def find(source: Source, name: str, found: Collection[str]) -> Table | None:
+    """The table of this name in a source, or up to two levels above, where archives have it.
+
+    Args:
+      source: a tree.
+      name: "train.csv".
+      found: files of the split; a table above that names none of them is another dataset's.
+    """
+    if source.is_file(name):
+        return read(source, name)
+    above = source.above()
+    for _ in range(2):
+        if above is None:
             return None
         try:
-            if here.is_file(name):
-                return read(here, name)
-        except PermissionError:  # above what the user gave; not ours to read
-            return None
-        here = here.above()
+            table = read(above, name) if above.is_file(name) else None
+        except (ValueError, OSError):  # nor is what cannot be read this dataset's
+            table = None
+        if table and "path" in table.columns and _names_any(table, found):
+            return table
+        above = above.above()
     return None
+
+
+def _names_any(table: Table, found: Collection[str]) -> bool:
+    return any(posixpath.normpath(row["path"]) in found for row in table.rows)
 
 
 def read(source: Source, name: str) -> Table:
@@ -78,22 +86,15 @@ def read(source: Source, name: str) -> Table:
     return Table(source, name, tuple(reader.fieldnames or ()), rows)
 
 
-def check(table: Table, split: str, found: set[str], layout: Layout, listing: Listing) -> None:
+def check(
+    table: Table, split: str, found: Collection[str], layout: Layout, listing: Listing
+) -> None:
     """Compares a split's table with the files in its folders; takes the groups from it.
 
     Rows of `valid` without files are counted, not refused: a smaller test set is still one, while
     a training set that lacks files has other folds than everybody else's.
     """
-    from tfds_rvf10k.listing import Problem
-
-    path_column = table.column("", _PATH_COLUMNS)
-    groups = table.column(layout.group_column, ()) if layout.group_column else ""
-    rows: dict[str, dict[str, str]] = {}
-    for row in table.rows:
-        name = posixpath.normpath(row[path_column])
-        if name in rows:
-            listing.problems.append(Problem(name, f"twice in {table.name}; remove a row"))
-        rows[name] = row
+    rows = _by_name(table, listing)
     listing.missing[split] = sorted(rows.keys() - found)
     if split == "train":
         what = f"{table.name} names it, but it is not there; get it, or remove the row"
@@ -101,16 +102,40 @@ def check(table: Table, split: str, found: set[str], layout: Layout, listing: Li
     images = {image.filename for image in listing.images if image.split == split}
     what = f"{table.name} does not name it; add a row, or remove it"
     listing.problems += [Problem(name, what) for name in sorted(images - rows.keys())]
+    labels, groups = _label_column(table, layout), layout.group_column
+    if groups:
+        table.column(groups, ())
     for index, image in enumerate(listing.images):
         if image.split != split or image.filename not in rows:
             continue
         row = rows[image.filename]
-        stated = row.get("label_str", "")
-        if stated in layout.names and stated != layout.names[image.label]:
-            what = f"{table.name} calls it {stated}; move it, or correct the row"
+        if labels and row[labels] != layout.names[image.label]:
+            what = f"{table.name} calls it {row[labels]!r}; move it, or correct the row"
             listing.problems.append(Problem(image.filename, what))
         if groups and row[groups]:
             listing.images[index] = dataclasses.replace(image, group=row[groups])
+
+
+def _by_name(table: Table, listing: Listing) -> dict[str, dict[str, str]]:
+    """Rows by the file that they name; more than one for a file is a problem."""
+    path_column = table.column("", _PATH_COLUMNS)
+    rows: dict[str, dict[str, str]] = {}
+    for row in table.rows:
+        name = posixpath.normpath(row[path_column])
+        if name in rows:
+            listing.problems.append(Problem(name, f"twice in {table.name}; remove a row"))
+        rows[name] = row
+    return rows
+
+
+def _label_column(table: Table, layout: Layout) -> str:
+    """The column that says real or fake, "" if none does: numbers mean what nobody wrote down."""
+    if layout.label_column:
+        return table.column(layout.label_column, ())
+    if "label_str" in table.columns:
+        return "label_str"
+    words = {row.get("label") for row in table.rows}
+    return "label" if words and words <= set(layout.names) else ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -129,8 +154,6 @@ def rows_of_images(table: Table, layout: Layout, listing: Listing) -> Iterator[R
     Raises:
       ValueError: no such column, or values of the label that are not the two of the layout.
     """
-    from tfds_rvf10k.listing import Problem
-
     path_column = table.column("", _PATH_COLUMNS)
     label_column = table.column(layout.label_column, ("label_str", "label"))
     group_column = table.column(layout.group_column, ()) if layout.group_column else ""
@@ -150,7 +173,7 @@ def rows_of_images(table: Table, layout: Layout, listing: Listing) -> Iterator[R
             label = layout.names.index(row[label_column])
             yield Row(name, split, label, row[group_column] if group_column else "")
             continue
-        listing.problems.append(Problem(row[path_column], trouble))
+        listing.problems.append(Problem(name, trouble))
 
 
 def _refuse_other_values(table: Table, column: str, layout: Layout) -> None:

@@ -21,8 +21,9 @@ from tfds_rvf10k import plan as plan_lib
 from tfds_rvf10k.executors import Beam, Executor, Threads
 from tfds_rvf10k.fold_config import FoldConfig
 from tfds_rvf10k.inspection import Inspection
-from tfds_rvf10k.listing import CLASS_NAMES, find_source, list_images
+from tfds_rvf10k.listing import find_source, list_images
 from tfds_rvf10k.shards import ShardPlan, ShardWriter, Written
+from tfds_rvf10k.source_images import CLASS_NAMES
 
 
 class Builder(dataset_builder.FileReaderBuilder):
@@ -41,7 +42,7 @@ class Builder(dataset_builder.FileReaderBuilder):
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         "Download https://www.kaggle.com/datasets/sachchitkunichetty/rvf10k (its button, or python "
         "-m tfds_rvf10k.kaggle --output=DIR) and pass as --manual_dir: the folder that holds "
-        "rvf10k/, rvf10k/ itself, Kaggle's zip, or the folder with it."
+        "rvf10k/, rvf10k/ itself, Kaggle's zip, or a folder with it."
     )
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -64,10 +65,13 @@ class Builder(dataset_builder.FileReaderBuilder):
 
         `tfds build --overwrite` asks so that it can delete what is there before it builds, and a
         build that fails would leave nothing: it hears no, and `download_and_prepare` replaces the
-        dataset once the new one is whole.
+        dataset once the new one is whole. (TFDS 4.9 asks in one place, with these names.)
         """
-        if Path(sys.argv[0]).name == "tfds" and "--overwrite" in sys.argv:
-            return False
+        caller = sys._getframe(1)
+        if caller.f_globals.get("__name__") == "tensorflow_datasets.scripts.cli.build":
+            asked = caller.f_locals
+            if asked.get("overwrite") and not asked.get("fail_if_exists"):
+                return False
         return super().is_prepared()
 
     def download_and_prepare(self, **options: Any) -> None:
@@ -75,16 +79,24 @@ class Builder(dataset_builder.FileReaderBuilder):
 
         Raises:
           plan.BadSource: all that is wrong with the source, if the config is strict.
-          ValueError, FileNotFoundError: an option that is not supported, or no such source.
+          ValueError, FileNotFoundError: an option that is not supported, no such source, or a
+            dataset of this name from another config.
         """
         config = options.get("download_config") or tfds.download.DownloadConfig()
         _refuse_unsupported(config, options.get("file_format") or self.info.file_format)
+        overwrite = config.download_mode.overwrite_dataset
+        if self.data_path.exists() and not overwrite:  # it may lie where nothing can be written
+            self._reuse()
+            super().download_and_prepare(**options)
+            return
         if "://" in os.fspath(self.data_dir):  # no locks there, and no renaming of folders
             super().download_and_prepare(**options)
             return
         version = Path(self.data_dir)
         with replacing.alone(version):
-            if not (version.exists() and config.download_mode.overwrite_dataset):
+            if version.exists() and not overwrite:  # by the builder that was waited for
+                self._reuse()
+            if not (version.exists() and overwrite):
                 super().download_and_prepare(**options)
             else:
                 mode = tfds.download.GenerateMode.REUSE_DATASET_IF_EXISTS
@@ -93,8 +105,23 @@ class Builder(dataset_builder.FileReaderBuilder):
                 with tfds.core.utils.temporary_assignment(self, "_data_dir", str(new)):
                     super().download_and_prepare(**options)
                 replacing.replace(version, new)
-            # Another builder may have made it meanwhile, or it lay elsewhere until now.
-            self.info.read_from_directory(self.data_dir)
+                self.info.update_data_dir(self.data_dir)
+
+    def _reuse(self) -> None:
+        """Takes what is there, of whatever source; raises ValueError if its config is another."""
+        try:
+            built = shard_manifest.read(self.data_path)["config"]
+        except ValueError:  # dftk.verify says what is wrong with it
+            built = {}
+        wanted = self.builder_config.choices()
+        if others := [name for name in built if built[name] != wanted.get(name)]:
+            fields = ", ".join(f"{name}={built[name]!r}" for name in others)
+            raise ValueError(
+                f"{self.data_path}: built with {fields}; give the config another name, or "
+                "--overwrite"
+            )
+        print(f"{self.data_path}: there already; --overwrite builds it again", file=sys.stderr)
+        self.info.read_from_directory(self.data_dir)
 
     def _download_and_prepare(
         self,
@@ -173,7 +200,8 @@ class Builder(dataset_builder.FileReaderBuilder):
         self.info.set_splits(
             tfds.core.splits.SplitDict([self._split_info(s, done) for s, done in splits.items()])
         )
-        _write_tables(folder, plan)
+        problems = [(problem.filename, problem.what) for problem in plan.problems]
+        shard_manifest.write_tables(folder, plan.groups.rows, problems, plan.left_out)
         shard_manifest.write(
             folder,
             self.info.full_name,
@@ -198,14 +226,6 @@ def _entries(done: Sequence[tuple[ShardPlan, Written]]) -> Iterator[dict[str, An
     for shard, result in done:
         name = epath.Path(shard.path).name
         yield {"file": name, "fold": shard.fold, **dataclasses.asdict(result)}
-
-
-def _write_tables(folder: epath.Path, plan: plan_lib.Plan) -> None:
-    columns = ("group", "filename", "split", "class", "why")
-    shard_manifest.write_table(folder / shard_manifest.GROUPS, columns, plan.groups.rows)
-    rows = [(problem.filename, problem.what) for problem in plan.problems]
-    shard_manifest.write_table(folder / shard_manifest.QUARANTINE, ("filename", "problem"), rows)
-    shard_manifest.write_table(folder / shard_manifest.LEFT_OUT, ("filename", "why"), plan.left_out)
 
 
 def _refuse_unsupported(config: tfds.download.DownloadConfig, file_format: Any) -> None:

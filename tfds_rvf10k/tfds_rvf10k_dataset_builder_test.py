@@ -237,7 +237,7 @@ def test_too_few_images_are_refused(tmp_path):
     with pytest.raises(ValueError, match="3 distinct images of class 'real', 5 folds need 5"):
         build(tmp_path / "top", tmp_path / "data")
     draw_tree(tmp_path / "more", train=6)
-    with pytest.raises(ValueError, match=r"\d images do not fill 4 shards"):
+    with pytest.raises(ValueError, match=r"a fold of \d images does not fill 4"):
         build(tmp_path / "more", tmp_path / "data")
 
 

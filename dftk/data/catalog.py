@@ -125,7 +125,7 @@ def open_dataset(
         if not Path(shard.path).is_file():
             raise UserError(f"{shard.path}: missing; {build_again(shard.path)}")
     return Catalog(
-        builder.info.full_name,
+        image_tree.title(builder.info.full_name),
         folds,
         splits["train"],
         splits.get("valid", ()),

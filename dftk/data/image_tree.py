@@ -1,6 +1,5 @@
 """Two-class images of one's own, as folders, a zip archive or a CSV file, built when first used."""
 
-import dataclasses
 import hashlib
 import json
 import os
@@ -15,17 +14,15 @@ import tfds_rvf10k
 from dftk.config import UserError
 from dftk.data import building
 from dftk.progress import say
-from tfds_rvf10k.listing import Layout, Listing, find_source, list_images
+from tfds_rvf10k.listing import find_source, list_images
 from tfds_rvf10k.plan import OTHER_SIZE_REMEDY, BadSource
+from tfds_rvf10k.source_images import Layout, Listing
 from tfds_rvf10k.sources import Source
 
 _SHAPES = (
     "give a folder (or a .zip of one) with real/ and fake/ in it, alone or in train/ and valid/, "
     "or a .csv file with the columns path, label and perhaps split"
 )
-_NAME_LENGTH = 60  # of a config's, before the digits; file systems stop at 255 bytes
-_DEFAULTS = tfds_rvf10k.FoldConfig(name="defaults")
-_SEVERAL_SHARDS = 40  # images of a fold, on average, from which on it is worth several files
 
 
 class ImagesBuilder(building.LocalBuilder):
@@ -36,85 +33,80 @@ class ImagesBuilder(building.LocalBuilder):
     MANUAL_DOWNLOAD_INSTRUCTIONS = _SHAPES
 
 
-@dataclasses.dataclass(frozen=True)
-class _Given:
-    """What --dataset names, as `tfds build` would be told."""
-
-    dataset: str  # as the user wrote it
-    manual: Path
-    table: str  # "" for folders
-    data_dir: str | None
-
-    def tfds_build(self, choices: dict[str, Any]) -> str:
-        """The command that does so by other choices, in whatever folder it is run."""
-        if self.table:
-            choices = {**choices, "table": self.table}
-        where = f" --data_dir={shlex.quote(self.data_dir)}" if self.data_dir else ""
-        return (
-            "tfds build rvf10k --imports=tfds_rvf10k "
-            f"--manual_dir={shlex.quote(str(self.manual))}{where} "
-            f"--config={shlex.quote(json.dumps(choices))}"
-        )
-
-
 def build(
     dataset: str, data_dir: str | None, k: int, any_size: bool = False
 ) -> tfds.core.DatasetBuilder:
     """Returns the builder of these images with k folds; builds what is not there as it is now.
 
-    A build is known by its source's path and the names, sizes and times of its files: when they
+    A build is known by its source's name and the names, sizes and times of its files: when they
     change, another one is made beside it.
 
     Args:
-      dataset: a folder, a .zip or a .csv file.
+      dataset: a folder, a .zip or a .csv file; one that is gone is taken as it was built last.
       data_dir: where TFDS keeps datasets; None is its default, `~/tensorflow_datasets`.
       k: number of folds.
-      any_size: images may differ in size; False refuses to build them.
+      any_size: images may differ in size; False refuses to build them. Images of one size are the
+        same records either way, and so the same build.
 
     Raises:
       UserError: no such images, what is wrong with them line by line, or no way to write data_dir.
     """
     path = Path(dataset).expanduser().resolve()
     if not path.exists():
-        raise UserError(
-            f"--dataset={dataset}: no such file or directory; {_SHAPES}; or rvf10k, or sample"
-        )
+        return _built_last(dataset, path, data_dir)
     table = path.name if path.suffix.lower() == ".csv" else ""
-    given = _Given(dataset, path.parent if table else path, table, data_dir)
+    manual = path.parent if table else path
+    layout = Layout(table=table)
     try:
-        source = find_source(str(given.manual), Layout(table=table), _SHAPES)
-        listing = list_images(source, Layout(table=table))
-        config = _config(path, source, listing, k, any_size, table)
+        source = find_source(str(manual), layout, _SHAPES)
+        listing = list_images(source, layout)
+        config = tfds_rvf10k.FoldConfig(
+            name=f"{_word(path.stem)}-{_digest(source, listing, k)[:12]}",
+            k=k,
+            any_size=any_size,
+            table=table,
+            shards_per_fold=max(1, min(4, len(listing.images) // (2 * k))),
+        )
         builder = ImagesBuilder(data_dir=data_dir, config=config)
         if not builder.data_path.exists():
             say(f"--dataset={dataset}: building {builder.info.full_name} in {builder.data_path}")
-            building.prepare(builder, given.manual, dataset)
+            building.prepare(builder, manual, dataset)
             for note in builder.info.metadata["notes"]:
                 say(f"note: {note}")
     except BadSource as error:
-        raise UserError(_all_problems(given, config, error)) from error
+        raise UserError(_in_words(dataset, manual, config, data_dir, error)) from error
     except (ValueError, OSError) as error:
-        raise UserError(_one_problem(given, str(error))) from error
+        raise UserError(_in_a_line(dataset, manual, table, data_dir, str(error))) from error
     return builder
 
 
-def _config(
-    path: Path, source: Source, listing: Listing, k: int, any_size: bool, table: str
-) -> tfds_rvf10k.FoldConfig:
-    """Of these images as they are now, its name included."""
-    shards = 4 if len(listing.images) >= _SEVERAL_SHARDS * k else 1
-    config = tfds_rvf10k.FoldConfig(name="images", k=k, shards_per_fold=shards, table=table)
-    # Before any_size: images of one size are the same records with and without it.
-    digest = _digest(source, listing, config.choices())
-    config.any_size = any_size
-    word = re.sub(r"[^A-Za-z0-9_]+", "_", path.stem).strip("_")[:_NAME_LENGTH] or "images"
-    config.name = f"{word}-{digest[:12]}"
-    return config
+def title(full_name: str) -> str:
+    """A dataset's name without what tells builds of one's own images apart.
+
+    A run goes by the records: copied or touched files are the same data, built once more.
+    """
+    return re.sub(rf"^({ImagesBuilder.name}/.+)-[0-9a-f]{{12}}/.+$", r"\1", full_name)
 
 
-def _digest(source: Source, listing: Listing, choices: dict[str, Any]) -> str:
-    """SHA-256 of all that decides what would be built, contents only by their sizes and times."""
-    digest = hashlib.sha256(f"{source} {json.dumps(choices)}\n".encode(errors="backslashreplace"))
+def _built_last(dataset: str, path: Path, data_dir: str | None) -> tfds.core.DatasetBuilder:
+    """The build of a source that is no longer there."""
+    root = Path(data_dir or tfds.core.constants.DATA_DIR).expanduser() / ImagesBuilder.name
+    builds = sorted(
+        root.glob(f"{_word(path.stem)}-*/*/dataset_info.json"),
+        key=lambda file: file.stat().st_mtime,
+    )
+    if not builds:
+        raise UserError(f"--dataset={dataset}: no such file or directory; {_SHAPES}")
+    say(f"note: --dataset={dataset} is gone; its last build is taken: {builds[-1].parent}")
+    return tfds.builder_from_directory(builds[-1].parent)
+
+
+def _digest(source: Source, listing: Listing, k: int) -> str:
+    """SHA-256 of all that decides what would be built, contents only by their sizes and times.
+
+    Without the source's path: a folder that moves is the same one.
+    """
+    digest = hashlib.sha256(f"{k} {source.inside}\n".encode())
     if source.inside is not None:
         digest.update(_state(source.path))
     for image in listing.images:
@@ -135,30 +127,44 @@ def _state(path: str) -> bytes:
     return f"{status.st_size} {status.st_mtime_ns}\n".encode()
 
 
-def _all_problems(given: _Given, config: tfds_rvf10k.FoldConfig, error: BadSource) -> str:
-    """What is wrong, a line each, and the commands that would leave it out."""
-    count = len(error.problems)
+def _word(name: str) -> str:
+    """What of a name may stand in that of a config."""
+    return re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_")[:60] or "images"
+
+
+def _in_words(
+    dataset: str,
+    manual: Path,
+    config: tfds_rvf10k.FoldConfig,
+    data_dir: str | None,
+    error: BadSource,
+) -> str:
+    """All problems, and the commands that build and train on the rest."""
     lines = "\n".join(f"  {problem}" for problem in error.problems)
     lines = lines.replace(OTHER_SIZE_REMEDY, "give --stored_size=PIXELS")
-    choices = {
-        name: value
-        for name, value in config.choices().items()
-        if name in ("k", "shards_per_fold", "any_size") and value != getattr(_DEFAULTS, name)
-    }
-    command = given.tfds_build({"name": config.name, "on_bad": "quarantine", **choices})
+    noun = "problem" if len(error.problems) == 1 else "problems"
+    name = f"{config.name}-sound"
+    choices = {"name": name, "on_bad": "quarantine", "any_size": config.any_size}
+    choices |= {"k": config.k, "shards_per_fold": config.shards_per_fold}
+    choices |= {"table": config.table} if config.table else {}
     return (
-        f"--dataset={given.dataset}: {count} problem{'s' * (count > 1)}, nothing was built:\n"
-        f"{lines}\nMend them; or build the rest with\n  {command}\n"
-        f"and train on it with --dataset=rvf10k/{config.name}"
+        f"--dataset={dataset}: {len(error.problems)} {noun}, nothing was built:\n{lines}\n"
+        f"Mend them; or build what is sound, and train on that with --dataset=rvf10k/{name}:\n"
+        f"  {_tfds_build(manual, data_dir, choices)}"
     )
 
 
-def _one_problem(given: _Given, text: str) -> str:
-    """The builder's words, its remedies in terms of this door."""
-    text = text.replace("as --manual_dir", "as --dataset")
+def _in_a_line(dataset: str, manual: Path, table: str, data_dir: str | None, text: str) -> str:
+    """The builder's words, with remedies for this door."""
     if "in the config" in text:
-        command = given.tfds_build(
-            {"name": "own", "label_column": "label", "real": "0", "fake": "1"}
-        )
+        choices = {"name": "own", "table": table, "label_column": "label", "real": "0", "fake": "1"}
+        command = _tfds_build(manual, data_dir, choices)
         text = f"{text}, such as {command}, and train with --dataset=rvf10k/own"
-    return f"--dataset={given.dataset}: {text}"
+    return f"--dataset={dataset}: {text.replace('as --manual_dir', 'as --dataset')}"
+
+
+def _tfds_build(manual: Path, data_dir: str | None, choices: dict[str, Any]) -> str:
+    """The command, in whatever folder it is run: `tfds build tfds_rvf10k` wants the checkout's."""
+    where = ["--data_dir", data_dir] if data_dir else []
+    command = ["tfds", "build", "rvf10k", "--imports", "tfds_rvf10k", "--manual_dir", str(manual)]
+    return shlex.join([*command, *where, "--config", json.dumps(choices)])

@@ -17,7 +17,7 @@ import tensorflow_datasets as tfds
 
 import tfds_rvf10k
 from dftk.data import building
-from tfds_rvf10k.listing import CLASS_NAMES
+from tfds_rvf10k.source_images import CLASS_NAMES
 
 IMAGE_SIZE = 64  # pixels, both sides
 TRAIN_IMAGES = 400

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from dftk.config import UserError
-from dftk.data import catalog, image_tree, residency
+from dftk.data import catalog, residency
 from dftk.evaluation import encoded, intervals, metrics, plots, report, slices
 from dftk.evaluation import members as models
 from dftk.evaluation.files import read_csv, write_csv, write_json
@@ -65,12 +65,12 @@ def open_data(workdir: Workdir, data_dir: str | None) -> tuple[dict[str, Any], c
     """
     record = workdir.config()
     config = record["config"]
-    name, data_dir = config["dataset"], data_dir or config["data_dir"]
-    built = record["inputs"]["dataset"]
-    if built.startswith(f"{image_tree.ImagesBuilder.name}/") and catalog.find(built, data_dir):
-        name = built  # the images that it was made of may have changed since, or gone
-    any_size = config.get("stored_size") is not None
-    dataset = catalog.open_dataset(name, data_dir, config["folds"], any_size=any_size)
+    dataset = catalog.open_dataset(
+        config["dataset"],
+        data_dir or config["data_dir"],
+        config["folds"],
+        any_size=config.get("stored_size") is not None,
+    )
     if dataset.fingerprint() != record["inputs"]["dataset_fingerprint"]:
         raise UserError(
             f"{dataset.name} is not the data that {workdir.path} was trained on: its "
