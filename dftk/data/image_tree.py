@@ -42,7 +42,7 @@ def build(
     change, another one is made beside it.
 
     Args:
-      dataset: a folder, a .zip or a .csv file; one that is gone is taken as it was built last.
+      dataset: a folder, a .zip or a .csv file.
       data_dir: where TFDS keeps datasets; None is its default, `~/tensorflow_datasets`.
       k: number of folds.
       any_size: images may differ in size; False refuses to build them. Images of one size are the
@@ -53,7 +53,7 @@ def build(
     """
     path = Path(dataset).expanduser().resolve()
     if not path.exists():
-        return _built_last(dataset, path, data_dir)
+        raise _gone(dataset, data_dir)
     table = path.name if path.suffix.lower() == ".csv" else ""
     manual = path.parent if table else path
     layout = Layout(table=table)
@@ -88,17 +88,19 @@ def title(full_name: str) -> str:
     return re.sub(rf"^({ImagesBuilder.name}/.+)-[0-9a-f]{{12}}/.+$", r"\1", full_name)
 
 
-def _built_last(dataset: str, path: Path, data_dir: str | None) -> tfds.core.DatasetBuilder:
-    """The build of a source that is no longer there."""
+def builds(dataset: str, data_dir: str | None) -> list[Path]:
+    """Version directories built of images of this name, wherever they lay; newest first."""
     root = Path(data_dir or tfds.core.constants.DATA_DIR).expanduser() / ImagesBuilder.name
-    builds = sorted(
-        root.glob(f"{_word(path.stem)}-*/*/dataset_info.json"),
-        key=lambda file: file.stat().st_mtime,
-    )
-    if not builds:
-        raise UserError(f"--dataset={dataset}: no such file or directory; {_SHAPES}")
-    say(f"note: --dataset={dataset} is gone; its last build is taken: {builds[-1].parent}")
-    return tfds.builder_from_directory(builds[-1].parent)
+    word = _word(Path(dataset).expanduser().resolve().stem)
+    found = root.glob(f"{word}-*/*/dataset_info.json")
+    return [file.parent for file in sorted(found, key=lambda f: -f.stat().st_mtime_ns)]
+
+
+def _gone(dataset: str, data_dir: str | None) -> UserError:
+    """Never another's build in its place: many folders are called faces."""
+    there = ", ".join(map(str, builds(dataset, data_dir)))
+    built = f"; or one of what was built of images of that name: {there}" if there else ""
+    return UserError(f"--dataset={dataset}: no such file or directory; {_SHAPES}{built}")
 
 
 def _digest(source: Source, listing: Listing, k: int) -> str:

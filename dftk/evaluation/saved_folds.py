@@ -1,12 +1,13 @@
 """Scores the saved models of a workdir again: on their held-out folds, or on `valid`."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from dftk.config import UserError
-from dftk.data import catalog, residency
+from dftk.data import catalog, image_tree, residency
 from dftk.evaluation import encoded, intervals, metrics, plots, report, slices
 from dftk.evaluation import members as models
 from dftk.evaluation.files import read_csv, write_csv, write_json
@@ -65,13 +66,17 @@ def open_data(workdir: Workdir, data_dir: str | None) -> tuple[dict[str, Any], c
     """
     record = workdir.config()
     config = record["config"]
-    dataset = catalog.open_dataset(
-        config["dataset"],
-        data_dir or config["data_dir"],
-        config["folds"],
-        any_size=config.get("stored_size") is not None,
-    )
-    if dataset.fingerprint() != record["inputs"]["dataset_fingerprint"]:
+    data_dir, fingerprint = data_dir or config["data_dir"], record["inputs"]["dataset_fingerprint"]
+    if record["inputs"]["dataset"].startswith(f"{image_tree.ImagesBuilder.name}/"):
+        # What was built of the images stays when they have changed since, or gone.
+        for folder in image_tree.builds(config["dataset"], data_dir):
+            with contextlib.suppress(UserError):  # another's; what follows tells of this one's
+                dataset = catalog.open_dataset(str(folder), data_dir, config["folds"])
+                if dataset.fingerprint() == fingerprint:
+                    return config, dataset
+    any_size = config.get("stored_size") is not None
+    dataset = catalog.open_dataset(config["dataset"], data_dir, config["folds"], any_size=any_size)
+    if dataset.fingerprint() != fingerprint:
         raise UserError(
             f"{dataset.name} is not the data that {workdir.path} was trained on: its "
             "folds or records differ, or another version of dftk trained it"
