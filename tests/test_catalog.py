@@ -31,7 +31,8 @@ def test_fingerprint_sees_another_size(dataset):
 
 @pytest.mark.parametrize("name", ["rvf10k", "rvf10k/kfold5", "rvf10k/nowhere"])
 def test_missing_dataset_says_how_to_build_it(name, tmp_path):
-    with pytest.raises(UserError, match=f"--dataset={name}: .*tfds build tfds_rvf10k --manual_dir"):
+    remedy = "tfds build rvf10k --imports tfds_rvf10k --manual_dir"
+    with pytest.raises(UserError, match=f"--dataset={name}: .*{remedy}"):
         catalog.open_dataset(name, str(tmp_path), 5)
 
 

@@ -1,3 +1,6 @@
+import copy
+import pickle
+
 import pytest
 
 from tfds_rvf10k import FoldConfig
@@ -26,3 +29,22 @@ def test_choices_are_what_decides_the_contents():
     choices = FoldConfig(name="a", description="words", k=3).choices()
     assert choices["k"] == 3
     assert not {"name", "description", "version"} & set(choices)
+
+
+@pytest.mark.parametrize("name", ["", "../escape", "a/b", ".hidden", "a b"])
+def test_a_name_stays_in_its_folder(name):
+    with pytest.raises(ValueError, match="is no name; take letters"):
+        FoldConfig(name=name)
+
+
+def test_unknown_fields_and_no_name_are_named():
+    with pytest.raises(ValueError, match="no field 'K', 'shards'; the fields are name, k, seed"):
+        FoldConfig(**{"name": "a", "K": 5, "shards": 3})
+    with pytest.raises(ValueError, match="it has no name"):
+        FoldConfig(k=4)
+
+
+def test_it_is_copied_and_pickled():
+    config = FoldConfig(name="a", k=3)
+    for again in (copy.deepcopy(config), pickle.loads(pickle.dumps(config))):
+        assert (again.name, again.choices()) == ("a", config.choices())

@@ -1,5 +1,7 @@
 """Four residencies, one behaviour."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -230,3 +232,23 @@ def test_none_and_disk_hold_no_pixels_in_memory(opened):
     for kind in ("none", "disk"):
         held = [v for v in vars(opened[kind].fetch.__self__).values() if isinstance(v, np.ndarray)]
         assert sum(array.nbytes for array in held) < PIXELS / 100
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_shards_that_changed_places_are_refused(copy, kind):
+    """TFDS reads them gladly; what is held out would have been trained on."""
+    opened = copy()
+    one, other = (Path(opened.train[index].path) for index in (1, 6))
+    kept = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(kept)
+    with pytest.raises(
+        UserError, match=f"{one}: holds records of fold 1, its place is fold 0; .*verify"
+    ):
+        residency.open_examples(copy_of_lengths(opened), kind)
+
+
+def copy_of_lengths(opened):
+    """The catalog's shards; of equal lengths, so that no count tells."""
+    assert len({shard.length for shard in opened.train}) == 1
+    return opened.train

@@ -117,3 +117,13 @@ def test_a_column_that_no_table_has_is_not_passed_over(tmp_path):
     write(tmp_path / "flat" / "train.csv", "path,who", "real/1.jpg,ann", "fake/2.jpg,ann")
     with pytest.raises(ValueError, match="group_column='who': the images are in no split"):
         listed(tmp_path / "flat", Layout(group_column="who"))
+
+
+def test_swapped_classes_are_one_problem(tmp_path):
+    make(tmp_path, *SPLIT, "train/real/5.jpg")
+    write(
+        tmp_path / "train.csv", "path", "train/fake/1.jpg", "train/real/2.jpg", "train/fake/5.jpg"
+    )
+    write(tmp_path / "valid.csv", "path", "valid/real/3.jpg", "valid/fake/4.jpg")
+    (problem,) = listed(tmp_path).problems
+    assert str(problem).startswith("real and fake: train.csv has every image in the other class")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from typing import Any
 
 import tensorflow_datasets as tfds
@@ -58,7 +59,23 @@ class FoldConfig(tfds.core.BuilderConfig):
     group_column: str = ""
     without: str = ""
 
+    def __new__(cls, *_: Any, **given: Any) -> "FoldConfig":
+        """Refuses unknown fields; JSON from the command line comes here as it is."""
+        known = [field.name for field in dataclasses.fields(cls)]
+        if unknown := sorted(given.keys() - set(known)):
+            raise ValueError(
+                f"config: no field {', '.join(map(repr, unknown))}; the fields are name, "
+                f"{', '.join(cls._added())}"
+            )
+        if given and "name" not in given and not _:
+            raise ValueError('config: it has no name; add "name" with one of its own')
+        return super().__new__(cls)
+
     def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", self.name or ""):
+            raise ValueError(
+                f"config: {self.name!r} is no name; take letters, digits and any of _ . + -"
+            )
         for name in self._added():
             value, default = getattr(self, name), getattr(FoldConfig, name)
             if type(value) is not type(default):

@@ -32,12 +32,14 @@ class Inspected:
         for others.
       size: height and width in pixels.
       perceptual: see near_duplicates; empty if not asked for.
+      bytes: of the file.
     """
 
     sha256: bytes
     picture: bytes
     size: tuple[int, int]
     perceptual: bytes = b""
+    bytes: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,6 +134,7 @@ class Inspection:
             hashlib.blake2b(picture, digest_size=16).digest(),
             size,
             perceptual,
+            len(data),
         )
 
 

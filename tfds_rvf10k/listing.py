@@ -52,7 +52,7 @@ def find_source(given: str, layout: Layout, instructions: str) -> Source:
     inside = " (a folder of one split; give the one above)" if _is_split(tops[0]) else ""
     raise FileNotFoundError(
         f"no {wanted} in {given}{inside} (there: {there}), nor {_DEPTH} levels below, nor in a zip "
-        f"there. {instructions}"
+        f'there; other names go into the config as "real" and "fake". {instructions}'
     )
 
 

@@ -50,7 +50,9 @@ class Plan:
       fold_sizes: for each fold the number of images of each class.
       valid_size: the same of valid.
       groups: what belongs together.
+      bytes: of all files.
       problems: what was set aside.
+      set_aside: for each split the number of images among it.
       left_out: (filename, why) of sound images that another dataset has.
       notes: what a reader should know.
     """
@@ -59,7 +61,9 @@ class Plan:
     fold_sizes: list[list[int]]
     valid_size: list[int]
     groups: duplicates.Groups
+    bytes: int
     problems: list[Problem]
+    set_aside: dict[str, int]
     left_out: list[tuple[str, str]]
     notes: list[str]
 
@@ -137,6 +141,9 @@ def make(
     groups = duplicates.group(images, found, copies, near_limit)
     plan = _cut(images, found, groups, cut)
     plan.problems = problems
+    bad = {problem.filename for problem in problems}
+    aside = collections.Counter(i.split for i in listing.images if i.filename in bad)
+    plan.set_aside = {split: aside[split] for split in ("train", "valid")}
     plan.left_out = sorted(left_out.items())
     plan.notes = [*listing.notes, *groups.notes, *_mixed_formats(images)]
     return plan
@@ -180,7 +187,8 @@ def _cut(
         shards["valid"] = [(-1, members(part)) for part in parts]
     sizes = [[int((labels[part] == label).sum()) for label in (0, 1)] for part in held_out]
     valid_size = [int((labels[valid] == label).sum()) for label in (0, 1)]
-    return Plan(shards, sizes, valid_size, groups, [], [], [])
+    total = sum(item.bytes for item in found)
+    return Plan(shards, sizes, valid_size, groups, total, [], {}, [], [])
 
 
 def _other_sizes(images: Sequence[SourceImage], found: Sequence[Inspected]) -> list[Problem]:

@@ -25,7 +25,6 @@ def alone(version: Path) -> Iterator[None]:
     Raises:
       OSError: the folder around it cannot be written.
     """
-    version.parent.mkdir(parents=True, exist_ok=True)
     lock = version.with_name(f".{version.name}.lock")
     with _locked(lock, f"{version}: another process is building it; waiting"):
         _clear_up(version)
@@ -33,12 +32,18 @@ def alone(version: Path) -> Iterator[None]:
             yield
         finally:
             lock.unlink(missing_ok=True)
+            if not any(version.parent.iterdir()):  # nothing was built
+                version.parent.rmdir()
 
 
 @contextlib.contextmanager
 def _locked(path: Path, waiting: str) -> Iterator[None]:
     while True:
-        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except FileNotFoundError:  # a failed builder has just removed the folder
+            continue
         try:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -82,3 +87,23 @@ def replace(version: Path, new: Path) -> None:
     version.rename(aside)
     new.rename(version)
     shutil.rmtree(aside)
+
+
+@contextlib.contextmanager
+def room(data_dir: str, needed: int) -> Iterator[None]:
+    """Raises OSError, in a line with the remedy, where a dataset finds no room."""
+    import tensorflow as tf
+
+    remedy = "make room, or give another --data_dir"
+    if "://" not in data_dir and (free := shutil.disk_usage(data_dir).free) < needed:
+        raise OSError(
+            f"{data_dir}: the dataset needs {needed / 1e6:.1f} MB, {free / 1e6:.1f} MB are free; "
+            f"{remedy}"
+        )
+    try:
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        raise OSError(
+            f"{data_dir}: cannot write the dataset ({str(error).splitlines()[0]}), which needs "
+            f"{needed / 1e6:.1f} MB; {remedy}"
+        ) from error

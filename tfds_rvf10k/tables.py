@@ -5,7 +5,7 @@ import dataclasses
 import io
 import posixpath
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Set
 
 from tfds_rvf10k.source_images import Layout, Listing, Problem
 from tfds_rvf10k.sources import Source, Unreadable
@@ -86,15 +86,17 @@ def read(source: Source, name: str) -> Table:
     return Table(source, name, tuple(reader.fieldnames or ()), rows)
 
 
-def check(
-    table: Table, split: str, found: Collection[str], layout: Layout, listing: Listing
-) -> None:
+def check(table: Table, split: str, found: Set[str], layout: Layout, listing: Listing) -> None:
     """Compares a split's table with the files in its folders; takes the groups from it.
 
     Rows of `valid` without files are counted, not refused: a smaller test set is still one, while
     a training set that lacks files has other folds than everybody else's.
     """
     rows = _by_name(table, listing)
+    if _swapped(rows.keys() - found, found - rows.keys(), layout):
+        what = f"{table.name} has every image in the other class's folder; swap their names"
+        listing.problems.append(Problem(" and ".join(layout.names), what))
+        return
     listing.missing[split] = sorted(rows.keys() - found)
     if split == "train":
         what = f"{table.name} names it, but it is not there; get it, or remove the row"
@@ -114,6 +116,14 @@ def check(
             listing.problems.append(Problem(image.filename, what))
         if groups and row[groups]:
             listing.images[index] = dataclasses.replace(image, group=row[groups])
+
+
+def _swapped(missing: Set[str], extra: Set[str], layout: Layout) -> bool:
+    """Whether files without rows are those of rows without files, one class for the other."""
+    real, fake = layout.names
+    other = {real: fake, fake: real}
+    swapped = {"/".join(other.get(part, part) for part in name.split("/")) for name in missing}
+    return bool(missing) and swapped == extra
 
 
 def _by_name(table: Table, listing: Listing) -> dict[str, dict[str, str]]:

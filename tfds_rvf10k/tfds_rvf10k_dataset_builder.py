@@ -179,6 +179,7 @@ class Builder(dataset_builder.FileReaderBuilder):
             "fold_sizes": plan.fold_sizes,
             "valid_size": plan.valid_size,
             "missing": missing,
+            "set_aside": plan.set_aside,
             "quarantined": [[problem.filename, problem.what] for problem in plan.problems],
             "left_out": len(plan.left_out),
             "groups": len({row[0] for row in plan.groups.rows}),
@@ -194,7 +195,8 @@ class Builder(dataset_builder.FileReaderBuilder):
             for index, (fold, members) in enumerate(shards):
                 path = template.sharded_filepath(shard_index=index, num_shards=len(shards))
                 todo.append(ShardPlan(os.fspath(path), fold, tuple(members)))
-        written = list(executor.run(write, todo, "writing", lambda shard: len(shard.members)))
+        with replacing.room(self._data_dir_root, plan.bytes):
+            written = list(executor.run(write, todo, "writing", lambda shard: len(shard.members)))
         results = iter(zip(todo, written))
         splits = {split: [next(results) for _ in shards] for split, shards in plan.shards.items()}
         self.info.set_splits(

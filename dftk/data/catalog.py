@@ -31,12 +31,20 @@ class Catalog:
     train: tuple[Shard, ...]
     valid: tuple[Shard, ...]
     missing: Mapping[str, int]  # per split, files that its CSV names and the source tree lacked
+    set_aside: Mapping[str, int]  # per split, images that were no good; see tfds_rvf10k's README
 
     def shortfall(self, split: str) -> str:
-        """In words, what the build's source tree lacked of a split; "" if nothing."""
-        if not (lacking := self.missing.get(split, 0)):
-            return ""
+        """In words, what the build lacks of its source's split; "" if nothing."""
+        lacking, aside = self.missing.get(split, 0), self.set_aside.get(split, 0)
         there = sum(shard.length for shard in self.split(split))
+        if aside:
+            lost = f", and {lacking} that its CSV names were missing" if lacking else ""
+            return (
+                f"{split} has {there} of {there + aside + lacking} images: {aside} were set aside "
+                f"as they were built (quarantine.csv){lost}"
+            )
+        if not lacking:
+            return ""
         return f"{split} has {there} of the {there + lacking} images that its CSV names"
 
     def split(self, name: str) -> tuple[Shard, ...]:
@@ -130,6 +138,7 @@ def open_dataset(
         splits["train"],
         splits.get("valid", ()),
         metadata.get("missing", {}),
+        metadata.get("set_aside", {}),
     )
 
 
@@ -163,9 +172,10 @@ def find_folder(dataset: str, data_dir: str | None) -> Path:
     where = Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
     name, _, config = dataset.partition("/")
     if name not in ("rvf10k", "sample") or (name == "sample" and config):
+        there = ", ".join(map(str, image_tree.builds(dataset, data_dir)))
         raise UserError(
             f"--dataset={dataset}: no built dataset in it; give rvf10k, rvf10k/CONFIG, sample, or "
-            "the folder that dftk.train or tfds build named when it built one"
+            + (f"one that was built of it: {there}" if there else "the folder of one")
         )
     if name == "sample":
         name, config = sample.SampleBuilder.name, "kfold5"
@@ -181,8 +191,8 @@ def find_folder(dataset: str, data_dir: str | None) -> Path:
 def _remedy(data_dir: str | None) -> str:
     elsewhere = f" --data_dir={data_dir}" if data_dir else ""
     return (
-        f"build it with `tfds build tfds_rvf10k --manual_dir=DIR{elsewhere}`, DIR being Kaggle's "
-        "rvf10k folder, or try --dataset=sample"
+        f"build it with `tfds build rvf10k --imports tfds_rvf10k --manual_dir=DIR{elsewhere}`, DIR "
+        "being Kaggle's rvf10k folder, or try --dataset=sample"
     )
 
 

@@ -193,6 +193,7 @@ def open_examples(
             packed = memory.rows.view(np.int64)
         else:
             store = stores.Memory(shards, shape, size, progress)
+    _require_places(shards, store.folds)
     room = _FLIGHT_SHARE * limits.available_memory()
 
     def parallel(images: int) -> int:
@@ -209,6 +210,17 @@ def open_examples(
         packed=packed,
         batcher=batches.Batcher(store.fetch, store.labels, parallel),
     )
+
+
+def _require_places(shards: Sequence[Shard], folds: np.ndarray) -> None:
+    """Raises UserError for a shard whose records are of another fold than its place."""
+    for shard, found in zip(shards, np.split(folds, np.cumsum([s.length for s in shards])[:-1])):
+        if (found != shard.fold).any():
+            others = sorted(set(found.tolist()) - {shard.fold})
+            raise UserError(
+                f"{shard.path}: holds records of fold {others[0]}, its place is fold {shard.fold}; "
+                "shards were swapped or edited, see python -m dftk.verify"
+            )
 
 
 def unpack(words: tf.Tensor, shape: pipeline.Shape) -> tf.Tensor:
