@@ -102,7 +102,7 @@ def augmentation(images: tf.Tensor, draws: tf.Tensor) -> Sides:
 
     Args:
       images: float32 [BATCH_SIZE, h, w, 3] in [0, 1].
-      draws: float32 [BATCH_SIZE, batches.DRAWS].
+      draws: float32 [BATCH_SIZE, preprocess.DRAWS].
     """
     one_by_one = tf.data.Dataset.from_tensor_slices(images).repeat(AUGMENTED_BATCHES)
     one_by_one = one_by_one.map(notebook_augment, num_parallel_calls=tf.data.AUTOTUNE)

@@ -8,7 +8,6 @@ import tensorflow as tf
 from material import compare
 from rig import BATCH_SIZE, STEPS
 
-from dftk.data import batches
 from dftk.models import preprocess
 
 pytest_plugins = ["drawn"]
@@ -21,7 +20,7 @@ def images(opened):
 
 @pytest.fixture(scope="module")
 def draws():
-    drawn = np.random.default_rng(0).random((sides.BATCH_SIZE, batches.DRAWS), np.float32)
+    drawn = np.random.default_rng(0).random((sides.BATCH_SIZE, preprocess.DRAWS), np.float32)
     return tf.constant(drawn)
 
 

@@ -103,7 +103,7 @@ def test_a_decode_in_every_epoch_is_slow(dataset, notebook_epoch, monkeypatch):
 
 def test_an_augmentation_that_is_not_compiled(opened, monkeypatch):
     images = tf.cast(opened("ram").fetch(np.arange(sides.BATCH_SIZE)), tf.float32) / 255.0
-    draws = np.random.default_rng(0).random((sides.BATCH_SIZE, batches.DRAWS), np.float32)
+    draws = np.random.default_rng(0).random((sides.BATCH_SIZE, preprocess.DRAWS), np.float32)
     plain = tf.function(preprocess.augment.python_function)
     monkeypatch.setattr(preprocess, "augment", plain)
     ratio = meter.compare(*sides.augmentation(images, tf.constant(draws)), rounds=3)

@@ -33,6 +33,13 @@ def option(default: Any, text: str, *, low: float | None = None, choices: tuple 
 # What a model brings along. The small network has no weights to keep: one phase trains all of it.
 MODELS: dict[str, dict[str, Any]] = {
     "xception": {},
+    "xception_multilevel": {
+        "augment": False,
+        "frozen_features": "cached",
+        "l2": 0.01,
+        "dropout": 0.0,
+        "finetune_epochs": 0,
+    },
     "cnn": {
         "weights": "none",
         "image_size": 256,
@@ -105,8 +112,10 @@ class Config:
 
     model: str = option(
         "xception",
-        "The network: xception, or cnn, four stages of convolution and pooling and one dense layer "
-        f"trained from scratch, with defaults of its own: {_words(MODELS['cnn'])}.",
+        "The network: xception; xception_multilevel, whose head sees the mean of every residual "
+        "sum and of the last activation, and by default is all that is trained: "
+        f"{_words(MODELS['xception_multilevel'])}; or cnn, four stages of convolution and pooling "
+        f"and one dense layer trained from scratch: {_words(MODELS['cnn'])}.",
         choices=tuple(MODELS),
     )
     weights: str = option("imagenet", "Of the base: imagenet, none, or a Keras .weights.h5 file.")
@@ -125,9 +134,23 @@ class Config:
         True,
         "Flip, brightness 0.2, contrast and saturation 0.8-1.2, hue 0.05, on the device.",
     )
+    augment_colour: bool = option(True, "Of the augmentation: false leaves only the flip.")
+    crop_size: int | None = option(
+        None,
+        "Train on a square of so many pixels, drawn anew in every epoch from the image as resized "
+        "to --image_size, and look at whole images otherwise. Not given: train on whole images.",
+        low=32,
+    )
 
     batch_size: int = option(32, "Global batch size, over all replicas.", low=1)
     frozen_epochs: int = option(20, "Epochs of phase 1, the base frozen.", low=0)
+    frozen_features: str = option(
+        "live",
+        "Phase 1: what the frozen base gives is computed in every epoch (live), or once for all "
+        "folds and kept beside the dataset (cached): an epoch is then seconds, and of the "
+        "augmentation only the flip is left.",
+        choices=("live", "cached"),
+    )
     frozen_lr: float = option(1e-3, "Learning rate of phase 1.", low=0.0)
     frozen_stop: int = option(
         10, "Phase 1: epochs without a better val_loss before it ends.", low=1
@@ -137,11 +160,26 @@ class Config:
     )
     finetune_epochs: int = option(30, "Epochs of phase 2, everything trained.", low=0)
     finetune_lr: float = option(1e-5, "Learning rate of phase 2.", low=0.0)
+    finetune_warmup: int = option(
+        0, "Phase 2: steps in which the rate rises from 0 to --finetune_lr.", low=0
+    )
+    finetune_decay: str = option(
+        "plateau",
+        "Phase 2: halve the rate on a plateau of val_loss, or let it fall to 0 over all epochs as "
+        "a half cosine.",
+        choices=("plateau", "cosine"),
+    )
     finetune_stop: int = option(15, "Phase 2: as --frozen_stop.", low=1)
     finetune_plateau: int = option(7, "Phase 2: as --frozen_plateau.", low=1)
     finetune_base: bool = option(True, "Phase 2 trains the base; false only in recipe seed.")
     lr_factor: float = option(0.5, "Factor of the learning rate on a plateau.", low=0.0)
     min_lr: float = option(1e-7, "Floor of the learning rate.", low=0.0)
+    keep: str = option(
+        "best",
+        "The weights that a fold ends with: those of the epoch with the best val_loss, which "
+        "chooses by the images that are scored then; or the last.",
+        choices=("best", "last"),
+    )
     base_batchnorm: str = option(
         "inference",
         "In phase 2, BatchNorm of the base normalises with its stored statistics (inference), or "
@@ -180,7 +218,11 @@ class Config:
             raise UsageError(f"--dropout={self.dropout}: must be below 1")
         if not self.lr_factor < 1 or not self.batchnorm_momentum < 1:
             raise UsageError("--lr_factor and --batchnorm_momentum must be below 1")
-        if self.model != "xception" and self.weights == "imagenet":
+        if self.crop_size and self.crop_size > self.image_size:
+            raise UsageError(
+                f"--crop_size={self.crop_size}: must be at most --image_size={self.image_size}"
+            )
+        if not self.model.startswith("xception") and self.weights == "imagenet":
             raise UsageError(f"--weights=imagenet: {self.model} has none; give none or a file")
         if self.model != "xception" and self.recipe == "seed":
             raise UsageError(f"--recipe=seed --model={self.model}: the notebook's was xception")

@@ -37,7 +37,7 @@ def copy(dataset, tmp_path):
 
     folder = tmp_path / "dftk_sample" / "kfold5" / "1.0.0"
     source = Path(dataset.train[0].path).parent
-    shutil.copytree(source, folder, ignore=shutil.ignore_patterns("dftk_pixels"))
+    shutil.copytree(source, folder, ignore=shutil.ignore_patterns("dftk_pixels", "dftk_features"))
     return lambda: catalog.open_dataset(str(folder), None, 5)
 
 

@@ -47,3 +47,41 @@ def test_predictions_are_of_the_held_out_rows_in_order(rig, held_out, examples):
     assert [row["label"] for row in rows] == list(examples.labels[expected])
     assert {row["fold"] for row in rows} == {1}
     assert np.ptp([row["probability"] for row in rows]) > 0
+
+
+@pytest.fixture
+def with_features(rig, examples):
+    """Held out with the frozen base's features given, as a run with cached features has them."""
+    rig.initial.restore()
+    scorer = loop.Scorer(rig.detector, rig.devices, rig.pixels)
+    rows = examples.rows([1])[:48]
+    features = scorer.features(examples, rows, 16)
+    return HeldOut(1, rows, examples, rig.detector, scorer, 16, features)
+
+
+def test_known_features_are_not_computed_again(with_features):
+    batches = []
+    known = with_features.validate(False, lambda: batches.append(1))
+    assert not batches
+    assert known == pytest.approx(with_features.validate(True, lambda: None), abs=1e-5)
+
+
+def test_predictions_from_features_are_the_saved_models(rig, with_features):
+    rig.train("frozen")
+    saved = Ensemble([rig.detector.model])
+    scored = []
+    saved_score = saved.score
+    saved.score = lambda examples, rows: scored.append(len(rows)) or saved_score(examples, rows)
+    quick = with_features.predict(saved, base_moved=False)
+    whole = with_features.predict(saved, base_moved=True)
+    assert scored == [32, 48]
+    for a, b in zip(quick, whole, strict=True):
+        assert a == {**b, "probability": pytest.approx(b["probability"], abs=1e-4)}
+
+
+def test_features_of_another_base_are_found_out(rig, with_features):
+    head = rig.detector.head.layers[-1]
+    head.kernel.assign(head.kernel * 100)
+    rig.train("finetune", rate=0.1)
+    with pytest.raises(RuntimeError, match="off its frozen features by "):
+        with_features.predict(Ensemble([rig.detector.model]), base_moved=False)

@@ -63,7 +63,7 @@ def test_serves_until_a_signal_even_with_a_connection_open(trained, number):
         half = socket.create_connection(address.split(":"))
         half.send(b"POST /api/predict HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 9\r\n\r\nx")
         process.send_signal(number)
-        assert process.wait(timeout=10) == 128 + number
+        assert process.wait(timeout=10) == 128 + number, process.stderr.read()
         assert f"stopped by {number.name}" in process.stderr.read().splitlines()[-1]
     finally:
         process.kill()

@@ -9,6 +9,7 @@ def test_missing_extra_and_unknown_files(small):
     (small / "notes.txt").write_text("mine")
     (small / ".hidden").write_text("a system's")
     (small / "dftk_pixels").mkdir()
+    (small / "dftk_features").mkdir()
     lines = faults(small)
     assert [line.removeprefix(f"{small}/") for line in lines] == [
         "notes.txt: an unknown file, which is not in the manifest; remove it",

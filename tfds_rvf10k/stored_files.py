@@ -17,7 +17,7 @@ _INFO, _FEATURES, _METADATA, _LABELS = (
     "label.labels.txt",
 )
 _TFDS = {_INFO, _FEATURES, _METADATA, _LABELS}
-_CACHES = {"dftk_pixels"}  # what readers keep there and check themselves
+_CACHES = {"dftk_pixels", "dftk_features"}  # what readers keep there and check themselves
 _NAMES = {"image", "label", "fold", "filename"}
 
 

@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from dftk.data import pipeline
 
-DRAWS = 5  # random numbers of one augmentation: flip, brightness, contrast, saturation, hue
+# Random numbers of one augmentation: flip, brightness, contrast, saturation, hue; top and left.
+DRAWS = 7
 
 Fetch = Callable[[tf.Tensor], tf.Tensor]  # rows int64 [b] to uint8 [b, h, w, 3]
 

@@ -2,7 +2,8 @@
 
 Selvaraju et al. 2017, arXiv:1610.02391, equations 1 and 2: channel k of the last convolutional
 activation A weighs alpha_k, the mean over its pixels of the gradient of the logit for fake with
-respect to A; the map is ReLU(sum_k alpha_k A_k).
+respect to A; the map is ReLU(sum_k alpha_k A_k). Where the head sees several activations, their
+maps are added before the ReLU, each by what its pixels give to the logit.
 """
 
 import weakref
@@ -77,15 +78,18 @@ class GradCam:
         return self._maps(images)
 
     def _explain(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        activation = _chain(self._before, images)
+        seen = _chain(self._before, images)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(activation)
-            logits = tf.cast(_chain(self._after, activation)[:, 0], tf.float32)
+            tape.watch(seen)
+            logits = tf.cast(_chain(self._after, seen)[:, 0], tf.float32)
         # Images of a batch do not meet at inference: each one's gradient is of its own logit.
-        gradient = tf.cast(tape.gradient(logits, activation), tf.float32)
-        weights = tf.reduce_mean(gradient, axis=[1, 2], keepdims=True)
-        maps = tf.nn.relu(tf.reduce_sum(weights * tf.cast(activation, tf.float32), -1))
-        maps = tf.image.resize(maps[..., None], tf.shape(images)[1:3])[..., 0]
+        gradients = tf.nest.flatten(tape.gradient(logits, seen))
+        maps = 0.0
+        for activation, gradient in zip(tf.nest.flatten(seen), gradients):
+            weights = tf.reduce_sum(tf.cast(gradient, tf.float32), axis=[1, 2], keepdims=True)
+            one = tf.reduce_sum(weights * tf.cast(activation, tf.float32), -1)
+            maps += tf.image.resize(one[..., None], tf.shape(images)[1:3])[..., 0]
+        maps = tf.nn.relu(maps)
         return tf.math.divide_no_nan(maps, tf.reduce_max(maps, [1, 2], keepdims=True)), logits
 
 
@@ -122,6 +126,8 @@ def _split_at_activation(
     if not places:
         raise UserError("Grad-CAM needs a model with a convolution; explain another one")
     last = found[places[-1]]
+    if isinstance(last.output, list):  # the head sees several activations: of all of them
+        return _between(source, last.output), _between(last.output, target)
     if isinstance(last.layer, keras.Model):
         inner_source, inner_calls = calls(last.layer)
         before, after = _split_at_activation(inner_source, inner_calls, inner_calls[-1].output)

@@ -18,7 +18,7 @@ class Call:
 
     layer: Any  # a layer or an operation
     input: keras.KerasTensor  # the first, if it has several
-    output: keras.KerasTensor
+    output: Any  # one tensor, or a list of them
 
 
 def calls(model: keras.Model) -> tuple[keras.KerasTensor, list[Call]]:
@@ -63,8 +63,8 @@ def member(model: keras.Model) -> Member:
     return _MEMBERS[model]
 
 
-def _is_of_one_size(tensor: keras.KerasTensor) -> bool:
-    return len(tensor.shape) == 4 and None not in tensor.shape[1:]
+def _is_of_one_size(tensor: Any) -> bool:
+    return not isinstance(tensor, list) and len(tensor.shape) == 4 and None not in tensor.shape[1:]
 
 
 def _compiled(start: keras.KerasTensor, end: keras.KerasTensor) -> Any:

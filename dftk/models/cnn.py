@@ -11,7 +11,7 @@ import keras
 FILTERS = (32, 64, 128, 128)  # of the stages; each halves the image
 
 
-def base(weights: None, image_size: int) -> keras.Model:
+def network(weights: str | None, image_size: int) -> keras.Model:
     """float [b, image_size, image_size, 3] to features [b, image_size / 16, image_size / 16, 128].
 
     Args:
@@ -32,7 +32,7 @@ def base(weights: None, image_size: int) -> keras.Model:
     return keras.Model(image, activation, name="cnn")
 
 
-def pool() -> keras.layers.Layer:
+def flatten() -> keras.layers.Layer:
     """The last stage's activation to a vector that keeps the place of everything."""
     return keras.layers.Flatten(dtype="float32")
 

@@ -6,6 +6,7 @@ import tensorflow as tf
 BRIGHTNESS = 0.2  # largest shift, of a [0, 1] image
 CONTRAST = SATURATION = (0.8, 1.2)  # range of the factor
 HUE = 0.05  # largest shift, in turns
+DRAWS = 5  # of `augment`
 
 
 def unit_image(image_size: int) -> keras.Model:
@@ -34,7 +35,7 @@ def augment(images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
 
     Args:
       images: float32 [b, h, w, 3], [0, 1].
-      draws: float32 [b, 5], [0, 1): flip, brightness, contrast, saturation, hue.
+      draws: float32 [b, DRAWS], [0, 1): flip, brightness, contrast, saturation, hue.
 
     Returns:
       float32 [b, h, w, 3].
@@ -51,6 +52,35 @@ def augment(images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
         planes, _between(*SATURATION, saturation), _between(-HUE, HUE, hue)
     )
     return tf.transpose(planes, [1, 2, 3, 0])
+
+
+def flip(images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+    """Swaps left and right where the draw is below one half: the images that `augment` flips.
+
+    Args:
+      images: [b, h, w, c].
+      draws: float32 [b], [0, 1).
+    """
+    return tf.where(draws[:, None, None, None] < 0.5, images[:, :, ::-1], images)
+
+
+def crop(images: tf.Tensor, draws: tf.Tensor, size: int) -> tf.Tensor:
+    """A square of each image, wherever its draws put it; pixels as they are.
+
+    Args:
+      images: [b, h, w, c], h and w at least `size`.
+      draws: float32 [b, 2], [0, 1): of the top, of the left.
+      size: both sides in pixels.
+
+    Returns:
+      [b, size, size, c].
+    """
+    room = tf.cast(tf.shape(images)[1:3] - size + 1, tf.float32)
+    corner = tf.cast(draws * room, tf.int32)
+    corner = tf.minimum(corner, tf.shape(images)[1:3] - size)  # 0.9999999 * 129 rounds up
+    places = corner[:, :, None] + tf.range(size)
+    images = tf.gather(images, places[:, 0], axis=1, batch_dims=1)
+    return tf.gather(images, places[:, 1], axis=2, batch_dims=1)
 
 
 def _between(low: float, high: float, draw: tf.Tensor) -> tf.Tensor:

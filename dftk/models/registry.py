@@ -7,17 +7,21 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import ModuleType
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from dftk.config import Config, UserError
-from dftk.models import cnn, folding, preprocess, xception
+from dftk.models import cnn, folding, heads, preprocess, xception
+from dftk.models.backbone import Backbone, residual_sums
 
 _OTHERWISE = "give a file with --weights=PATH, or train from scratch with --weights=none"
-BACKBONES: dict[str, ModuleType] = {"xception": xception, "cnn": cnn}
+BACKBONES = {
+    "xception": Backbone(xception.network, heads.dense),
+    "xception_multilevel": Backbone(xception.network, heads.linear, taps=residual_sums),
+    "cnn": Backbone(cnn.network, cnn.head, pool=cnn.flatten),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Detector:
     scale: keras.layers.Layer  # [0, 1] to the range that the base expects
     base: keras.Model
     folded: keras.Model  # the base at inference, with its weights; see dftk.models.folding
-    pool: keras.layers.Layer  # the base's last activation to a vector
+    pool: keras.layers.Layer  # what the base gives to a vector
     head: keras.Model
 
     @property
@@ -73,7 +77,7 @@ def build(config: Config, policy: str, synchronized: bool) -> Detector:
     backbone = BACKBONES[config.model]
     keras.utils.set_random_seed(config.seed)
     with dtype_policy(policy):
-        base = load_base(backbone, config)
+        base = backbone.base(load_network(backbone, config))
         for layer in base.layers:
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.momentum = config.batchnorm_momentum
@@ -84,7 +88,7 @@ def build(config: Config, policy: str, synchronized: bool) -> Detector:
         # In float32: rounding to bfloat16 before the shift would cost mid-grey three bits.
         scale = keras.layers.Rescaling(*factors, dtype="float32")
         image = keras.Input((None, None, 3), dtype="uint8", name="image")
-        pool = backbone.pool()
+        pool = backbone.pooling(base)
         vector = pool(base(scale(unit_image(image))))
         width = vector.shape[-1]
         head = backbone.head(width, config.dropout, config.l2, config.seed, synchronized)
@@ -116,8 +120,8 @@ def _differ_by_replica(generator: keras.random.SeedGenerator) -> None:
     generator.next = draw_for_replica
 
 
-def load_base(backbone: ModuleType, config: Config) -> keras.Model:
-    """Returns the base with its weights: "imagenet" (downloaded once by Keras), "none", or a file.
+def load_network(backbone: Backbone, config: Config) -> keras.Model:
+    """Returns the network with its weights: "imagenet" (downloaded by Keras), "none", or a file.
 
     Raises:
       UserError: no such file, not weights of this base, or no download.
@@ -126,23 +130,23 @@ def load_base(backbone: ModuleType, config: Config) -> keras.Model:
     if weights == "imagenet":
         try:
             with contextlib.redirect_stdout(sys.stderr):  # the download's progress
-                return backbone.base("imagenet", size)
+                return backbone.network("imagenet", size)
         except Exception as error:  # a failed download is a plain Exception in Keras
             raise UserError(f"--weights=imagenet: {_first_line(error)}; {_OTHERWISE}") from error
-    base = backbone.base(None, size)
+    network = backbone.network(None, size)
     if weights == "none":
-        return base
+        return network
     _require_file(weights)
     try:
         with warnings.catch_warnings():
             # Keras only warns of layers that the file lacks, and leaves them random.
             warnings.simplefilter("error", UserWarning)
-            base.load_weights(weights)
+            network.load_weights(weights)
     except (ValueError, OSError, KeyError, UserWarning) as error:
         raise UserError(
             f"--weights={weights}: not weights of {config.model} without its top; {_OTHERWISE}"
         ) from error
-    return base
+    return network
 
 
 def weights_identity(weights: str) -> str:

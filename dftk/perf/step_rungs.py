@@ -7,7 +7,8 @@ import tensorflow as tf
 
 from dftk.config import Config
 from dftk.data import batches
-from dftk.models import preprocess, registry
+from dftk.models import registry
+from dftk.models.augmentation import Augmentation
 from dftk.perf import meter
 from dftk.perf.input_rungs import InputRungs
 from dftk.progress import say
@@ -62,11 +63,11 @@ class StepRungs:
     def augment(self) -> float:
         """Scaling, resizing and augmentation, on one batch over and over."""
 
+        augmentation = Augmentation.of(self._config)
+
         def work(batch: loop.Batch, resident: tf.Tensor | None) -> tf.Tensor:
             unit = self._detector.unit_image(self._pixels(batch, resident))
-            if self._config.augment:
-                unit = preprocess.augment(unit, batch["draws"])
-            return tf.reduce_max(unit)
+            return tf.reduce_max(augmentation(unit, batch["draws"]))
 
         batch = next(loop.distribute(self._devices, self._source.epoch()))
         run = tf.function(lambda: self._devices.strategy.run(work, (batch, self._pixels.resident)))

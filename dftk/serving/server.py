@@ -146,15 +146,23 @@ def _run(app: "ASGIApp", listener: socket.socket) -> int:
     def stopped(number: int, _: FrameType | None) -> None:
         raise _Stopped(number)
 
+    class Server(uvicorn.Server):
+        number = 0
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            self.number = sig
+            super().handle_exit(sig, frame)
+
+    server = Server(configured(app))
     former = signal.signal(signal.SIGTERM, stopped)
     try:
-        uvicorn.Server(configured(app)).run(
-            sockets=[listener]
-        )  # raises the signal again at its end
+        server.run(sockets=[listener])  # raises the signal again at its end, not always
     except KeyboardInterrupt:
         return signal.SIGINT
     except _Stopped:
         return signal.SIGTERM
     finally:
         signal.signal(signal.SIGTERM, former)
+    if server.number:
+        return server.number
     raise UserError("the server ended without being told to")

@@ -10,10 +10,9 @@ import tensorflow as tf
 
 from dftk.config import Config, UserError
 from dftk.data import batches
-from dftk.data.residency import Examples
 from dftk.models.registry import Detector
 from dftk.progress import Throughput
-from dftk.training import loop
+from dftk.training import loop, schedule
 from dftk.training.devices import Devices
 from dftk.training.interruption import Interrupted, Interruption
 from dftk.training.profile import StepProfile
@@ -36,7 +35,6 @@ class Epochs:
     config: Config
     devices: Devices
     detector: Detector
-    examples: Examples
     save_steps: int | None
     interruption: Interruption
     profile: StepProfile
@@ -44,8 +42,10 @@ class Epochs:
     def train(
         self,
         trainable: loop.Trainable,
+        phase: schedule.Phase,
         state: FoldState,
         rows: np.ndarray,
+        batcher: Callable[..., tf.data.Dataset],
         save: Callable[[], None],
         show: Callable[[int, Throughput, float], None],
     ) -> tuple[dict[str, float], Throughput]:
@@ -55,9 +55,11 @@ class Epochs:
         epoch is counted over both phases.
 
         Args:
-          trainable: the phase.
+          trainable: the compiled loop of the phase.
+          phase: of the schedule.
           state: of the fold.
           rows: int64, of the examples to train on.
+          batcher: makes batches of them as Examples.batches does.
           save: writes a checkpoint of `state`.
           show: called after each call with examples done, speed and mean loss so far.
 
@@ -73,7 +75,7 @@ class Epochs:
             self.detector.reset_dropout([self.config.seed, state.fold, state.total_epochs])
         devices = self.devices
         total = batches.steps_per_epoch(len(rows), self.config.batch_size, devices.replicas)
-        dataset = self.examples.batches(
+        dataset = batcher(
             rows,
             batch_size=self.config.batch_size,
             parts=devices.replicas,
@@ -85,7 +87,9 @@ class Epochs:
         speed, steps = Throughput(), 1
         while state.step < total:
             steps = self._until_next(state.step, min(steps, total - state.step))
-            called = self._call(trainable, iterator, state, steps)
+            done = state.epoch * total + state.step
+            rates = schedule.rates(phase, state.rate.rate, done, total)
+            called = self._call(trainable, iterator, state, steps, rates)
             speed.add(called)
             self._check(state)
             if self.save_steps and state.step % self.save_steps == 0:
@@ -111,11 +115,17 @@ class Epochs:
         return self.profile.before(steps)
 
     def _call(
-        self, trainable: loop.Trainable, iterator: tf.data.Iterator, state: FoldState, steps: int
+        self,
+        trainable: loop.Trainable,
+        iterator: tf.data.Iterator,
+        state: FoldState,
+        steps: int,
+        rates: tuple[float, ...],
     ) -> Throughput:
         """Trains some steps in one call; its speed, the same in all workers."""
         before, traces, called = state.totals, trainable.traces, time.perf_counter()
-        run = trainable.run(iterator, tf.constant(steps), tf.constant(before, tf.float32))
+        so_far = tf.constant(before, tf.float32)
+        run = trainable.run(iterator, tf.constant(steps), so_far, tf.constant(rates))
         totals = run.numpy().tolist()
         seconds = time.perf_counter() - called
         self.profile.after(steps)

@@ -18,6 +18,7 @@ from dftk.training import history, loop, schedule
 from dftk.training.checkpoint import Checkpoints
 from dftk.training.devices import Devices
 from dftk.training.epoch import Epochs
+from dftk.training.frozen import FrozenFeatures
 from dftk.training.held_out import HeldOut
 from dftk.training.interruption import Interrupted, Interruption
 from dftk.training.profile import StepProfile
@@ -73,32 +74,37 @@ class FoldTrainer:
     ):
         self._config, self._devices, self._examples = config, devices, examples
         self.detector = detector
+        self.profile = profile or StepProfile(None, Path())
+        self._schedule = list(schedule.phases(config))
         pixels = loop.Pixels(devices, examples)
         self._scorer = loop.Scorer(self.detector, devices, pixels)
         self._saved = Ensemble([self.detector.model])
-        self.phases = {
-            phase: loop.Trainable(self.detector, devices, config, phase.train_base, pixels)
-            for phase in schedule.phases(config)
-        }
-        self._schedule = list(self.phases)
-        self._outlook = schedule.Outlook(self._schedule, folds)
-        self.profile = profile or StepProfile(None, Path())
         self._epochs = Epochs(
-            config,
-            devices,
-            detector,
-            examples,
-            save_steps,
-            interruption or Interruption(),
-            self.profile,
+            config, devices, detector, save_steps, interruption or Interruption(), self.profile
         )
+        self._frozen: FrozenFeatures | None = None
+        if config.frozen_features == "cached" and not self._schedule[0].train_base:
+            self._frozen = FrozenFeatures(
+                config, devices, detector, self._scorer, examples, self._epochs.stop_if_asked
+            )
+        self.phases = {
+            phase: loop.Trainable(
+                self.detector,
+                devices,
+                config,
+                phase.train_base,
+                None if self._frozen and phase.name == "frozen" else pixels,
+            )
+            for phase in self._schedule
+        }
+        self._outlook = schedule.Outlook(self._schedule, folds)
         variables = list(self.detector.model.variables)
         for trainable in self.phases.values():
             variables += trainable.optimizer.variables
         self._initial = loop.Snapshot(variables)
 
     def run(self, fold: int, checkpoints: Checkpoints) -> FoldResult:
-        """Trains one fold through all phases; the best weights by val_loss stay in the model.
+        """Trains one fold through all phases; its weights stay in the model, see --keep.
 
         Goes on from the newest state in `checkpoints`, on a CPU to the same bits as if it had
         never stopped. Scalars of every epoch go to TensorFlow's default summary writer, where
@@ -128,7 +134,9 @@ class FoldTrainer:
             ) from None
         checkpoints.wait()
         self._outlook.end_fold()
-        predictions = run.held_out.predict(self._saved) if self._devices.chief else []
+        kept = self._schedule[: run.state.best_phase + 1]
+        moved = any(phase.train_base for phase in kept)
+        predictions = run.held_out.predict(self._saved, moved) if self._devices.chief else []
         speeds = {name: speed.summary() for name, speed in run.state.throughput.items()}
         return FoldResult(run.state.history, predictions, speeds)
 
@@ -161,7 +169,10 @@ class FoldTrainer:
 
     def _held_out(self, fold: int) -> HeldOut:
         rows, batch_size = self._examples.rows([fold]), self._config.batch_size
-        return HeldOut(fold, rows, self._examples, self.detector, self._scorer, batch_size)
+        features = self._frozen.of(rows) if self._frozen else None
+        return HeldOut(
+            fold, rows, self._examples, self.detector, self._scorer, batch_size, features
+        )
 
     def _where(self, state: FoldState) -> str:
         name = self._schedule[state.phase].name
@@ -198,7 +209,7 @@ class FoldTrainer:
             progress = Progress(title, len(run.train_rows))
             row, speed = self._run_epoch(run, phase, progress)
             state.throughput.setdefault(phase.name, Throughput()).add(speed)
-            if state.end_epoch(row, phase.epochs):
+            if state.end_epoch(row, phase.epochs, self._config.keep):
                 run.best_weights = loop.Snapshot(self._variables(state.phase))
                 run.best_is_new = True
             history.summarize(len(state.history) - 1, row)
@@ -213,7 +224,8 @@ class FoldTrainer:
     ) -> tuple[dict[str, Any], Throughput]:
         """Trains and validates; the epoch's row of the history."""
         state, trainable = run.state, self.phases[phase]
-        trainable.optimizer.learning_rate = state.rate.rate
+        frozen = self._frozen if phase.name == "frozen" else None
+        batcher = frozen.batches if frozen else self._examples.batches
 
         def show(done: int, speed: Throughput, loss: float) -> None:
             if not speed.seconds:  # compiled, so far
@@ -226,10 +238,12 @@ class FoldTrainer:
             progress.update(done, speed.examples_per_s, text)
 
         trained, speed = self._epochs.train(
-            trainable, state, run.train_rows, lambda: self._save(run), show
+            trainable, phase, state, run.train_rows, batcher, lambda: self._save(run), show
         )
         row: dict[str, Any] = {"fold": state.fold, "phase": phase.name, "epoch": state.epoch + 1}
-        row |= {"learning_rate": state.rate.rate, **trained}
+        moving = phase.cosine or phase.warmup  # then the last step's stands in the history
+        rate = float(trainable.optimizer.learning_rate) if moving else state.rate.rate
+        row |= {"learning_rate": rate, **trained}
         row |= run.held_out.validate(phase.train_base, self._epochs.stop_if_asked)
         history.check_finite(row)
         return row, speed

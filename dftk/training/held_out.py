@@ -12,6 +12,9 @@ from dftk.evaluation.scoring import Ensemble
 from dftk.models.registry import Detector
 from dftk.training import loop
 
+_CHECKED = 32  # images that the saved model scores, where features are known
+_TOLERANCE = 0.05  # of a probability: bfloat16 with BatchNorm folded, against without
+
 
 class HeldOut:
     """The held-out examples of one fold.
@@ -23,6 +26,7 @@ class HeldOut:
       detector: in training.
       scorer: of it.
       batch_size: global.
+      features: what the head sees of them before the base is trained, if it is known.
     """
 
     def __init__(
@@ -33,10 +37,12 @@ class HeldOut:
         detector: Detector,
         scorer: loop.Scorer,
         batch_size: int,
+        features: np.ndarray | None = None,
     ):
         self._fold, self._rows, self._examples = fold, rows, examples
         self._detector, self._scorer, self._batch_size = detector, scorer, batch_size
-        self._features: np.ndarray | None = None  # as long as the base rests
+        self._frozen = features
+        self._features = features  # as long as the base rests
 
     def validate(self, base_moved: bool, between: Callable[[], None]) -> dict[str, float]:
         """val_loss, with the L2 penalty as Keras's, val_accuracy and val_auc.
@@ -63,9 +69,25 @@ class HeldOut:
             "val_auc": metrics.auc(labels, logits),
         }
 
-    def predict(self, saved: Ensemble) -> list[dict[str, Any]]:
-        """Predictions of the model as it is saved, by the code that later scores the file."""
-        (probabilities,) = saved.score(self._examples, self._rows)
+    def predict(self, saved: Ensemble, base_moved: bool = True) -> list[dict[str, Any]]:
+        """Predictions of the model as it is saved, by the code that later scores the file.
+
+        With frozen features and a base that never moved, only the first images go through the
+        whole model: the rest is the head's work on features that are known.
+
+        Args:
+          saved: the model.
+          base_moved: its base is not the one that the features are of.
+        """
+        if self._frozen is None or base_moved:
+            (probabilities,) = saved.score(self._examples, self._rows)
+        else:
+            logits = self._scorer.logits(self._frozen)
+            probabilities = 1 / (1 + np.exp(-logits.astype(np.float64)))
+            (first,) = saved.score(self._examples, self._rows[:_CHECKED])
+            off = float(np.abs(first - probabilities[:_CHECKED]).max())
+            if off > _TOLERANCE:
+                raise RuntimeError(f"the saved model is off its frozen features by {off:.3f}")
         return [
             {
                 "filename": self._examples.filenames[row],

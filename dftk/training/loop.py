@@ -4,6 +4,7 @@ Keras's `fit` is not used: on several replicas it takes neither many steps per c
 step, and it retraces for every fold (keras issues 19246 and 20585 among them).
 """
 
+import functools
 from collections.abc import Callable, Iterator
 
 import keras
@@ -13,7 +14,7 @@ import tensorflow as tf
 from dftk.config import Config
 from dftk.data import batches, residency
 from dftk.data.residency import Examples
-from dftk.models import preprocess
+from dftk.models.augmentation import Augmentation
 from dftk.models.registry import Detector
 from dftk.training import optimizer
 from dftk.training.devices import Devices
@@ -53,7 +54,8 @@ class Trainable:
       devices: as chosen.
       config: base_batchnorm, augment.
       train_base: False trains the head on features that no gradient passes.
-      pixels: of the examples that it will train on.
+      pixels: of the examples that it will train on; None where its batches hold views of frozen
+        features, float32 [b, views, width], for images.
     """
 
     def __init__(
@@ -62,12 +64,13 @@ class Trainable:
         devices: Devices,
         config: Config,
         train_base: bool,
-        pixels: Pixels,
+        pixels: Pixels | None,
     ):
         self._detector, self._devices, self._pixels = detector, devices, pixels
         self._train_base = train_base
         self._update_batchnorm = train_base and config.base_batchnorm == "update"
-        self._augment = config.augment
+        self._augmentation = Augmentation.of(config)
+        self._resident = None if pixels is None else pixels.resident
         self.variables = list(detector.head.trainable_variables)
         if train_base:
             self.variables += detector.base.trainable_variables
@@ -77,7 +80,13 @@ class Trainable:
         self.traces = 0
         self.run = tf.function(self._run, reduce_retracing=True)
 
-    def _run(self, iterator: Iterator[Batch], steps: tf.Tensor, totals: tf.Tensor) -> tf.Tensor:
+    def _run(
+        self,
+        iterator: Iterator[Batch],
+        steps: tf.Tensor,
+        totals: tf.Tensor,
+        rates: tf.Tensor | None = None,
+    ) -> tf.Tensor:
         """Trains for `steps` global batches.
 
         Args:
@@ -85,18 +94,21 @@ class Trainable:
           steps: int32 [].
           totals: what the former call of this epoch returned, or zeros. Carried on, not added up
             outside: so the sums do not depend on how many steps one call makes.
+          rates: float32 [4], see schedule.rates; None keeps the optimizer's learning rate.
 
         Returns:
           float32 [4]: sum of the examples' losses, number classified right, number of examples,
           and seconds spent waiting for input.
         """
         self.traces += 1
-        for _ in tf.range(steps):
+        for step in tf.range(steps):
             # A step begins when the one before has updated its weights, not when its loss is
             # known: else what is left of that one counts as waiting for input.
             tf.autograph.experimental.set_loop_options(parallel_iterations=1)
             batch, waited = self._next(iterator, totals)
-            parts = self._devices.strategy.run(self._step, (batch, self._pixels.resident))
+            if rates is not None:
+                self.optimizer.learning_rate = rate_at(rates, tf.cast(step, tf.float32))
+            parts = self._devices.strategy.run(self._step, (batch, self._resident))
             sums = self._devices.strategy.reduce("SUM", parts, axis=None)
             totals += tf.concat([sums, [waited]], 0)
         return totals
@@ -122,16 +134,16 @@ class Trainable:
     def _step(self, batch: Batch, resident: tf.Tensor | None) -> tf.Tensor:
         """One replica's part of one step; float32 [3] as the first three of `_run`."""
         detector, label = self._detector, batch["label"]
-        unit = detector.unit_image(self._pixels(batch, resident))
-        if self._augment:
-            unit = preprocess.augment(unit, batch["draws"])
-        if not self._train_base:
-            frozen = self._features(unit, training=False)
+        if self._pixels is None:
+            features = self._augmentation.view(batch["image"], batch["draws"])
+        else:
+            unit = detector.unit_image(self._pixels(batch, resident))
+            unit = self._augmentation(unit, batch["draws"])
+            if not self._train_base:
+                features = self._features(unit, training=False)
         with tf.GradientTape() as tape:
             if self._train_base:
                 features = self._features(unit, training=self._update_batchnorm)
-            else:
-                features = frozen
             logits = detector.head(features, training=True)[:, 0]
             losses = tf.nn.sigmoid_cross_entropy_with_logits(label, logits)
             # Gradients are summed over replicas: each example weighs one over the global batch,
@@ -154,12 +166,16 @@ class Scorer:
         self.run = tf.function(self._run, reduce_retracing=True)
         self._head = tf.function(self._logits, reduce_retracing=True)
 
-    def _run(self, iterator: Iterator[Batch]) -> tuple[tf.Tensor, tf.Tensor]:
+    def _run(self, iterator: Iterator[Batch], mirrored: bool) -> tuple[tf.Tensor, tf.Tensor]:
         inputs = (next(iterator), self._pixels.resident)
-        return self._devices.strategy.run(self._forward, inputs)
+        return self._devices.strategy.run(functools.partial(self._forward, mirrored), inputs)
 
-    def _forward(self, batch: Batch, resident: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
+    def _forward(
+        self, mirrored: bool, batch: Batch, resident: tf.Tensor | None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         unit = self._detector.unit_image(self._pixels(batch, resident))
+        if mirrored:
+            unit = unit[:, :, ::-1]
         return batch["index"], self._features(unit, training=False)
 
     def _logits(self, features: tf.Tensor) -> tf.Tensor:
@@ -171,10 +187,12 @@ class Scorer:
         rows: np.ndarray,
         batch_size: int,
         between: Callable[[], None] = lambda: None,
+        mirrored: bool = False,
     ) -> np.ndarray:
         """What the head sees of the given rows, float32 [len(rows), width].
 
-        Every worker makes its part and gets the whole. `between` is called before each batch.
+        Every worker makes its part and gets the whole. `between` is called before each batch;
+        `mirrored` swaps left and right.
         """
         devices = self._devices
         batch_size = max(batch_size, devices.replicas)
@@ -188,7 +206,7 @@ class Scorer:
         iterator = distribute(devices, dataset)
         for _ in range(batches.steps_per_epoch(len(rows), batch_size, devices.replicas)):
             between()
-            index, features = self.run(iterator)
+            index, features = self.run(iterator, mirrored)
             local = devices.strategy.experimental_local_results
             for positions, values in zip(local(index), local(features)):
                 result[place[positions.numpy()]] = values.numpy()
@@ -200,6 +218,20 @@ class Scorer:
     def logits(self, features: np.ndarray) -> np.ndarray:
         """Logits of features, float32 [n], by the head as it is now."""
         return self._head(tf.constant(features)).numpy()
+
+
+def rate_at(rates: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+    """The learning rate of a step: a linear warm-up, then a half cosine down to 0, or none.
+
+    Args:
+      rates: float32 [4], see schedule.rates.
+      step: float32 [], from where `rates` counts.
+    """
+    rate, done, warmup, cosine = tf.unstack(rates)
+    step += done
+    rise = tf.minimum(1.0, (step + 1.0) / tf.maximum(warmup, 1.0))
+    fall = tf.clip_by_value((step - warmup) / cosine, 0.0, 1.0)  # 0 for an infinite cosine
+    return rate * rise * 0.5 * (1.0 + tf.cos(np.pi * fall))
 
 
 def compiled(features: Callable[..., tf.Tensor], devices: Devices) -> Callable[..., tf.Tensor]:

@@ -18,6 +18,26 @@ class Phase:
     stop: int  # epochs without a better val_loss before the phase ends
     plateau: int  # epochs without a better val_loss before the rate falls
     train_base: bool
+    warmup: int = 0  # steps in which the rate rises from 0
+    cosine: bool = False  # the rate falls to 0 over all steps of the phase, not on a plateau
+
+
+def rates(
+    phase: Phase, rate: float, steps_done: int, steps_per_epoch: int
+) -> tuple[float, float, float, float]:
+    """What the learning rate of every step from here on follows from, see loop.rate_at.
+
+    Args:
+      phase: at hand.
+      rate: its learning rate, as val_loss has left it.
+      steps_done: in this phase.
+      steps_per_epoch: of this fold.
+
+    Returns:
+      rate; steps done; steps of the warm-up; steps of the half cosine after it, or infinity.
+    """
+    cosine = phase.epochs * steps_per_epoch - phase.warmup if phase.cosine else math.inf
+    return rate, float(steps_done), float(phase.warmup), float(max(cosine, 1))
 
 
 def phases(config: Config) -> tuple[Phase, ...]:
@@ -38,6 +58,8 @@ def phases(config: Config) -> tuple[Phase, ...]:
             config.finetune_stop,
             config.finetune_plateau,
             train_base=config.finetune_base,
+            warmup=config.finetune_warmup,
+            cosine=config.finetune_decay == "cosine",
         ),
     )
     return tuple(phase for phase in both if phase.epochs)
@@ -86,7 +108,8 @@ class EarlyStop:
 
 def patience(phase: Phase, config: Config) -> tuple[PlateauRate, EarlyStop]:
     """What val_loss does to a phase, at its beginning."""
-    rate = PlateauRate(phase.learning_rate, config.lr_factor, phase.plateau, config.min_lr)
+    plateau = phase.epochs + 1 if phase.cosine else phase.plateau
+    rate = PlateauRate(phase.learning_rate, config.lr_factor, plateau, config.min_lr)
     return rate, EarlyStop(phase.stop)
 
 

@@ -24,8 +24,8 @@ class FoldState:
     step: int = 0  # steps finished in the epoch at hand
     totals: list[float] = dataclasses.field(default_factory=lambda: [0.0] * 4)  # of those steps
     over: bool = False  # no epoch of this phase is left
-    best: float = math.inf  # the smallest val_loss, over all phases
-    best_phase: int = 0  # in which it was reached
+    best: float = math.inf  # val_loss of the weights to keep: the smallest over all phases
+    best_phase: int = 0  # in which they were reached
     history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     throughput: dict[str, Throughput] = dataclasses.field(default_factory=dict)  # by phase
 
@@ -34,21 +34,22 @@ class FoldState:
         """Epochs finished in all phases: what randomness is keyed by."""
         return len(self.history)
 
-    def end_epoch(self, row: dict[str, Any], epochs: int) -> bool:
+    def end_epoch(self, row: dict[str, Any], epochs: int, keep: str = "best") -> bool:
         """Takes an epoch's row of the history, which has its val_loss; moves on to the next.
 
         Args:
           row: see dftk.evaluation.workdir.HISTORY_COLUMNS.
           epochs: of the phase, at most.
+          keep: "best" by val_loss, or "last".
 
         Returns:
-          whether this epoch's weights are the best.
+          whether this epoch's weights are those to keep.
         """
         self.history.append(row)
         self.epoch, self.step, self.totals = self.epoch + 1, 0, [0.0] * 4
         self.rate.update(row["val_loss"])
         self.over = self.stop.update(row["val_loss"]) or self.epoch == epochs
-        if better := row["val_loss"] < self.best:
+        if better := row["val_loss"] < self.best or keep == "last":
             self.best, self.best_phase = row["val_loss"], self.phase
         return better
 

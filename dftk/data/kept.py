@@ -1,0 +1,161 @@
+"""Folders beside a dataset that hold what was computed from it: written once, checked, read often.
+
+`tfds build --overwrite` removes them with the dataset; they can be deleted at any time.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import socket
+import zlib
+from collections.abc import Iterator, Sequence
+from concurrent import futures
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from dftk.config import UserError
+from dftk.data import limits
+from dftk.data.catalog import Shard
+from dftk.progress import say
+
+_BLOCK, _PIECE = 2**26, 2**20  # bytes under one checksum; bytes read at a time
+
+
+def folder(shards: Sequence[Shard], maker: str, kind: str, root: Path | None = None) -> Path:
+    """Where what was made of these shards lies, named by a hash of them and of what makes it.
+
+    Args:
+      shards: as of a split, or less.
+      maker: all that decides what is made of them, beside TensorFlow's version.
+      kind: of the contents; the folder above is `dftk_<kind>` beside the shards.
+      root: the folder above, if another one.
+    """
+    names = [
+        f"{Path(shard.path).name} {shard.length} {stat.st_size} {stat.st_mtime_ns}"
+        for shard in shards
+        for stat in [Path(shard.path).stat()]
+    ]
+    key = hashlib.sha256("\n".join([maker, tf.__version__, *names]).encode()).hexdigest()[:16]
+    return (root or Path(shards[0].path).parent / f"dftk_{kind}") / key
+
+
+def usable(path: Path, files: Sequence[str], remedy: str) -> bool:
+    """Whether the folder is there and whole; reads it all once, and removes it if it is damaged.
+
+    Args:
+      path: of the folder.
+      files: names of what lies in it.
+      remedy: for the user, if it cannot be removed.
+
+    Raises:
+      UserError: it is damaged and cannot be removed.
+    """
+    if path.exists() and (trouble := _trouble(path, files)):
+        say(f"{path}: {trouble}; written again")
+        with told(path, remedy):
+            shutil.rmtree(path)
+    return path.exists()
+
+
+@contextlib.contextmanager
+def written(path: Path, files: Sequence[str], remedy: str) -> Iterator[Path]:
+    """A folder beside `path` that takes its name when the block ends well, and else goes away.
+
+    Args: as usable; the block writes `files`.
+
+    Raises:
+      UserError: it cannot be written.
+    """
+    start = f".{path.name}.{socket.gethostname()}."
+    temporary = path.with_name(f"{start}{os.getpid()}")
+    try:
+        with told(path, remedy):
+            path.parent.mkdir(exist_ok=True)
+            for left in path.parent.glob(f"{start}*"):  # by a process that was killed
+                if not Path("/proc", left.name.removeprefix(start)).exists() or left == temporary:
+                    shutil.rmtree(left)
+            temporary.mkdir()
+            yield temporary
+            index = {
+                "bytes": (temporary / files[-1]).stat().st_size,
+                "checksums": _checksums(temporary, files),
+            }
+            (temporary / "index.json").write_text(json.dumps(index))
+            for file in temporary.iterdir():
+                with file.open("rb") as complete:
+                    os.fsync(complete.fileno())
+            try:
+                temporary.rename(path)
+            except OSError:
+                if not path.exists():  # else another process was faster, and wrote the same
+                    raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def alone(path: Path, remedy: str) -> Iterator[None]:
+    """Lets one process of this machine into the block at a time; the others wait.
+
+    Args: as usable.
+
+    Raises:
+      UserError: the folder above cannot be written.
+    """
+    with told(path, remedy):
+        path.parent.mkdir(exist_ok=True)
+        lock = path.parent.joinpath(f".{path.name}.lock").open("w")
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"{path}: another process is writing it; waiting")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def told(path: Path, remedy: str) -> Iterator[None]:
+    """Makes an OSError a UserError that names the folder and what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"cannot write {path} ({error.strerror}); {remedy}") from error
+
+
+def _checksums(path: Path, files: Sequence[str]) -> list[int]:
+    """CRC-32 of each block of each file."""
+
+    def block(place: tuple[Path, int]) -> int:
+        name, start = place
+        found = 0
+        with name.open("rb", buffering=0) as file:
+            for offset in range(start, start + _BLOCK, _PIECE):
+                found = zlib.crc32(os.pread(file.fileno(), _PIECE, offset), found)
+        return found
+
+    sizes = [(path / name, (path / name).stat().st_size) for name in files]
+    places = [(name, start) for name, size in sizes for start in range(0, size, _BLOCK)]
+    with futures.ThreadPoolExecutor(limits.cores()) as pool:
+        return list(pool.map(block, places))
+
+
+def _trouble(path: Path, files: Sequence[str]) -> str:
+    """What is wrong with a folder, in words."""
+    try:
+        index: dict[str, Any] = json.loads((path / "index.json").read_text())
+        size = (path / files[-1]).stat().st_size
+        if size != index["bytes"]:
+            return f"{files[-1]} has {size} bytes, not {index['bytes']}"
+        found, wanted = _checksums(path, files), index["checksums"]
+        if len(found) != len(wanted):
+            return f"{len(wanted)} checksums, not {len(found)}"
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return f"incomplete ({error})"
+    wrong = [number for number, pair in enumerate(zip(found, wanted)) if pair[0] != pair[1]]
+    return f"checksum {wrong[0]} of {len(wanted)} differs" if wrong else ""

@@ -1,0 +1,50 @@
+"""What a detector is made of between its first layers and its logit."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import keras
+
+
+def mean_over_image() -> keras.layers.Layer:
+    """float [b, h, w, c] to float32 [b, c]; takes images of any size."""
+    return keras.layers.GlobalAveragePooling2D(dtype="float32")
+
+
+@dataclasses.dataclass(frozen=True)
+class Backbone:
+    """A network without its top, where its activations are taken, and the head on them.
+
+    Attributes:
+      network: of ("imagenet" or None, image_size): float [b, s, s, 3] to its last activation.
+        Files of weights are for it as it stands.
+      head: of (width, dropout, l2, seed, synchronized): float32 [b, width] to logits [b, 1].
+      taps: the activations of such a network that the head sees; the last one if not given.
+      pool: makes the layer that takes an activation to a vector.
+    """
+
+    network: Callable[[str | None, int], keras.Model]
+    head: Callable[[int, float, float, int, bool], keras.Model]
+    taps: Callable[[keras.Model], Sequence[keras.KerasTensor]] | None = None
+    pool: Callable[[], keras.layers.Layer] = mean_over_image
+
+    def base(self, network: keras.Model) -> keras.Model:
+        """The same layers, with the tapped activations as outputs."""
+        if self.taps is None:
+            return network
+        return keras.Model(network.input, list(self.taps(network)), name=network.name)
+
+    def pooling(self, base: keras.Model) -> keras.layers.Layer:
+        """From what the base gives to what the head sees, float32 [b, width]."""
+        if len(base.outputs) == 1:
+            return self.pool()
+        activations = [keras.Input(tensor.shape[1:], dtype=tensor.dtype) for tensor in base.outputs]
+        vectors = [self.pool()(activation) for activation in activations]
+        joined = keras.layers.Concatenate(dtype="float32")(vectors)
+        return keras.Model(activations, joined, name="pool")
+
+
+def residual_sums(network: keras.Model) -> list[keras.KerasTensor]:
+    """The output of every residual block and the network's own, in order."""
+    sums = [layer.output for layer in network.layers if isinstance(layer, keras.layers.Add)]
+    return [*sums, network.output]

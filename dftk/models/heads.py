@@ -1,0 +1,55 @@
+"""From the vector that a base gives of an image to one logit, all in float32.
+
+It costs next to nothing, and a loss in half precision would.
+"""
+
+import keras
+
+
+def dense(width: int, dropout: float, l2: float, seed: int, synchronized: bool) -> keras.Model:
+    """The notebook's: two dense layers, each with BatchNorm and dropout; logits float32 [b, 1].
+
+    Args:
+      width: of the features, float32 [b, width].
+      dropout: rate after each dense layer.
+      l2: penalty on the dense kernels, not on the output layer's.
+      seed: of initial kernels and dropout.
+      synchronized: BatchNorm statistics over all replicas, not over each one's part of a batch.
+    """
+    layers = [keras.Input((width,))]
+    for position, units in enumerate((256, 128)):
+        layers += [
+            keras.layers.Dense(
+                units,
+                activation="relu",
+                kernel_initializer=keras.initializers.GlorotUniform(seed + position),
+                kernel_regularizer=keras.regularizers.L2(l2),
+                dtype="float32",
+            ),
+            keras.layers.BatchNormalization(synchronized=synchronized, dtype="float32"),
+            keras.layers.Dropout(dropout, seed=seed + position, dtype="float32"),
+        ]
+    last = keras.initializers.GlorotUniform(seed + 2)
+    layers.append(keras.layers.Dense(1, kernel_initializer=last, dtype="float32", name="logit"))
+    return keras.Sequential(layers, name="head")
+
+
+def linear(width: int, dropout: float, l2: float, seed: int, synchronized: bool) -> keras.Model:
+    """Logistic regression on features of mean 0 and variance 1: dropout, then one dense layer.
+
+    Args: as `dense`; l2 is the penalty on the one kernel, which begins at zero.
+    """
+    norm = keras.layers.BatchNormalization(
+        center=False, scale=False, synchronized=synchronized, dtype="float32", name="standardise"
+    )
+    logit = keras.layers.Dense(
+        1,
+        kernel_initializer="zeros",
+        kernel_regularizer=keras.regularizers.L2(l2),
+        dtype="float32",
+        name="logit",
+    )
+    layers = [keras.Input((width,)), norm]
+    if dropout:
+        layers.append(keras.layers.Dropout(dropout, seed=seed, dtype="float32"))
+    return keras.Sequential([*layers, logit], name="head")

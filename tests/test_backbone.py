@@ -1,0 +1,60 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from dftk.config import resolve
+from dftk.models import registry
+from dftk.models.backbone import Backbone, residual_sums
+from dftk.models.xception import network
+
+IMAGES = np.random.default_rng(0).random((2, 64, 64, 3), np.float32) * 2 - 1
+
+
+@pytest.fixture(scope="module")
+def detector():
+    given = {"model": "xception_multilevel", "weights": "none", "image_size": 64}
+    return registry.build(resolve(given), "float32", False)
+
+
+def test_xception_is_tapped_at_twelve_sums_and_its_end(detector):
+    assert [tensor.shape[-1] for tensor in detector.base.outputs] == [
+        *(128, 256, *[728] * 9, 1024),
+        2048,
+    ]
+    assert detector.width == 10_008
+
+
+def test_the_head_sees_the_means_of_the_plain_networks_own_activations(detector):
+    """Weights are for the plain network; the taps are of its layers, none is copied."""
+    plain = network(None)
+    plain.set_weights(detector.base.get_weights())
+    last = plain(IMAGES, training=False).numpy()
+    sums = residual_sums(plain)
+    first = keras.Model(plain.input, sums[0])(IMAGES, training=False).numpy()
+    vector = detector.pool(detector.base(IMAGES, training=False)).numpy()
+    np.testing.assert_allclose(vector[:, :128], first.mean((1, 2)), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(vector[:, -2048:], last.mean((1, 2)), rtol=1e-4, atol=1e-6)
+
+
+def test_the_folded_base_gives_the_same(detector):
+    for a, b in zip(detector.base(IMAGES, training=False), detector.folded(IMAGES)):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
+def test_pooled_in_float32_of_half_precision_activations():
+    given = {"model": "xception_multilevel", "weights": "none", "image_size": 64}
+    detector = registry.build(resolve(given), "mixed_bfloat16", False)
+    activations = detector.base(IMAGES, training=False)
+    assert {tensor.dtype for tensor in activations} == {tf.bfloat16}
+    vector = detector.pool(activations)
+    assert vector.dtype == tf.float32
+    exact = tf.reduce_mean(tf.cast(activations[4], tf.float32), [1, 2])
+    start = sum(tensor.shape[-1] for tensor in activations[:4])
+    np.testing.assert_allclose(vector[:, start : start + 728], exact, rtol=1e-5, atol=1e-6)
+
+
+def test_one_activation_needs_no_joining():
+    backbone = Backbone(network, lambda *_: None)
+    base = backbone.base(network(None))
+    assert isinstance(backbone.pooling(base), keras.layers.GlobalAveragePooling2D)

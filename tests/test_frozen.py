@@ -1,0 +1,136 @@
+"""Frozen features are what the live phase computes, are made once, and serve every fold and run."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from dftk.config import UserError, resolve
+from dftk.data import residency
+from dftk.models import registry
+from dftk.training import devices as devices_lib
+from dftk.training import loop
+from dftk.training.frozen import FrozenFeatures
+
+GIVEN = {"dataset": "sample", "image_size": 32, "augment_colour": False, "augment": True,
+         "frozen_features": "cached", "batch_size": 16}  # fmt: skip
+
+
+class Rig:
+    """Features of 60 drawn images, and what makes them."""
+
+    def __init__(self, shards, **given):
+        self.config = resolve({**GIVEN, **given})
+        self.devices = devices_lib.choose(self.config)
+        self.detector = registry.build(self.config, "float32", False)
+        self.examples = residency.open_examples(residency.limit(shards, 60), "ram")
+        self.pixels = loop.Pixels(self.devices, self.examples)
+        self.scorer = loop.Scorer(self.detector, self.devices, self.pixels)
+
+    def folder(self):
+        return Path(self.examples.shards[0].path).parent / "dftk_features"
+
+    def features(self, between=lambda: None):
+        return FrozenFeatures(
+            self.config, self.devices, self.detector, self.scorer, self.examples, between
+        )
+
+
+@pytest.fixture
+def rig(copy):
+    return Rig(copy().train)
+
+
+def test_a_batch_is_what_the_head_sees_of_the_images_and_their_mirror_images(rig):
+    batch = next(iter(rig.features().batches(np.arange(60), batch_size=16, shuffle=(1, 2))))
+    live = next(iter(rig.examples.batches(np.arange(60), batch_size=16, shuffle=(1, 2))))
+    for name in ("index", "label", "draws", "share"):
+        np.testing.assert_array_equal(batch[name], live[name])
+    unit = rig.detector.unit_image(live["image"])
+    for view, images in enumerate((unit, unit[:, :, ::-1])):
+        expected = rig.detector.features(images, training=False)
+        np.testing.assert_allclose(batch["image"][:, view], expected, rtol=1e-3, atol=1e-5)
+
+
+def test_training_on_them_is_training_on_images(rig):
+    """The same order, flips and dropout; the weights differ by rounding alone."""
+    ends = []
+    for pixels, batcher in [(rig.pixels, rig.examples.batches), (None, rig.features().batches)]:
+        trainable = loop.Trainable(rig.detector, rig.devices, rig.config, False, pixels)
+        before = loop.Snapshot(rig.detector.model.variables)
+        trainable.optimizer.learning_rate = 1e-3
+        rig.detector.reset_dropout((5, 0, 0))
+        iterator = loop.distribute(
+            rig.devices, batcher(np.arange(60), batch_size=16, shuffle=(5, 0))
+        )
+        totals = trainable.run(iterator, tf.constant(4), tf.zeros([4])).numpy()
+        ends.append([totals[:3], *(v.numpy() for v in rig.detector.head.variables)])
+        before.restore()
+    for live, cached in zip(*ends, strict=True):
+        np.testing.assert_allclose(live, cached, rtol=1e-2, atol=2e-3)
+
+
+def test_the_second_run_computes_nothing(rig, capfd):
+    first, calls = rig.features(), []
+    again = rig.features(lambda: calls.append(1))
+    assert not calls
+    assert f"features: of 60 images, from {first.path}" in capfd.readouterr().err
+    np.testing.assert_array_equal(first.of(np.arange(60)), again.of(np.arange(60)))
+    assert first.path.parent.name == "dftk_features"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda rig: dataclasses.replace(rig.config, image_size=48),
+        lambda rig: dataclasses.replace(rig.config, scaling="unit"),
+        lambda rig: dataclasses.replace(rig.config, augment=False),
+        lambda rig: (
+            rig.detector.base.variables[0].assign_add(
+                tf.ones_like(rig.detector.base.variables[0]) * 1e-6
+            )
+            and None
+        ),
+    ],
+    ids=["size", "scaling", "views", "weights"],
+)
+def test_other_choices_have_other_features(rig, change):
+    first = rig.features().path
+    rig.config = change(rig) or rig.config
+    assert rig.features().path != first
+
+
+def test_other_images_have_other_features(rig):
+    first = rig.features().path
+    os.utime(rig.examples.shards[0].path)
+    assert rig.features().path != first
+
+
+def test_damage_is_said_and_they_are_made_again(rig, capfd):
+    first = rig.features()
+    expected = np.array(first.of(np.arange(60)))
+    with (first.path / "features.npy").open("r+b") as file:
+        file.seek(5000)
+        file.write(b"\1\2\3")
+    again = rig.features()
+    assert "checksum 0 of 1 differs; written again" in capfd.readouterr().err
+    np.testing.assert_allclose(again.of(np.arange(60)), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_stopped_half_way_nothing_is_taken_for_whole(rig):
+    def stop():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rig.features(stop)
+    left = [path.name for path in rig.folder().iterdir()]
+    assert all(name.endswith(".lock") for name in left)
+
+
+def test_a_folder_that_cannot_be_written_is_named(rig):
+    rig.folder().write_text("in the way")
+    with pytest.raises(UserError, match="dftk_features.*give --frozen_features=live"):
+        rig.features()

@@ -1,0 +1,47 @@
+import keras
+import numpy as np
+import pytest
+
+from dftk.models import heads
+
+
+@pytest.fixture(scope="module")
+def dense():
+    return heads.dense(2048, 0.3, 1e-4, seed=42, synchronized=False)
+
+
+def test_the_dense_head_is_the_notebooks(dense):
+    layers = [type(layer).__name__ for layer in dense.layers]
+    assert layers == [
+        *("Dense", "BatchNormalization", "Dropout") * 2,
+        "Dense",
+    ]
+    units = [layer for layer in dense.layers if isinstance(layer, keras.layers.Dense)]
+    assert [layer.units for layer in units] == [256, 128, 1]
+    assert [layer.activation.__name__ for layer in units] == ["relu", "relu", "linear"]
+    assert {layer.rate for layer in dense.layers if isinstance(layer, keras.layers.Dropout)} == {
+        0.3
+    }
+
+
+def test_l2_is_on_the_two_hidden_kernels(dense):
+    kernels = [layer.kernel for layer in dense.layers if isinstance(layer, keras.layers.Dense)]
+    assert len(dense.losses) == 2
+    expected = sum(1e-4 * np.sum(np.square(kernel)) for kernel in kernels[:2])
+    np.testing.assert_allclose(sum(map(float, dense.losses)), expected, rtol=1e-5)
+
+
+def test_the_linear_head_is_logistic_regression_on_standardised_features():
+    head = heads.linear(5, 0.0, 0.5, seed=0, synchronized=False)
+    mean, variance, kernel, bias = (
+        np.random.default_rng(i).random(shape, np.float32) + 0.5
+        for i, shape in enumerate([(5,), (5,), (5, 1), (1,)])
+    )
+    assert not head(np.ones((2, 5), np.float32)).numpy().any(), "nothing known, nothing said"
+    head.get_layer("logit").set_weights([kernel, bias])
+    head.get_layer("standardise").set_weights([mean, variance])
+    features = np.random.default_rng(9).normal(size=(7, 5)).astype(np.float32)
+    expected = (features - mean) / np.sqrt(variance + 1e-3) @ kernel + bias
+    np.testing.assert_allclose(head(features, training=False), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(float(head.losses[0]), 0.5 * np.sum(kernel**2), rtol=1e-5)
+    assert len(head.trainable_variables) == 2
