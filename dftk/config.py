@@ -35,10 +35,12 @@ MODELS: dict[str, dict[str, Any]] = {
     "xception": {},
     "xception_multilevel": {
         "augment": False,
-        "frozen_features": "cached",
         "l2": 0.01,
         "dropout": 0.0,
+        "frozen_features": "cached",
         "finetune_epochs": 0,
+        "decay": "cosine",
+        "keep": "last",
     },
     "cnn": {
         "weights": "none",
@@ -160,18 +162,16 @@ class Config:
     )
     finetune_epochs: int = option(30, "Epochs of phase 2, everything trained.", low=0)
     finetune_lr: float = option(1e-5, "Learning rate of phase 2.", low=0.0)
-    finetune_warmup: int = option(
-        0, "Phase 2: steps in which the rate rises from 0 to --finetune_lr.", low=0
-    )
-    finetune_decay: str = option(
-        "plateau",
-        "Phase 2: halve the rate on a plateau of val_loss, or let it fall to 0 over all epochs as "
-        "a half cosine.",
-        choices=("plateau", "cosine"),
-    )
     finetune_stop: int = option(15, "Phase 2: as --frozen_stop.", low=1)
     finetune_plateau: int = option(7, "Phase 2: as --frozen_plateau.", low=1)
     finetune_base: bool = option(True, "Phase 2 trains the base; false only in recipe seed.")
+    warmup: int = option(0, "Steps in which a phase's rate rises from 0.", low=0)
+    decay: str = option(
+        "plateau",
+        "Of a phase's rate: by --lr_factor on a plateau of val_loss, or to 0 over all of its "
+        "epochs, as a half cosine, with no early stop.",
+        choices=("plateau", "cosine"),
+    )
     lr_factor: float = option(0.5, "Factor of the learning rate on a plateau.", low=0.0)
     min_lr: float = option(1e-7, "Floor of the learning rate.", low=0.0)
     keep: str = option(

@@ -81,3 +81,19 @@ def test_a_phase_without_epochs_is_left_out():
 
 def test_seed_recipe_never_unfreezes():
     assert not any(phase.train_base for phase in schedule.phases(resolve({"recipe": "seed"})))
+
+
+def test_a_cosine_runs_its_epochs_whatever_val_loss_does():
+    config = resolve({"decay": "cosine", "warmup": 9, "frozen_epochs": 12, "frozen_stop": 1})
+    phase = schedule.phases(config)[0]
+    assert (phase.cosine, phase.warmup) == (True, 9)
+    rate, stop = schedule.patience(phase, config)
+    assert [rate.update(1.0) for _ in range(12)] == [1e-3] * 12
+    assert not any(stop.update(1.0) for _ in range(12))
+
+
+def test_a_rest_of_a_cosine_goes_on_where_it_was():
+    phase = schedule.Phase("finetune", 4, 1e-3, 9, 9, train_base=True, warmup=5, cosine=True)
+    assert schedule.rates(phase, 1e-3, 17, 10) == (1e-3, 17.0, 5.0, 35.0)
+    still = schedule.Phase("finetune", 4, 1e-3, 9, 9, train_base=True)
+    assert schedule.rates(still, 5e-4, 17, 10) == (5e-4, 17.0, 0.0, float("inf"))

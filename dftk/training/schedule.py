@@ -19,7 +19,7 @@ class Phase:
     plateau: int  # epochs without a better val_loss before the rate falls
     train_base: bool
     warmup: int = 0  # steps in which the rate rises from 0
-    cosine: bool = False  # the rate falls to 0 over all steps of the phase, not on a plateau
+    cosine: bool = False  # the rate falls to 0 over all steps; no plateau and no early stop
 
 
 def rates(
@@ -58,11 +58,14 @@ def phases(config: Config) -> tuple[Phase, ...]:
             config.finetune_stop,
             config.finetune_plateau,
             train_base=config.finetune_base,
-            warmup=config.finetune_warmup,
-            cosine=config.finetune_decay == "cosine",
         ),
     )
-    return tuple(phase for phase in both if phase.epochs)
+    cosine = config.decay == "cosine"
+    return tuple(
+        dataclasses.replace(phase, warmup=config.warmup, cosine=cosine)
+        for phase in both
+        if phase.epochs
+    )
 
 
 @dataclasses.dataclass
@@ -108,9 +111,10 @@ class EarlyStop:
 
 def patience(phase: Phase, config: Config) -> tuple[PlateauRate, EarlyStop]:
     """What val_loss does to a phase, at its beginning."""
-    plateau = phase.epochs + 1 if phase.cosine else phase.plateau
+    never = phase.epochs + 1
+    plateau, stop = (never, never) if phase.cosine else (phase.plateau, phase.stop)
     rate = PlateauRate(phase.learning_rate, config.lr_factor, plateau, config.min_lr)
-    return rate, EarlyStop(phase.stop)
+    return rate, EarlyStop(stop)
 
 
 class Outlook:
