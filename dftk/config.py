@@ -30,18 +30,28 @@ def option(default: Any, text: str, *, low: float | None = None, choices: tuple 
     return dataclasses.field(default=default, metadata=metadata)
 
 
+# Networks with ImageNet weights, and the range of pixels that these were trained on.
+NETWORKS: dict[str, dict[str, Any]] = {
+    "xception": {},
+    "mobilenetv2": {},
+    "resnet50v2": {},
+    "efficientnetv2b0": {"scaling": "imagenet"},
+    "convnext_tiny": {"scaling": "imagenet"},
+}
+# A head that sees every level: logistic regression on features that are computed once.
+_MULTILEVEL: dict[str, Any] = {
+    "augment": False,
+    "l2": 0.01,
+    "dropout": 0.0,
+    "frozen_features": "cached",
+    "finetune_epochs": 0,
+    "decay": "cosine",
+    "keep": "last",
+}
 # What a model brings along. The small network has no weights to keep: one phase trains all of it.
 MODELS: dict[str, dict[str, Any]] = {
-    "xception": {},
-    "xception_multilevel": {
-        "augment": False,
-        "l2": 0.01,
-        "dropout": 0.0,
-        "frozen_features": "cached",
-        "finetune_epochs": 0,
-        "decay": "cosine",
-        "keep": "last",
-    },
+    **NETWORKS,
+    **{f"{name}_multilevel": {**given, **_MULTILEVEL} for name, given in NETWORKS.items()},
     "cnn": {
         "weights": "none",
         "image_size": 256,
@@ -54,6 +64,7 @@ MODELS: dict[str, dict[str, Any]] = {
 # from random weights, and BatchNorm statistics that settle within a hundred steps.
 _SMALL = {"image_size": 64, "batch_size": 16, "augment": False}
 SAMPLE: dict[str, dict[str, Any]] = {
+    "xception_multilevel": {**MODELS["xception_multilevel"], **_SMALL, "weights": "none"},
     "xception": {
         **_SMALL,
         "weights": "none",
@@ -114,9 +125,9 @@ class Config:
 
     model: str = option(
         "xception",
-        "The network: xception; xception_multilevel, whose head sees the mean of every residual "
-        "sum and of the last activation, and by default is all that is trained: "
-        f"{_words(MODELS['xception_multilevel'])}; or cnn, four stages of convolution and pooling "
+        f"The network: {', '.join(NETWORKS)}; the same with _multilevel behind it, whose head "
+        "sees the mean of every residual sum and of the last activation, and by default is all "
+        f"that is trained: {_words(_MULTILEVEL)}; or cnn, four stages of convolution and pooling "
         f"and one dense layer trained from scratch: {_words(MODELS['cnn'])}.",
         choices=tuple(MODELS),
     )
@@ -126,9 +137,10 @@ class Config:
     )
     scaling: str = option(
         "symmetric",
-        "Pixel range that the base is fed: symmetric is [-1, 1], what Xception was trained on; "
-        "unit is [0, 1].",
-        choices=("symmetric", "unit"),
+        "Pixel range that the base is fed: symmetric is [-1, 1], what Xception, MobileNetV2 and "
+        "ResNet50V2 were trained on; imagenet is less the mean and over the deviation of "
+        "ImageNet's channels, what the others were and have as default; unit is [0, 1].",
+        choices=("symmetric", "imagenet", "unit"),
     )
     dropout: float = option(0.3, "Dropout rate after each dense layer of the head.", low=0.0)
     l2: float = option(1e-4, "L2 penalty on the kernels of the head's dense layers.", low=0.0)
@@ -222,7 +234,7 @@ class Config:
             raise UsageError(
                 f"--crop_size={self.crop_size}: must be at most --image_size={self.image_size}"
             )
-        if not self.model.startswith("xception") and self.weights == "imagenet":
+        if self.model == "cnn" and self.weights == "imagenet":
             raise UsageError(f"--weights=imagenet: {self.model} has none; give none or a file")
         if self.model != "xception" and self.recipe == "seed":
             raise UsageError(f"--recipe=seed --model={self.model}: the notebook's was xception")

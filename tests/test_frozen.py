@@ -15,7 +15,7 @@ from dftk.training import devices as devices_lib
 from dftk.training import loop
 from dftk.training.frozen import FrozenFeatures
 
-GIVEN = {"dataset": "sample", "image_size": 32, "augment_colour": False, "augment": True,
+GIVEN = {"model": "cnn", "image_size": 64, "augment_colour": False, "frozen_epochs": 1,
          "frozen_features": "cached", "batch_size": 16}  # fmt: skip
 
 

@@ -45,6 +45,9 @@ class Backbone:
 
 
 def residual_sums(network: keras.Model) -> list[keras.KerasTensor]:
-    """The output of every residual block and the network's own, in order."""
-    sums = [layer.output for layer in network.layers if isinstance(layer, keras.layers.Add)]
+    """The output of every residual block and the network's own, in order.
+
+    A sum is a layer in most networks, and a plain `+` in ConvNeXt.
+    """
+    sums = [step.output for step in network.operations if type(step).__name__ == "Add"]
     return [*sums, network.output]

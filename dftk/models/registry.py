@@ -7,19 +7,31 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from dftk.config import Config, UserError
-from dftk.models import cnn, folding, heads, preprocess, xception
+from dftk.models import applications, cnn, folding, heads, preprocess, xception
 from dftk.models.backbone import Backbone, residual_sums
 
 _OTHERWISE = "give a file with --weights=PATH, or train from scratch with --weights=none"
+_NETWORKS = {"xception": xception.network, **applications.NETWORKS}
+_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's RGB in [0, 1]
+# Factor and shift of an image in [0, 1].
+SCALINGS: dict[str, tuple[Any, Any]] = {
+    "symmetric": (2.0, -1.0),
+    "unit": (1.0, 0.0),
+    "imagenet": ([1 / d for d in _DEVIATION], [-m / d for m, d in zip(_MEAN, _DEVIATION)]),
+}
 BACKBONES = {
-    "xception": Backbone(xception.network, heads.dense),
-    "xception_multilevel": Backbone(xception.network, heads.linear, taps=residual_sums),
+    **{name: Backbone(network, heads.dense) for name, network in _NETWORKS.items()},
+    **{
+        f"{name}_multilevel": Backbone(network, heads.linear, taps=residual_sums)
+        for name, network in _NETWORKS.items()
+    },
     "cnn": Backbone(cnn.network, cnn.head, pool=cnn.flatten),
 }
 
@@ -83,10 +95,8 @@ def build(config: Config, policy: str, synchronized: bool) -> Detector:
                 layer.momentum = config.batchnorm_momentum
                 layer.synchronized = synchronized
         unit_image = preprocess.unit_image(config.image_size)
-        symmetric = config.scaling == "symmetric"
-        factors = (2.0, -1.0) if symmetric else (1.0, 0.0)
         # In float32: rounding to bfloat16 before the shift would cost mid-grey three bits.
-        scale = keras.layers.Rescaling(*factors, dtype="float32")
+        scale = keras.layers.Rescaling(*SCALINGS[config.scaling], dtype="float32")
         image = keras.Input((None, None, 3), dtype="uint8", name="image")
         pool = backbone.pooling(base)
         vector = pool(base(scale(unit_image(image))))

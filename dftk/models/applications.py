@@ -1,0 +1,32 @@
+"""Other networks of keras.applications, without their tops, for images of any size.
+
+MobileNetV2 (Sandler et al. 2018, arXiv:1801.04381), ResNet50V2 (He et al. 2016, arXiv:1603.05027),
+EfficientNetV2B0 (Tan and Le 2021, arXiv:2104.00298), ConvNeXtTiny (Liu et al. 2022,
+arXiv:2201.03545). None scales its own input here: see --scaling.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+_ANY = (None, None, 3)
+
+
+def network(name: str, **options: Any) -> Callable[[str | None, int | None], keras.Model]:
+    """The maker of a network of keras.applications, as Backbone wants it."""
+
+    def make(weights: str | None, image_size: int | None = None) -> keras.Model:
+        del image_size
+        maker = getattr(keras.applications, name)
+        return maker(include_top=False, weights=weights, input_shape=_ANY, **options)
+
+    return make
+
+
+NETWORKS = {
+    "mobilenetv2": network("MobileNetV2"),
+    "resnet50v2": network("ResNet50V2"),
+    "efficientnetv2b0": network("EfficientNetV2B0", include_preprocessing=False),
+    "convnext_tiny": network("ConvNeXtTiny", include_preprocessing=False),
+}
