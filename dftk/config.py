@@ -9,6 +9,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from dftk.presets import MODELS, MULTILEVEL, NETWORKS, RECIPES, SAMPLE, words
+
 THRESHOLD = 0.5  # fake when the probability is at least this
 
 
@@ -30,58 +32,6 @@ def option(default: Any, text: str, *, low: float | None = None, choices: tuple 
     return dataclasses.field(default=default, metadata=metadata)
 
 
-# Networks with ImageNet weights, and the range of pixels that these were trained on.
-NETWORKS: dict[str, dict[str, Any]] = {
-    "xception": {},
-    "mobilenetv2": {},
-    "resnet50v2": {},
-    "efficientnetv2b0": {"scaling": "imagenet"},
-    "convnext_tiny": {"scaling": "imagenet"},
-}
-# A head that sees every level: logistic regression on features that are computed once.
-_MULTILEVEL: dict[str, Any] = {
-    "augment": False,
-    "l2": 0.01,
-    "dropout": 0.0,
-    "frozen_features": "cached",
-    "finetune_epochs": 0,
-    "decay": "cosine",
-    "keep": "last",
-}
-# What a model brings along. The small network has no weights to keep: one phase trains all of it.
-MODELS: dict[str, dict[str, Any]] = {
-    **NETWORKS,
-    **{f"{name}_multilevel": {**given, **_MULTILEVEL} for name, given in NETWORKS.items()},
-    "cnn": {
-        "weights": "none",
-        "image_size": 256,
-        "frozen_epochs": 0,
-        "finetune_lr": 3e-4,
-    },
-}
-
-# From scratch on 320 pictures of 64 pixels: small batches for more steps, the rate of training
-# from random weights, and BatchNorm statistics that settle within a hundred steps.
-_SMALL = {"image_size": 64, "batch_size": 16, "augment": False}
-SAMPLE: dict[str, dict[str, Any]] = {
-    "xception_multilevel": {**MODELS["xception_multilevel"], **_SMALL, "weights": "none"},
-    "xception": {
-        **_SMALL,
-        "weights": "none",
-        "frozen_epochs": 1,
-        "finetune_epochs": 4,
-        "finetune_lr": 1e-3,
-        "base_batchnorm": "update",
-        "batchnorm_momentum": 0.8,
-    },
-    "cnn": {**MODELS["cnn"], **_SMALL, "finetune_epochs": 12},
-}
-
-
-def _words(values: Mapping[str, Any]) -> str:
-    return " ".join(f"{name}={value}" for name, value in values.items())
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
     """All that decides what a training run computes. Fields are documented by their help text."""
@@ -91,8 +41,8 @@ class Config:
         "rvf10k, rvf10k/CONFIG, the directory of a dataset that `tfds build` wrote; a folder or "
         ".zip with real/ and fake/ in it, alone or in train/ and valid/, or a .csv of paths and "
         "labels, built in --data_dir when it is first used; or sample: "
-        f"drawn pictures, no download, with defaults of its own: {_words(SAMPLE['xception'])}; "
-        f"with --model=cnn {_words(SAMPLE['cnn'])}",
+        f"drawn pictures, no download, with defaults of its own: {words(SAMPLE['xception'])}; "
+        f"with --model=cnn {words(SAMPLE['cnn'])}",
     )
     data_dir: str | None = option(
         None, "Where TFDS keeps datasets; ~/tensorflow_datasets if not given."
@@ -127,8 +77,8 @@ class Config:
         "xception",
         f"The network: {', '.join(NETWORKS)}; the same with _multilevel behind it, whose head "
         "sees the mean of every residual sum and of the last activation, and by default is all "
-        f"that is trained: {_words(_MULTILEVEL)}; or cnn, four stages of convolution and pooling "
-        f"and one dense layer trained from scratch: {_words(MODELS['cnn'])}.",
+        f"that is trained: {words(MULTILEVEL)}; or cnn, four stages of convolution and pooling "
+        f"and one dense layer trained from scratch: {words(MODELS['cnn'])}.",
         choices=tuple(MODELS),
     )
     weights: str = option("imagenet", "Of the base: imagenet, none, or a Keras .weights.h5 file.")
@@ -240,12 +190,6 @@ class Config:
             raise UsageError(f"--recipe=seed --model={self.model}: the notebook's was xception")
         if self.frozen_epochs + self.finetune_epochs == 0:
             raise UsageError("--frozen_epochs=0 --finetune_epochs=0: nothing to train")
-
-
-RECIPES: dict[str, dict[str, Any]] = {
-    "default": {},
-    "seed": {"scaling": "unit", "finetune_base": False},
-}
 
 
 def resolve(given: Mapping[str, Any]) -> Config:

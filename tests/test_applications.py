@@ -6,8 +6,9 @@ import pytest
 import tensorflow as tf
 from test_loop import Rig
 
-from dftk.config import NETWORKS, resolve
+from dftk.config import resolve
 from dftk.models import registry
+from dftk.presets import NETWORKS
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (2, 80, 64, 3), np.uint8)
 PREPROCESSING = {

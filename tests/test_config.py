@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from dftk.config import MODELS, Config, UsageError, as_flags, parse_folds, resolve
+from dftk.config import Config, UsageError, as_flags, parse_folds, resolve
 
 # The contract with users: a change here is a change for everyone's scripts.
 FLAGS = {
@@ -67,15 +67,6 @@ def test_a_flag_wins_over_recipe_and_sample():
         {"dataset": "sample", "recipe": "seed", "scaling": "symmetric", "batch_size": 8}
     )
     assert (config.scaling, config.batch_size, config.weights) == ("symmetric", 8, "none")
-
-
-def test_the_cnn_trains_from_scratch_in_one_phase_on_256_pixels():
-    cnn = dataclasses.asdict(resolve({"model": "cnn"}))
-    differ = {name: value for name, value in cnn.items() if value != FLAGS[name]}
-    assert differ == {"model": "cnn", **MODELS["cnn"]}
-    assert (cnn["frozen_epochs"], cnn["image_size"]) == (0, 256)
-    drawn = resolve({"model": "cnn", "dataset": "sample"})
-    assert (drawn.frozen_epochs, drawn.image_size, drawn.weights) == (0, 64, "none")
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,7 @@ from dftk.config import UserError, resolve
 from dftk.data import batches, catalog, pipeline, residency
 from dftk.models import registry
 from dftk.training import devices as devices_lib, loop
+from dftk.training.scorer import Scorer
 
 config = resolve({"dataset": "sample", "image_size": 32, "batch_size": batch_size,
                   "dropout": float(sys.argv[5]), "base_batchnorm": sys.argv[6], "augment": True})
@@ -146,7 +147,7 @@ def mask():
     return [layer(tf.ones([1, 64]), training=True) for layer in registry.dropouts(detector.head)]
 masks = [devices.strategy.experimental_local_results(m) for m in devices.strategy.run(mask)]
 masks = masks[0] if masks else ()
-scorer = loop.Scorer(detector, devices, pixels)
+scorer = Scorer(detector, devices, pixels)
 scores = scorer.logits(scorer.features(examples, np.arange(3, 44), batch_size=16))
 print(json.dumps({"replicas": devices.replicas, "losses": losses, "scores": scores.tolist(),
                   "per_replica": per_replica, "masks": [m.numpy().tolist() for m in masks],

@@ -14,6 +14,7 @@ from dftk.models import registry
 from dftk.training import devices as devices_lib
 from dftk.training import loop
 from dftk.training.frozen import FrozenFeatures
+from dftk.training.scorer import Scorer
 
 GIVEN = {"model": "cnn", "image_size": 64, "augment_colour": False, "frozen_epochs": 1,
          "frozen_features": "cached", "batch_size": 16}  # fmt: skip
@@ -28,7 +29,7 @@ class Rig:
         self.detector = registry.build(self.config, "float32", False)
         self.examples = residency.open_examples(residency.limit(shards, 60), "ram")
         self.pixels = loop.Pixels(self.devices, self.examples)
-        self.scorer = loop.Scorer(self.detector, self.devices, self.pixels)
+        self.scorer = Scorer(self.detector, self.devices, self.pixels)
 
     def folder(self):
         return Path(self.examples.shards[0].path).parent / "dftk_features"

@@ -5,8 +5,8 @@ import pytest
 from test_loop import Rig
 
 from dftk.evaluation.scoring import Ensemble
-from dftk.training import loop
 from dftk.training.held_out import HeldOut
+from dftk.training.scorer import Scorer
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +16,7 @@ def rig(examples):
 
 @pytest.fixture
 def held_out(rig, examples):
-    scorer = loop.Scorer(rig.detector, rig.devices, rig.pixels)
+    scorer = Scorer(rig.detector, rig.devices, rig.pixels)
     return HeldOut(1, examples.rows([1])[:24], examples, rig.detector, scorer, 16)
 
 
@@ -53,7 +53,7 @@ def test_predictions_are_of_the_held_out_rows_in_order(rig, held_out, examples):
 def with_features(rig, examples):
     """Held out with the frozen base's features given, as a run with cached features has them."""
     rig.initial.restore()
-    scorer = loop.Scorer(rig.detector, rig.devices, rig.pixels)
+    scorer = Scorer(rig.detector, rig.devices, rig.pixels)
     rows = examples.rows([1])[:48]
     features = scorer.features(examples, rows, 16)
     return HeldOut(1, rows, examples, rig.detector, scorer, 16, features)

@@ -23,6 +23,7 @@ LEVELS = {
     "models": 2,
     "options": 1,
     "config": 0,
+    "presets": -1,
     "progress": 0,
     "__init__": 0,
 }

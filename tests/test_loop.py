@@ -162,16 +162,6 @@ def test_the_frozen_step_is_kerass_own(rig, examples):
     assert any(moved(rig.detector.head.get_weights(), head.get_weights()))
 
 
-def test_scores_are_placed_by_index(rig, examples):
-    scorer = loop.Scorer(rig.detector, rig.devices, rig.pixels)
-    rows = np.random.default_rng(0).permutation(400)[:37]
-    shuffled = scorer.logits(scorer.features(examples, rows, batch_size=16))
-    ordered = scorer.logits(scorer.features(examples, np.sort(rows), batch_size=8))
-    np.testing.assert_allclose(shuffled[np.argsort(rows)], ordered, atol=1e-5)
-    probability = rig.detector.model(examples.fetch(tf.constant(rows[:5])))[:, 0]
-    np.testing.assert_allclose(probability, tf.sigmoid(shuffled[:5]), atol=1e-6)
-
-
 def test_binary_cross_entropy_is_kerass_and_does_not_overflow():
     labels, logits = np.array([0, 1, 1, 0]), np.array([-3.0, 0.2, -900.0, 800.0], np.float32)
     reference = keras.losses.BinaryCrossentropy(from_logits=True)(labels, logits)

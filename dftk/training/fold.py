@@ -22,6 +22,7 @@ from dftk.training.frozen import FrozenFeatures
 from dftk.training.held_out import HeldOut
 from dftk.training.interruption import Interrupted, Interruption
 from dftk.training.profile import StepProfile
+from dftk.training.scorer import Scorer
 from dftk.training.state import FoldState
 
 
@@ -77,7 +78,7 @@ class FoldTrainer:
         self.profile = profile or StepProfile(None, Path())
         self._schedule = list(schedule.phases(config))
         pixels = loop.Pixels(devices, examples)
-        self._scorer = loop.Scorer(self.detector, devices, pixels)
+        self._scorer = Scorer(self.detector, devices, pixels)
         self._saved = Ensemble([self.detector.model])
         self._epochs = Epochs(
             config, devices, detector, save_steps, interruption or Interruption(), self.profile
@@ -87,16 +88,10 @@ class FoldTrainer:
             self._frozen = FrozenFeatures(
                 config, devices, detector, self._scorer, examples, self._epochs.stop_if_asked
             )
-        self.phases = {
-            phase: loop.Trainable(
-                self.detector,
-                devices,
-                config,
-                phase.train_base,
-                None if self._frozen and phase.name == "frozen" else pixels,
-            )
-            for phase in self._schedule
-        }
+        self.phases = {}
+        for phase in self._schedule:
+            seen = None if self._frozen and phase.name == "frozen" else pixels
+            self.phases[phase] = loop.Trainable(detector, devices, config, phase.train_base, seen)
         self._outlook = schedule.Outlook(self._schedule, folds)
         variables = list(self.detector.model.variables)
         for trainable in self.phases.values():
@@ -134,8 +129,7 @@ class FoldTrainer:
             ) from None
         checkpoints.wait()
         self._outlook.end_fold()
-        kept = self._schedule[: run.state.best_phase + 1]
-        moved = any(phase.train_base for phase in kept)
+        moved = any(phase.train_base for phase in self._schedule[: run.state.best_phase + 1])
         predictions = run.held_out.predict(self._saved, moved) if self._devices.chief else []
         speeds = {name: speed.summary() for name, speed in run.state.throughput.items()}
         return FoldResult(run.state.history, predictions, speeds)

@@ -18,8 +18,8 @@ from dftk.data import batches, kept
 from dftk.data.residency import Examples
 from dftk.models.registry import Detector
 from dftk.progress import Progress, say
-from dftk.training import loop
 from dftk.training.devices import Devices
+from dftk.training.scorer import Scorer
 
 _FILES = ("features.npy",)
 _REMEDY = "make room or let it be written, or give --frozen_features=live"
@@ -46,7 +46,7 @@ class FrozenFeatures:
         config: Config,
         devices: Devices,
         detector: Detector,
-        scorer: loop.Scorer,
+        scorer: Scorer,
         examples: Examples,
         between: Callable[[], None],
     ):

@@ -11,6 +11,7 @@ from dftk.evaluation import metrics
 from dftk.evaluation.scoring import Ensemble
 from dftk.models.registry import Detector
 from dftk.training import loop
+from dftk.training.scorer import Scorer
 
 _CHECKED = 32  # images that the saved model scores, where features are known
 _TOLERANCE = 0.05  # of a probability: bfloat16 with BatchNorm folded, against without
@@ -35,7 +36,7 @@ class HeldOut:
         rows: np.ndarray,
         examples: Examples,
         detector: Detector,
-        scorer: loop.Scorer,
+        scorer: Scorer,
         batch_size: int,
         features: np.ndarray | None = None,
     ):

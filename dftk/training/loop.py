@@ -4,7 +4,6 @@ Keras's `fit` is not used: on several replicas it takes neither many steps per c
 step, and it retraces for every fold (keras issues 19246 and 20585 among them).
 """
 
-import functools
 from collections.abc import Callable, Iterator
 
 import keras
@@ -12,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from dftk.config import Config
-from dftk.data import batches, residency
+from dftk.data import residency
 from dftk.data.residency import Examples
 from dftk.models.augmentation import Augmentation
 from dftk.models.registry import Detector
@@ -155,69 +154,6 @@ class Trainable:
         right = tf.equal(logits >= 0, label > 0)
         count = tf.cast(tf.size(label), tf.float32)
         return tf.stack([tf.reduce_sum(losses), tf.reduce_sum(tf.cast(right, tf.float32)), count])
-
-
-class Scorer:
-    """The compiled forward pass over a set of examples, exact to the example."""
-
-    def __init__(self, detector: Detector, devices: Devices, pixels: Pixels):
-        self._detector, self._devices, self._pixels = detector, devices, pixels
-        self._features = compiled(detector.features, devices)
-        self.run = tf.function(self._run, reduce_retracing=True)
-        self._head = tf.function(self._logits, reduce_retracing=True)
-
-    def _run(self, iterator: Iterator[Batch], mirrored: bool) -> tuple[tf.Tensor, tf.Tensor]:
-        inputs = (next(iterator), self._pixels.resident)
-        return self._devices.strategy.run(functools.partial(self._forward, mirrored), inputs)
-
-    def _forward(
-        self, mirrored: bool, batch: Batch, resident: tf.Tensor | None
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        unit = self._detector.unit_image(self._pixels(batch, resident))
-        if mirrored:
-            unit = unit[:, :, ::-1]
-        return batch["index"], self._features(unit, training=False)
-
-    def _logits(self, features: tf.Tensor) -> tf.Tensor:
-        return self._detector.head(features, training=False)[:, 0]
-
-    def features(
-        self,
-        examples: Examples,
-        rows: np.ndarray,
-        batch_size: int,
-        between: Callable[[], None] = lambda: None,
-        mirrored: bool = False,
-    ) -> np.ndarray:
-        """What the head sees of the given rows, float32 [len(rows), width].
-
-        Every worker makes its part and gets the whole. `between` is called before each batch;
-        `mirrored` swaps left and right.
-        """
-        devices = self._devices
-        batch_size = max(batch_size, devices.replicas)
-        dataset = examples.batches(
-            rows, batch_size=batch_size, parts=devices.replicas, mine=devices.local
-        )
-        result = np.zeros((len(rows), self._detector.width), np.float32)
-        seen = np.zeros(len(rows), np.float32)
-        place = np.zeros(len(examples.labels), np.int64)
-        place[rows] = np.arange(len(rows))
-        iterator = distribute(devices, dataset)
-        for _ in range(batches.steps_per_epoch(len(rows), batch_size, devices.replicas)):
-            between()
-            index, features = self.run(iterator, mirrored)
-            local = devices.strategy.experimental_local_results
-            for positions, values in zip(local(index), local(features)):
-                result[place[positions.numpy()]] = values.numpy()
-                seen[place[positions.numpy()]] += 1
-        result, seen = devices.sum_over_workers(result), devices.sum_over_workers(seen)
-        assert (seen == 1).all(), "every row is looked at once"
-        return result
-
-    def logits(self, features: np.ndarray) -> np.ndarray:
-        """Logits of features, float32 [n], by the head as it is now."""
-        return self._head(tf.constant(features)).numpy()
 
 
 def rate_at(rates: tf.Tensor, step: tf.Tensor) -> tf.Tensor:

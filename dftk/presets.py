@@ -1,0 +1,62 @@
+"""What a model, a recipe and the sample change of the defaults of dftk.config; values only."""
+
+from collections.abc import Mapping
+from typing import Any
+
+# Networks with ImageNet weights, and the range of pixels that these were trained on.
+NETWORKS: dict[str, dict[str, Any]] = {
+    "xception": {},
+    "mobilenetv2": {},
+    "resnet50v2": {},
+    "efficientnetv2b0": {"scaling": "imagenet"},
+    "convnext_tiny": {"scaling": "imagenet"},
+}
+# A head that sees every level: logistic regression on features that are computed once.
+MULTILEVEL: dict[str, Any] = {
+    "augment": False,
+    "l2": 0.01,
+    "dropout": 0.0,
+    "frozen_features": "cached",
+    "finetune_epochs": 0,
+    "decay": "cosine",
+    "keep": "last",
+}
+# What a model brings along. The small network has no weights to keep: one phase trains all of it.
+MODELS: dict[str, dict[str, Any]] = {
+    **NETWORKS,
+    **{f"{name}_multilevel": {**given, **MULTILEVEL} for name, given in NETWORKS.items()},
+    "cnn": {
+        "weights": "none",
+        "image_size": 256,
+        "frozen_epochs": 0,
+        "finetune_lr": 3e-4,
+    },
+}
+
+# From scratch on 320 pictures of 64 pixels: small batches for more steps, the rate of training
+# from random weights, and BatchNorm statistics that settle within a hundred steps.
+_SMALL = {"image_size": 64, "batch_size": 16, "augment": False}
+SAMPLE: dict[str, dict[str, Any]] = {
+    "xception_multilevel": {**MODELS["xception_multilevel"], **_SMALL, "weights": "none"},
+    "xception": {
+        **_SMALL,
+        "weights": "none",
+        "frozen_epochs": 1,
+        "finetune_epochs": 4,
+        "finetune_lr": 1e-3,
+        "base_batchnorm": "update",
+        "batchnorm_momentum": 0.8,
+    },
+    "cnn": {**MODELS["cnn"], **_SMALL, "finetune_epochs": 12},
+}
+
+# The notebook's choices are faults; each is named in the help of its flag.
+RECIPES: dict[str, dict[str, Any]] = {
+    "default": {},
+    "seed": {"scaling": "unit", "finetune_base": False},
+}
+
+
+def words(values: Mapping[str, Any]) -> str:
+    """As flags without their dashes, for help texts."""
+    return " ".join(f"{name}={value}" for name, value in values.items())

@@ -1,0 +1,71 @@
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import ROOT
+
+from dftk.config import UserError
+from dftk.data import kept
+
+FILES, REMEDY = ("small", "large"), "try another"
+
+
+def write(path):
+    with kept.written(path, FILES, REMEDY) as folder:
+        for name in FILES:
+            (folder / name).write_text(name)
+
+
+def test_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "dftk_things" / "key"
+    assert not kept.usable(path, FILES, REMEDY)
+    with pytest.raises(ZeroDivisionError), kept.written(path, FILES, REMEDY) as folder:
+        (folder / "small").write_text("half")
+        raise ZeroDivisionError
+    assert list(path.parent.iterdir()) == []
+    write(path)
+    assert kept.usable(path, FILES, REMEDY)
+    assert sorted(file.name for file in path.iterdir()) == ["index.json", "large", "small"]
+
+
+def test_a_changed_byte_in_any_file_is_found_and_the_folder_removed(tmp_path, capfd):
+    for name, number in (("small", 0), ("large", 1)):
+        path = tmp_path / "dftk_things" / name
+        write(path)
+        (path / name).write_text(name.upper())
+        assert not kept.usable(path, FILES, REMEDY)
+        assert not path.exists()
+        assert f"checksum {number} of 2 differs; written again" in capfd.readouterr().err
+
+
+def test_the_name_follows_maker_and_shards(dataset):
+    shards = dataset.train
+    first = kept.folder(shards, "a", "things")
+    assert first.parent.name == "dftk_things"
+    others = [kept.folder(shards, "b", "things"), kept.folder(shards[1:], "a", "things")]
+    assert len({first.name, *(other.name for other in others)}) == 3
+
+
+def test_a_second_process_waits(tmp_path):
+    path = tmp_path / "dftk_things" / "key"
+    code = (
+        "import pathlib, sys; from dftk.data import kept\n"
+        f"with kept.alone(pathlib.Path({str(path)!r}), ''): print('in', flush=True)"
+    )
+    with kept.alone(path, REMEDY):
+        other = subprocess.Popen(
+            [sys.executable, "-c", code], cwd=ROOT, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        line = next(line for line in other.stderr if "another process" in line)
+        assert line.startswith(f"{path}: another process is writing it; waiting")
+        time.sleep(0.2)
+        assert other.poll() is None
+    assert other.communicate()[0] == "in\n"
+
+
+def test_what_cannot_be_written_is_named_with_the_remedy(tmp_path):
+    (tmp_path / "dftk_things").write_text("in the way")
+    with pytest.raises(UserError, match=r"cannot write \S+key \(.*\); try another"):
+        write(tmp_path / "dftk_things" / "key")
