@@ -38,14 +38,8 @@ def test_the_base_is_fed_what_its_weights_were_trained_on(name):
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.slow if name == "mobilenetv2" else pytest.mark.long)
-        for name in NETWORKS
-        if name != "xception"
-    ],
-)
+@pytest.mark.long  # half a minute each
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "xception"])
 def test_one_step_of_each_phase_trains_what_it_should(name, examples, tmp_path):
     rig = Rig(examples, model=f"{name}_multilevel", frozen_features="live", weights="none",
               image_size=64, base_batchnorm="update")  # fmt: skip
