@@ -37,7 +37,7 @@ MODELS: dict[str, dict[str, Any]] = {
 # from random weights, and BatchNorm statistics that settle within a hundred steps.
 _SMALL = {"image_size": 64, "batch_size": 16, "augment": False}
 SAMPLE: dict[str, dict[str, Any]] = {
-    "xception_multilevel": {**MODELS["xception_multilevel"], **_SMALL, "weights": "none"},
+    "xception_multilevel": {**_SMALL, "weights": "none"},
     "xception": {
         **_SMALL,
         "weights": "none",

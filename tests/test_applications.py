@@ -7,7 +7,7 @@ import tensorflow as tf
 from test_loop import Rig
 
 from dftk.config import resolve
-from dftk.models import registry
+from dftk.models import applications, registry
 from dftk.presets import NETWORKS
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (2, 80, 64, 3), np.uint8)
@@ -36,6 +36,12 @@ def test_the_base_is_fed_what_its_weights_were_trained_on(name):
     else:  # their preprocess_input does nothing: it is a part of the network, left out here
         expected = keras.applications.imagenet_utils.preprocess_input(image.copy(), mode="torch")
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_xception_has_154_trainable_weights_and_stride_32():
+    network = applications.NETWORKS["xception"](None)
+    assert len(network.trainable_variables) == 154
+    assert network(np.zeros((1, 96, 64, 3), np.float32)).shape == (1, 3, 2, 2048)
 
 
 @pytest.mark.long  # half a minute each

@@ -5,8 +5,10 @@ import tensorflow as tf
 
 from dftk.config import resolve
 from dftk.models import registry
+from dftk.models.applications import NETWORKS
 from dftk.models.backbone import Backbone, residual_sums
-from dftk.models.xception import network
+
+network = NETWORKS["xception"]
 
 IMAGES = np.random.default_rng(0).random((2, 64, 64, 3), np.float32) * 2 - 1
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dftk.models import folding, registry, xception
+from dftk.models import applications, folding, registry
 
 IMAGES = tf.constant(np.random.default_rng(0).uniform(-1, 1, (2, 64, 64, 3)).astype(np.float32))
 
@@ -25,7 +25,7 @@ def with_statistics(model):
 
 @pytest.fixture(scope="module")
 def base():
-    return with_statistics(xception.network(None))
+    return with_statistics(applications.NETWORKS["xception"](None))
 
 
 def folded_layers(model):
@@ -57,7 +57,7 @@ def test_gradients_of_all_154_weights_are_those_of_the_original(base):
 def test_in_half_precision_the_original_is_no_closer_to_float32(base, policy, digits):
     """Scale and kernel are multiplied in float32, and rounded once."""
     with registry.dtype_policy(policy):
-        half = xception.network(None)
+        half = applications.NETWORKS["xception"](None)
     half.set_weights(base.get_weights())
     folded = folding.fold_batchnorm(half)
     assert folded(IMAGES).dtype == policy.split("_")[1]

@@ -1,8 +1,8 @@
-"""Other networks of keras.applications, without their tops, for images of any size.
+"""Networks of keras.applications, without their tops, for images of any size.
 
-MobileNetV2 (Sandler et al. 2018, arXiv:1801.04381), ResNet50V2 (He et al. 2016, arXiv:1603.05027),
-EfficientNetV2B0 (Tan and Le 2021, arXiv:2104.00298), ConvNeXtTiny (Liu et al. 2022,
-arXiv:2201.03545). None scales its own input here: see --scaling.
+Xception (Chollet 2017, arXiv:1610.02357), MobileNetV2 (Sandler et al. 2018, arXiv:1801.04381),
+ResNet50V2 (He et al. 2016, arXiv:1603.05027), EfficientNetV2B0 (Tan and Le 2021, arXiv:2104.00298),
+ConvNeXtTiny (Liu et al. 2022, arXiv:2201.03545). None scales its own input here: see --scaling.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,10 @@ _ANY = (None, None, 3)
 
 
 def network(name: str, **options: Any) -> Callable[[str | None, int | None], keras.Model]:
-    """The maker of a network of keras.applications, as Backbone wants it."""
+    """The maker of a network of keras.applications, as Backbone wants it.
+
+    Without a fixed size Keras does not insist on 71 pixels for Xception, which need not be.
+    """
 
     def make(weights: str | None, image_size: int | None = None) -> keras.Model:
         del image_size
@@ -25,6 +28,7 @@ def network(name: str, **options: Any) -> Callable[[str | None, int | None], ker
 
 
 NETWORKS = {
+    "xception": network("Xception"),
     "mobilenetv2": network("MobileNetV2"),
     "resnet50v2": network("ResNet50V2"),
     "efficientnetv2b0": network("EfficientNetV2B0", include_preprocessing=False),

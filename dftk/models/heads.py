@@ -49,7 +49,5 @@ def linear(width: int, dropout: float, l2: float, seed: int, synchronized: bool)
         dtype="float32",
         name="logit",
     )
-    layers = [keras.Input((width,)), norm]
-    if dropout:
-        layers.append(keras.layers.Dropout(dropout, seed=seed, dtype="float32"))
-    return keras.Sequential([*layers, logit], name="head")
+    drop = keras.layers.Dropout(dropout, seed=seed, dtype="float32")
+    return keras.Sequential([keras.Input((width,)), norm, drop, logit], name="head")

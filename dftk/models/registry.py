@@ -14,11 +14,10 @@ import numpy as np
 import tensorflow as tf
 
 from dftk.config import Config, UserError
-from dftk.models import applications, cnn, folding, heads, preprocess, xception
+from dftk.models import applications, cnn, folding, heads, preprocess
 from dftk.models.backbone import Backbone, residual_sums
 
 _OTHERWISE = "give a file with --weights=PATH, or train from scratch with --weights=none"
-_NETWORKS = {"xception": xception.network, **applications.NETWORKS}
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's RGB in [0, 1]
 # Factor and shift of an image in [0, 1].
 SCALINGS: dict[str, tuple[Any, Any]] = {
@@ -27,10 +26,10 @@ SCALINGS: dict[str, tuple[Any, Any]] = {
     "imagenet": ([1 / d for d in _DEVIATION], [-m / d for m, d in zip(_MEAN, _DEVIATION)]),
 }
 BACKBONES = {
-    **{name: Backbone(network, heads.dense) for name, network in _NETWORKS.items()},
+    **{name: Backbone(network, heads.dense) for name, network in applications.NETWORKS.items()},
     **{
         f"{name}_multilevel": Backbone(network, heads.linear, taps=residual_sums)
-        for name, network in _NETWORKS.items()
+        for name, network in applications.NETWORKS.items()
     },
     "cnn": Backbone(cnn.network, cnn.head, pool=cnn.flatten),
 }

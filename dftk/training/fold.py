@@ -84,14 +84,17 @@ class FoldTrainer:
             config, devices, detector, save_steps, interruption or Interruption(), self.profile
         )
         self._frozen: FrozenFeatures | None = None
-        if config.frozen_features == "cached" and not self._schedule[0].train_base:
+        if config.frozen_features == "cached" and self._schedule[0].name == "frozen":
             self._frozen = FrozenFeatures(
                 config, devices, detector, self._scorer, examples, self._epochs.stop_if_asked
             )
-        self.phases = {}
+        self.phases, self._batchers = {}, {}
         for phase in self._schedule:
-            seen = None if self._frozen and phase.name == "frozen" else pixels
-            self.phases[phase] = loop.Trainable(detector, devices, config, phase.train_base, seen)
+            frozen = self._frozen if phase.name == "frozen" else None
+            self.phases[phase] = loop.Trainable(
+                detector, devices, config, phase.train_base, None if frozen else pixels
+            )
+            self._batchers[phase] = frozen.batches if frozen else examples.batches
         self._outlook = schedule.Outlook(self._schedule, folds)
         variables = list(self.detector.model.variables)
         for trainable in self.phases.values():
@@ -218,8 +221,6 @@ class FoldTrainer:
     ) -> tuple[dict[str, Any], Throughput]:
         """Trains and validates; the epoch's row of the history."""
         state, trainable = run.state, self.phases[phase]
-        frozen = self._frozen if phase.name == "frozen" else None
-        batcher = frozen.batches if frozen else self._examples.batches
 
         def show(done: int, speed: Throughput, loss: float) -> None:
             if not speed.seconds:  # compiled, so far
@@ -231,9 +232,8 @@ class FoldTrainer:
             )
             progress.update(done, speed.examples_per_s, text)
 
-        trained, speed = self._epochs.train(
-            trainable, phase, state, run.train_rows, batcher, lambda: self._save(run), show
-        )
+        inputs, save = (run.train_rows, self._batchers[phase]), lambda: self._save(run)
+        trained, speed = self._epochs.train(trainable, phase, state, *inputs, save, show)
         row: dict[str, Any] = {"fold": state.fold, "phase": phase.name, "epoch": state.epoch + 1}
         moving = phase.cosine or phase.warmup  # then the last step's stands in the history
         rate = float(trainable.optimizer.learning_rate) if moving else state.rate.rate
