@@ -92,8 +92,14 @@ class Config:
         "ImageNet's channels, what the others were and have as default; unit is [0, 1].",
         choices=("symmetric", "imagenet", "unit"),
     )
-    dropout: float = option(0.3, "Dropout rate after each dense layer of the head.", low=0.0)
-    l2: float = option(1e-4, "L2 penalty on the kernels of the head's dense layers.", low=0.0)
+    head: str = option(
+        "dense",
+        "From features to logit: dense, the notebook's two layers of 256 and 128 with BatchNorm; "
+        "hidden, one layer of 128; or linear, logistic regression on standardised features.",
+        choices=("dense", "hidden", "linear"),
+    )
+    dropout: float = option(0.3, "Dropout rate of the head.", low=0.0)
+    l2: float = option(1e-4, "L2 penalty on the head's kernels.", low=0.0)
     augment: bool = option(
         True,
         "Flip, brightness 0.2, contrast and saturation 0.8-1.2, hue 0.05, on the device.",
@@ -216,21 +222,3 @@ def as_flags(config: Config) -> list[str]:
         elif value is not None:
             flags.append(f"--{name}={value}")
     return flags
-
-
-def parse_folds(text: str, folds: int) -> tuple[int, ...]:
-    """Reads `--fold`: "all", or fold indices with commas between.
-
-    Raises:
-      UsageError: not a number, or not one of the folds.
-    """
-    if text == "all":
-        return tuple(range(folds))
-    try:
-        chosen = tuple(sorted({int(part) for part in text.split(",")}))
-    except ValueError:
-        raise UsageError(f"--fold={text}: give all, or indices such as 0 or 0,2") from None
-    for fold in chosen:
-        if not 0 <= fold < folds:
-            raise UsageError(f"--fold={text}: there is no fold {fold}; folds are 0 to {folds - 1}")
-    return chosen

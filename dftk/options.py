@@ -62,3 +62,21 @@ def parse_steps(parts: Sequence[str] | None) -> tuple[int, int] | None:
         text = ",".join(parts)
         raise UsageError(f"--profile_steps={text}: give two numbers, such as 20,30") from None
     return first, last
+
+
+def parse_folds(text: str, folds: int) -> tuple[int, ...]:
+    """Reads `--fold`: "all", or fold indices with commas between.
+
+    Raises:
+      UsageError: not a number, or not one of the folds.
+    """
+    if text == "all":
+        return tuple(range(folds))
+    try:
+        chosen = tuple(sorted({int(part) for part in text.split(",")}))
+    except ValueError:
+        raise UsageError(f"--fold={text}: give all, or indices such as 0 or 0,2") from None
+    for fold in chosen:
+        if not 0 <= fold < folds:
+            raise UsageError(f"--fold={text}: there is no fold {fold}; folds are 0 to {folds - 1}")
+    return chosen

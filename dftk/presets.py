@@ -13,6 +13,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
 }
 # A head that sees every level: logistic regression on features that are computed once.
 MULTILEVEL: dict[str, Any] = {
+    "head": "linear",
     "augment": False,
     "l2": 0.01,
     "dropout": 0.0,
@@ -26,6 +27,7 @@ MODELS: dict[str, dict[str, Any]] = {
     **NETWORKS,
     **{f"{name}_multilevel": {**given, **MULTILEVEL} for name, given in NETWORKS.items()},
     "cnn": {
+        "head": "hidden",
         "weights": "none",
         "image_size": 256,
         "frozen_epochs": 0,

@@ -11,9 +11,9 @@ from typing import Any
 from absl import flags
 
 from dftk import cli
-from dftk.config import parse_folds, resolve
+from dftk.config import resolve
 from dftk.launch.job_index import fold_of_job
-from dftk.options import RunOptions, parse_steps
+from dftk.options import RunOptions, parse_folds, parse_steps
 
 _FOLD = flags.DEFINE_string(
     "fold",

@@ -64,6 +64,6 @@ def test_pooled_in_float32_of_half_precision_activations():
 
 
 def test_one_activation_needs_no_joining():
-    backbone = Backbone(network, lambda *_: None)
+    backbone = Backbone(network)
     base = backbone.base(network(None))
     assert isinstance(backbone.pooling(base), keras.layers.GlobalAveragePooling2D)

@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from dftk.config import Config, UsageError, as_flags, parse_folds, resolve
+from dftk.config import Config, UsageError, as_flags, resolve
 
 # The contract with users: a change here is a change for everyone's scripts.
 FLAGS = {
@@ -17,6 +17,7 @@ FLAGS = {
     "weights": "imagenet",
     "image_size": 224,
     "scaling": "symmetric",
+    "head": "dense",
     "dropout": 0.3,
     "l2": 1e-4,
     "augment": True,
@@ -109,15 +110,3 @@ def test_a_config_comes_back_from_its_flags():
         else:
             given[name] = kind(value)
     assert resolve(given) == config
-
-
-def test_folds_are_read():
-    assert parse_folds("all", 5) == (0, 1, 2, 3, 4)
-    assert parse_folds("3", 5) == (3,)
-    assert parse_folds("2,0,2", 5) == (0, 2)
-
-
-@pytest.mark.parametrize("text", ["5", "-1", "0,9", "one", ""])
-def test_folds_that_do_not_exist_are_refused(text):
-    with pytest.raises(UsageError, match="--fold="):
-        parse_folds(text, 5)

@@ -1,7 +1,7 @@
 import pytest
 
 from dftk.config import UsageError
-from dftk.options import RunOptions, parse_steps
+from dftk.options import RunOptions, parse_folds, parse_steps
 
 
 @pytest.mark.parametrize(("text", "processes"), [("auto", None), ("1", 1), ("4", 4)])
@@ -35,3 +35,15 @@ def test_steps_are_read():
     for parts in (["20"], ["a", "b"], ["1", "2", "3"]):
         with pytest.raises(UsageError, match="--profile_steps=.*give two numbers"):
             parse_steps(parts)
+
+
+def test_folds_are_read():
+    assert parse_folds("all", 5) == (0, 1, 2, 3, 4)
+    assert parse_folds("3", 5) == (3,)
+    assert parse_folds("2,0,2", 5) == (0, 2)
+
+
+@pytest.mark.parametrize("text", ["5", "-1", "0,9", "one", ""])
+def test_folds_that_do_not_exist_are_refused(text):
+    with pytest.raises(UsageError, match="--fold="):
+        parse_folds(text, 5)

@@ -6,11 +6,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from dftk.config import Config, UsageError, UserError, parse_folds
+from dftk.config import Config, UsageError, UserError
 from dftk.evaluation import report
 from dftk.evaluation.workdir import Workdir
 from dftk.launch import parallel
-from dftk.options import RunOptions
+from dftk.options import RunOptions, parse_folds
 from dftk.progress import say
 from dftk.training import cluster, crossval
 

@@ -1,4 +1,4 @@
-"""What a detector is made of between its first layers and its logit."""
+"""What a detector is made of between its first layers and its head."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -18,13 +18,11 @@ class Backbone:
     Attributes:
       network: of ("imagenet" or None, image_size): float [b, s, s, 3] to its last activation.
         Files of weights are for it as it stands.
-      head: of (width, dropout, l2, seed, synchronized): float32 [b, width] to logits [b, 1].
       taps: the activations of such a network that the head sees; the last one if not given.
       pool: makes the layer that takes an activation to a vector.
     """
 
     network: Callable[[str | None, int], keras.Model]
-    head: Callable[[int, float, float, int, bool], keras.Model]
     taps: Callable[[keras.Model], Sequence[keras.KerasTensor]] | None = None
     pool: Callable[[], keras.layers.Layer] = mean_over_image
 

@@ -35,30 +35,3 @@ def network(weights: str | None, image_size: int) -> keras.Model:
 def flatten() -> keras.layers.Layer:
     """The last stage's activation to a vector that keeps the place of everything."""
     return keras.layers.Flatten(dtype="float32")
-
-
-def head(width: int, dropout: float, l2: float, seed: int, synchronized: bool) -> keras.Model:
-    """Flattened features [b, width] to logits float32 [b, 1]; positive means fake.
-
-    Args:
-      width: of the features.
-      dropout: rate after the dense layer.
-      l2: penalty on its kernel.
-      seed: of initial kernels and dropout.
-      synchronized: nothing here depends on other replicas.
-    """
-    del synchronized
-    glorot = keras.initializers.GlorotUniform
-    layers = [
-        keras.Input((width,)),
-        keras.layers.Dense(
-            128,
-            activation="relu",
-            kernel_initializer=glorot(seed),
-            kernel_regularizer=keras.regularizers.L2(l2),
-            dtype="float32",
-        ),
-        keras.layers.Dropout(dropout, seed=seed, dtype="float32"),
-        keras.layers.Dense(1, kernel_initializer=glorot(seed + 1), dtype="float32", name="logit"),
-    ]
-    return keras.Sequential(layers, name="head")

@@ -51,3 +51,28 @@ def linear(width: int, dropout: float, l2: float, seed: int, synchronized: bool)
     )
     drop = keras.layers.Dropout(dropout, seed=seed, dtype="float32")
     return keras.Sequential([keras.Input((width,)), norm, drop, logit], name="head")
+
+
+def hidden(width: int, dropout: float, l2: float, seed: int, synchronized: bool) -> keras.Model:
+    """One dense layer between features and logit.
+
+    Args: as `dense`; nothing here depends on other replicas.
+    """
+    del synchronized
+    glorot = keras.initializers.GlorotUniform
+    layers = [
+        keras.Input((width,)),
+        keras.layers.Dense(
+            128,
+            activation="relu",
+            kernel_initializer=glorot(seed),
+            kernel_regularizer=keras.regularizers.L2(l2),
+            dtype="float32",
+        ),
+        keras.layers.Dropout(dropout, seed=seed, dtype="float32"),
+        keras.layers.Dense(1, kernel_initializer=glorot(seed + 1), dtype="float32", name="logit"),
+    ]
+    return keras.Sequential(layers, name="head")
+
+
+HEADS = {"dense": dense, "hidden": hidden, "linear": linear}  # values of --head

@@ -26,12 +26,12 @@ SCALINGS: dict[str, tuple[Any, Any]] = {
     "imagenet": ([1 / d for d in _DEVIATION], [-m / d for m, d in zip(_MEAN, _DEVIATION)]),
 }
 BACKBONES = {
-    **{name: Backbone(network, heads.dense) for name, network in applications.NETWORKS.items()},
+    **{name: Backbone(network) for name, network in applications.NETWORKS.items()},
     **{
-        f"{name}_multilevel": Backbone(network, heads.linear, taps=residual_sums)
+        f"{name}_multilevel": Backbone(network, taps=residual_sums)
         for name, network in applications.NETWORKS.items()
     },
-    "cnn": Backbone(cnn.network, cnn.head, pool=cnn.flatten),
+    "cnn": Backbone(cnn.network, pool=cnn.flatten),
 }
 
 
@@ -77,7 +77,7 @@ def build(config: Config, policy: str, synchronized: bool) -> Detector:
     """Builds the detector of a run, its base's weights loaded.
 
     Args:
-      config: model, weights, image_size, scaling, dropout, l2, batchnorm_momentum, seed.
+      config: model, weights, image_size, scaling, head, dropout, l2, batchnorm_momentum, seed.
       policy: Keras dtype policy of the base; the head is float32 always.
       synchronized: BatchNorm statistics over all replicas. Without it every replica keeps moving
         statistics of its own, and only the first one's would be saved.
@@ -100,7 +100,8 @@ def build(config: Config, policy: str, synchronized: bool) -> Detector:
         pool = backbone.pooling(base)
         vector = pool(base(scale(unit_image(image))))
         width = vector.shape[-1]
-        head = backbone.head(width, config.dropout, config.l2, config.seed, synchronized)
+        make_head = heads.HEADS[config.head]
+        head = make_head(width, config.dropout, config.l2, config.seed, synchronized)
         for layer in dropouts(head):
             _differ_by_replica(layer.seed_generator)
         logit = head(vector)
