@@ -16,7 +16,7 @@ from dftk.perf.meter import Ratio
 # Least ratio by residency, on two cores. The notebook decodes on all cores that there are; where
 # nothing is decoded, one or two are enough, and what is gained falls with their number.
 NOTEBOOK = {"ram": 20.0, "device": 20.0, "disk": 5.0, "none": 0.8}
-BESIDE_PIXELS = 48  # bytes per image: label, index, seven draws, and its part of the share
+BESIDE_PIXELS = 56  # bytes per image: label, index, nine draws, and its part of the share
 
 
 def _at_least(limit: float, ratio: Ratio, look: str) -> None:

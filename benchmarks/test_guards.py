@@ -71,7 +71,7 @@ def test_a_float32_border(opened):
 def test_pixels_sent_to_a_device_that_has_them(opened):
     examples = opened("device")
     batch = next(iter(examples.batches(np.arange(32), batch_size=32, images=True)))
-    with pytest.raises(AssertionError, match="bytes an image, at most 48"):
+    with pytest.raises(AssertionError, match="bytes an image, at most 56"):
         guards.bytes_to_the_device(batch, "device", math.prod(examples.shape))
 
 

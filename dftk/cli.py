@@ -40,6 +40,25 @@ def given_config() -> dict[str, object]:
     return {name: FLAGS[name].value for name in names if FLAGS[name].present}
 
 
+def changed_config(change: str) -> dict[str, object]:
+    """Reads NAME=VALUE of config flags, with commas between.
+
+    Raises:
+      UsageError: no such flag, or not a value of it.
+    """
+    names = [field.name for field in dataclasses.fields(Config)]
+    given = {}
+    for part in change.split(","):
+        name, equals, value = part.partition("=")
+        if name not in names or not equals:
+            raise UsageError(f"{change}: give NAME=VALUE of a flag that decides what is computed")
+        try:
+            given[name] = FLAGS[name].parser.parse(value)
+        except ValueError as error:
+            raise UsageError(f"{change}: {error}") from None
+    return given
+
+
 def note(text: str) -> None:
     """Something the user should know of a result that is there all the same."""
     print(f"note: {text}", file=sys.stderr)

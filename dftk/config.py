@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from dftk.presets import MODELS, MULTILEVEL, NETWORKS, RECIPES, SAMPLE, words
+from dftk.presets import MODELS, MULTILEVEL, NETWORKS, RECIPES, SAMPLE, SCRATCH, words
 
 THRESHOLD = 0.5  # fake when the probability is at least this
 
@@ -67,18 +67,20 @@ class Config:
     )
     recipe: str = option(
         "default",
-        "seed: the choices of the Kaggle notebook that this replaces, faults included (images in "
-        "[0, 1], a second phase that never unfreezes the base); for its unstratified folds see "
-        "tfds_rvf10k/README.md.",
-        choices=("default", "seed"),
+        "default: the schedule of this help. best: what scored best on RVF10K, everything trained "
+        f"on squares of the unresized image: {words(RECIPES['best'])}. seed: the choices of the "
+        "Kaggle notebook that this replaces, faults included (images in [0, 1], a second phase "
+        "that never unfreezes the base); for its unstratified folds see tfds_rvf10k/README.md.",
+        choices=tuple(RECIPES),
     )
 
     model: str = option(
         "xception",
         f"The network: {', '.join(NETWORKS)}; the same with _multilevel behind it, whose head "
         "sees the mean of every residual sum and of the last activation, and by default is all "
-        f"that is trained: {words(MULTILEVEL)}; or cnn, four stages of convolution and pooling "
-        f"and one dense layer trained from scratch: {words(MODELS['cnn'])}.",
+        f"that is trained: {words(MULTILEVEL)}; cnn, four stages of convolution and pooling and a "
+        f"dense layer, trained from scratch: {words(MODELS['cnn'])}; or residual, a small network "
+        f"on differences of neighbouring pixels, from scratch: {words(MODELS['residual'])}.",
         choices=tuple(MODELS),
     )
     weights: str = option("imagenet", "Of the base: imagenet, none, or a Keras .weights.h5 file.")
@@ -105,6 +107,9 @@ class Config:
         "Flip, brightness 0.2, contrast and saturation 0.8-1.2, hue 0.05, on the device.",
     )
     augment_colour: bool = option(True, "Of the augmentation: false leaves only the flip.")
+    augment_compression: bool = option(
+        False, "Also blur one image in two, and take one in two through JPEG of quality 50 to 100."
+    )
     crop_size: int | None = option(
         None,
         "Train on a square of so many pixels, drawn anew in every epoch from the image as resized "
@@ -133,6 +138,21 @@ class Config:
     finetune_stop: int = option(15, "Phase 2: as --frozen_stop.", low=1)
     finetune_plateau: int = option(7, "Phase 2: as --frozen_plateau.", low=1)
     finetune_base: bool = option(True, "Phase 2 trains the base; false only in recipe seed.")
+    freeze_blocks: int = option(
+        0, "Residual blocks, from the image on, that stay frozen in phase 2 too.", low=0
+    )
+    layer_decay: float = option(
+        1.0, "Phase 2: learning rate of a residual block over that of the block behind it.", low=0.0
+    )
+    label_smoothing: float = option(
+        0.0, "Train on this probability of the wrong class, halved, not on 0 and 1.", low=0.0
+    )
+    average: float = option(
+        0.0,
+        "Momentum of a moving average of the weights over steps, which is then what is validated "
+        "and kept; 0 for the weights as they are.",
+        low=0.0,
+    )
     warmup: int = option(0, "Steps in which a phase's rate rises from 0.", low=0)
     decay: str = option(
         "plateau",
@@ -182,15 +202,14 @@ class Config:
             raise UsageError(f"--seed={self.seed}: must be below 2**32")
         if self.stored_size and self.stored_size > 4096:
             raise UsageError(f"--stored_size={self.stored_size}: must be at most 4096")
-        if not self.dropout < 1:
-            raise UsageError(f"--dropout={self.dropout}: must be below 1")
-        if not self.lr_factor < 1 or not self.batchnorm_momentum < 1:
-            raise UsageError("--lr_factor and --batchnorm_momentum must be below 1")
+        for name in ("dropout", "lr_factor", "batchnorm_momentum", "label_smoothing", "average"):
+            if not getattr(self, name) < 1:
+                raise UsageError(f"--{name}={getattr(self, name)}: must be below 1")
         if self.crop_size and self.crop_size > self.image_size:
             raise UsageError(
                 f"--crop_size={self.crop_size}: must be at most --image_size={self.image_size}"
             )
-        if self.model == "cnn" and self.weights == "imagenet":
+        if self.model in SCRATCH and self.weights == "imagenet":
             raise UsageError(f"--weights=imagenet: {self.model} has none; give none or a file")
         if self.model != "xception" and self.recipe == "seed":
             raise UsageError(f"--recipe=seed --model={self.model}: the notebook's was xception")
@@ -199,7 +218,7 @@ class Config:
 
 
 def resolve(given: Mapping[str, Any]) -> Config:
-    """Returns the config of a run: defaults, recipe, the model's, the sample's, then `given`.
+    """Returns the config of a run: defaults, the model's, the recipe's, the sample's, `given`.
 
     Args:
       given: what the user set, by field name.
@@ -207,10 +226,10 @@ def resolve(given: Mapping[str, Any]) -> Config:
     Raises:
       UsageError: a value out of range.
     """
-    recipe = given.get("recipe", "default")
-    model = given.get("model", "xception")
+    recipe = RECIPES.get(given.get("recipe", "default"), {})
+    model = given.get("model", recipe.get("model", "xception"))
     sample = SAMPLE.get(model, {}) if given.get("dataset") == "sample" else {}
-    return Config(**{**RECIPES.get(recipe, {}), **MODELS.get(model, {}), **sample, **given})
+    return Config(**{**MODELS.get(model, {}), **recipe, **sample, **given})
 
 
 def as_flags(config: Config) -> list[str]:

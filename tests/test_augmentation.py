@@ -3,7 +3,7 @@ import tensorflow as tf
 
 from dftk.config import resolve
 from dftk.data.batches import DRAWS
-from dftk.models import preprocess
+from dftk.models import compression, preprocess
 from dftk.models.augmentation import Augmentation
 
 RNG = np.random.default_rng(0)
@@ -57,3 +57,15 @@ def test_a_view_is_the_mirror_image_where_the_image_would_be_flipped():
         np.testing.assert_array_equal(got, views[1 if draws[0] < 0.5 else 0])
     still = Augmentation.of(resolve({"augment": False}))
     np.testing.assert_array_equal(still.view(features[:, :1], TABLE), features[:, 0])
+
+
+def test_compression_comes_last_and_by_its_own_draws():
+    draws = TABLE.copy()
+    draws[:, 7:9] = [[0.1, 0.1], [0.9, 0.1], [0.1, 0.6], [0.8, 0.8], [0.2, 0.4], [0.3, 0.9]]
+    before = Augmentation(flip=True, colour=False, crop=32)(IMAGES, draws)
+    found = Augmentation(flip=True, colour=False, crop=32, compression=True)(IMAGES, draws)
+    np.testing.assert_array_equal(found, compression.travelled(before, draws[:, 7:9]))
+    changed = np.any(found != before, axis=(1, 2, 3))
+    np.testing.assert_array_equal(changed, [False, True, True, True, False, True])
+    config = resolve({"augment": False, "augment_compression": True})
+    assert not Augmentation.of(config).compression

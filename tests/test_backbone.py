@@ -6,7 +6,7 @@ import tensorflow as tf
 from dftk.config import resolve
 from dftk.models import registry
 from dftk.models.applications import NETWORKS
-from dftk.models.backbone import Backbone, residual_sums
+from dftk.models.backbone import Backbone, depths, residual_sums
 
 network = NETWORKS["xception"]
 
@@ -67,3 +67,11 @@ def test_one_activation_needs_no_joining():
     backbone = Backbone(network)
     base = backbone.base(network(None))
     assert isinstance(backbone.pooling(base), keras.layers.GlobalAveragePooling2D)
+
+
+def test_a_layer_belongs_to_the_block_of_the_sums_before_it():
+    depth = depths(network(None))
+    blocks = {"block1_conv1": 0, "block2_sepconv1": 0, "block3_sepconv1": 1,
+              "block4_sepconv2": 2, "block13_sepconv1": 11, "block14_sepconv1": 12,
+              "block14_sepconv2_bn": 12}  # fmt: skip
+    assert {name: depth[name] for name in blocks} == blocks

@@ -27,7 +27,8 @@ LEVELS = {
     "progress": 0,
     "__init__": 0,
 }
-DOORS = {"train", "evaluate", "predict", "compare", "export", "serve", "doctor", "verify"}
+DOORS = {"train", "evaluate", "predict", "compare", "ablate", "export", "serve", "doctor",
+         "verify"}  # fmt: skip
 SOURCES = sorted((ROOT / "dftk").rglob("*.py")) + sorted((ROOT / "tfds_rvf10k").rglob("*.py"))
 
 

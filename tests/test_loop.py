@@ -11,6 +11,7 @@ import tensorflow as tf
 from dftk.config import resolve
 from dftk.data import batches
 from dftk.models import registry
+from dftk.models.backbone import depths
 from dftk.training import devices as devices_lib
 from dftk.training import loop
 
@@ -198,3 +199,54 @@ def test_mixed_precision_has_the_gradients_of_float32(examples, policy):
     # Random features are all but zero and round badly; a forgotten scale is off by thousands.
     difference = np.linalg.norm(moments[1] - moments[0]) / np.linalg.norm(moments[0])
     assert difference < 0.4
+
+
+# Its default head begins with a kernel of zeros, through which no gradient comes in the first step.
+SMALL = {"model": "residual", "head": "hidden", "weights": "none", "crop_size": None,
+         "augment": False}  # fmt: skip
+
+
+def test_frozen_blocks_stay_as_they_are_batchnorm_too(examples):
+    rig = Rig(examples, **SMALL, freeze_blocks=2)
+    depth = depths(rig.detector.base)
+    layers = [layer for layer in rig.detector.base.layers if layer.variables]
+    before = [rig.weights(layer.variables) for layer in layers]
+    rig.train("finetune", rows=16, calls=(1,), rate=1e-2)
+    for layer, values in zip(layers, before, strict=True):
+        changed = any(moved(values, rig.weights(layer.variables)))
+        assert changed == (depth[layer.name] >= 2), layer.name
+
+
+def test_rates_fall_from_block_to_block_towards_the_image(examples):
+    rig = Rig(examples, **SMALL, layer_decay=0.5)
+    base = rig.detector.base
+    factors = dict(zip((v.path for v in base.trainable_variables), loop.layer_rates(base, 0.5)))
+    assert len(factors) == len(base.trainable_variables)
+    assert list(factors.values()) == sorted(factors.values())
+    assert set(factors.values()) == {1, 0.5, 0.25, 0.125, 0.0625}
+    first = base.trainable_variables[0]
+    before = first.numpy()
+    rig.train("finetune", rows=16, calls=(1,), rate=1e-2)  # Adam's first step is the rate
+    np.testing.assert_allclose(np.abs(first.numpy() - before).max(), 1e-2 * 0.0625, rtol=1e-2)
+
+
+def test_smoothed_labels_are_kerass(examples):
+    rig = Rig(examples, **SMALL, dropout=0.0, label_smoothing=0.2)
+    batch = next(iter(examples.batches(np.arange(48), batch_size=16, shuffle=(5, 0))))
+    unit = rig.detector.unit_image(batch["image"])
+    logits = rig.detector.head(rig.detector.features(unit, training=False))
+    loss = keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=0.2)
+    total = rig.train("frozen", calls=(1,))
+    assert total[0] / 16 == pytest.approx(float(loss(batch["label"][:, None], logits)), rel=1e-4)
+
+
+def test_averages_stand_in_for_the_weights_inside_the_block_alone(examples):
+    rig = Rig(examples, **SMALL, average=0.5)
+    phase = rig.phases["finetune"]
+    rig.train("finetune")
+    raw, averages = rig.weights(phase.variables), rig.weights(phase.optimizer.averages)
+    assert all(moved(raw, averages))
+    with pytest.raises(ZeroDivisionError), phase.averaged():
+        assert not any(moved(rig.weights(phase.variables), averages))
+        _ = 1 / 0
+    assert not any(moved(rig.weights(phase.variables), raw))

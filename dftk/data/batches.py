@@ -8,8 +8,9 @@ import tensorflow as tf
 
 from dftk.data import pipeline
 
-# Random numbers of one augmentation: flip, brightness, contrast, saturation, hue; top and left.
-DRAWS = 7
+# Random numbers of one augmentation: flip, brightness, contrast, saturation, hue; top and left;
+# blur, JPEG.
+DRAWS = 9
 
 Fetch = Callable[[tf.Tensor], tf.Tensor]  # rows int64 [b] to uint8 [b, h, w, 3]
 

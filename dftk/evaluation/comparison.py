@@ -19,7 +19,10 @@ _BATCH, _SIZE, _ROUNDS = 32, 256, 7  # of the measurement of inference
 
 
 def compare(
-    workdirs: Sequence[Workdir], data_dir: str | None, measure_speed: bool
+    workdirs: Sequence[Workdir],
+    data_dir: str | None,
+    measure_speed: bool,
+    with_valid: bool = True,
 ) -> tuple[dict[str, Any], list[Run]]:
     """Compares each run with the first.
 
@@ -27,6 +30,7 @@ def compare(
       workdirs: two or more, of runs on one dataset with a finished fold in common.
       data_dir: TFDS's directory of datasets, if not the runs'.
       measure_speed: runs a model of each, by turns.
+      with_valid: also on the untouched split `valid`, if the dataset has one.
 
     Returns:
       runs, folds, comparisons, notes (the content of comparison.json); and the runs themselves.
@@ -39,14 +43,14 @@ def compare(
         raise UsageError("one workdir is given twice; each is compared with the first")
     folds = compared_runs.common_folds(workdirs)
     notes = compared_runs.notes(workdirs, folds)
-    with_valid = compared_runs.score_valid(workdirs, data_dir)
+    scored = with_valid and compared_runs.score_valid(workdirs, data_dir)
     runs = [
-        compared_runs.read(workdir, name, folds, with_valid)
+        compared_runs.read(workdir, name, folds, scored)
         for name, workdir in compared_runs.named(workdirs).items()
     ]
     compared_runs.require_same_images(runs)
     speeds = _inference_speeds(runs, folds[0]) if measure_speed else {}
-    if not with_valid:
+    if with_valid and not scored:
         notes.append("the dataset has no split valid: held-out folds are all there is to compare")
     content = {
         "runs": [{**_side(run, folds), **speeds.get(run.name, {})} for run in runs],

@@ -91,13 +91,14 @@ def differences(pair: Mapping[str, Any]) -> list[list[str]]:
     for part, words in _SETS.items():
         for name, test in _TESTS.items():
             if pair[part] and name in pair[part]:
-                rows.append([f"{words}: {test}", *_difference(pair[part][name])])
+                rows.append([f"{words}: {test}", *difference(pair[part][name])])
     for name in ("accuracy", "auc"):
-        rows.append([f"mean over folds: {_TESTS[name]}", *_difference(pair["across_folds"][name])])
+        rows.append([f"mean over folds: {_TESTS[name]}", *difference(pair["across_folds"][name])])
     return rows
 
 
-def _difference(test: Mapping[str, Any]) -> list[str]:
+def difference(test: Mapping[str, Any]) -> list[str]:
+    """Cells of one test: difference, 95 % interval, p."""
     ends = f"[{_signed(test['low'])}, {_signed(test['high'])}]"
     return [_signed(test["value"]), ends, p_value(test["p_value_adjusted"])]
 

@@ -5,7 +5,7 @@ import dataclasses
 import tensorflow as tf
 
 from dftk.config import Config
-from dftk.models import preprocess
+from dftk.models import compression, preprocess
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,24 +16,32 @@ class Augmentation:
       flip: swap left and right of one image in two.
       colour: shift brightness, contrast, saturation and hue too, see preprocess.augment.
       crop: train on a square of so many pixels, anywhere in the image; None for the whole image.
+      compression: blur some images, and take some through JPEG, see dftk.models.compression.
     """
 
     flip: bool
     colour: bool
     crop: int | None
+    compression: bool = False
 
     @classmethod
     def of(cls, config: Config) -> "Augmentation":
-        """That of a config: augment, augment_colour, crop_size."""
-        return cls(config.augment, config.augment and config.augment_colour, config.crop_size)
+        """That of a config: augment, augment_colour, augment_compression, crop_size."""
+        colour, travelled = config.augment_colour, config.augment_compression
+        on = config.augment
+        return cls(on, on and colour, config.crop_size, on and travelled)
 
     def __call__(self, images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
         """float32 [b, h, w, 3] in [0, 1] and draws [b, DRAWS] to [b, h or crop, w or crop, 3]."""
         if self.crop:  # first: the rest has less to do
-            images = preprocess.crop(images, draws[:, preprocess.DRAWS :], self.crop)
+            images = preprocess.crop(images, draws[:, 5:7], self.crop)
         if self.colour:
-            return preprocess.augment(images, draws[:, : preprocess.DRAWS])
-        return preprocess.flip(images, draws[:, 0]) if self.flip else images
+            images = preprocess.augment(images, draws[:, : preprocess.DRAWS])
+        elif self.flip:
+            images = preprocess.flip(images, draws[:, 0])
+        if self.compression:  # last: a file is made of what was seen
+            images = compression.travelled(images, draws[:, 7:9])
+        return images
 
     def view(self, features: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
         """Features of an image and, where `flip`, of its mirror image: the one that is drawn.

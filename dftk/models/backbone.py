@@ -49,3 +49,12 @@ def residual_sums(network: keras.Model) -> list[keras.KerasTensor]:
     """
     sums = [step.output for step in network.operations if type(step).__name__ == "Add"]
     return [*sums, network.output]
+
+
+def depths(network: keras.Model) -> dict[str, int]:
+    """How many residual sums lie before each layer, by its name: the block that it belongs to."""
+    found, sums = {}, 0
+    for step in network.operations:
+        found[step.name] = sums
+        sums += type(step).__name__ == "Add"
+    return found

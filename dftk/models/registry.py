@@ -14,8 +14,8 @@ import numpy as np
 import tensorflow as tf
 
 from dftk.config import Config, UserError
-from dftk.models import applications, cnn, folding, heads, preprocess
-from dftk.models.backbone import Backbone, residual_sums
+from dftk.models import applications, cnn, folding, heads, preprocess, residual
+from dftk.models.backbone import Backbone, depths, residual_sums
 
 _OTHERWISE = "give a file with --weights=PATH, or train from scratch with --weights=none"
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's RGB in [0, 1]
@@ -32,6 +32,7 @@ BACKBONES = {
         for name, network in applications.NETWORKS.items()
     },
     "cnn": Backbone(cnn.network, pool=cnn.flatten),
+    "residual": Backbone(residual.network),
 }
 
 
@@ -77,7 +78,8 @@ def build(config: Config, policy: str, synchronized: bool) -> Detector:
     """Builds the detector of a run, its base's weights loaded.
 
     Args:
-      config: model, weights, image_size, scaling, head, dropout, l2, batchnorm_momentum, seed.
+      config: model, weights, image_size, scaling, head, dropout, l2, batchnorm_momentum,
+        freeze_blocks, seed.
       policy: Keras dtype policy of the base; the head is float32 always.
       synchronized: BatchNorm statistics over all replicas. Without it every replica keeps moving
         statistics of its own, and only the first one's would be saved.
@@ -89,10 +91,13 @@ def build(config: Config, policy: str, synchronized: bool) -> Detector:
     keras.utils.set_random_seed(config.seed)
     with dtype_policy(policy):
         base = backbone.base(load_network(backbone, config))
+        depth = depths(base)
         for layer in base.layers:
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.momentum = config.batchnorm_momentum
                 layer.synchronized = synchronized
+            if depth[layer.name] < config.freeze_blocks:
+                layer.trainable = False
         unit_image = preprocess.unit_image(config.image_size)
         # In float32: rounding to bfloat16 before the shift would cost mid-grey three bits.
         scale = keras.layers.Rescaling(*SCALINGS[config.scaling], dtype="float32")

@@ -206,9 +206,6 @@ class FoldTrainer:
             progress = Progress(title, len(run.train_rows))
             row, speed = self._run_epoch(run, phase, progress)
             state.throughput.setdefault(phase.name, Throughput()).add(speed)
-            if state.end_epoch(row, phase.epochs, self._config.keep):
-                run.best_weights = loop.Snapshot(self._variables(state.phase))
-                run.best_is_new = True
             history.summarize(len(state.history) - 1, row)
             self._save(run)
             self._outlook.saw(phase, time.perf_counter() - began - speed.compile_seconds)
@@ -219,7 +216,7 @@ class FoldTrainer:
     def _run_epoch(
         self, run: _Run, phase: schedule.Phase, progress: Progress
     ) -> tuple[dict[str, Any], Throughput]:
-        """Trains and validates; the epoch's row of the history."""
+        """Trains, validates, and keeps the weights if they are to be; the epoch's row."""
         state, trainable = run.state, self.phases[phase]
 
         def show(done: int, speed: Throughput, loss: float) -> None:
@@ -238,8 +235,12 @@ class FoldTrainer:
         moving = phase.cosine or phase.warmup  # then the last step's stands in the history
         rate = float(trainable.optimizer.learning_rate) if moving else state.rate.rate
         row |= {"learning_rate": rate, **trained}
-        row |= run.held_out.validate(phase.train_base, self._epochs.stop_if_asked)
-        history.check_finite(row)
+        with trainable.averaged():
+            row |= run.held_out.validate(phase.train_base, self._epochs.stop_if_asked)
+            history.check_finite(row)
+            if state.end_epoch(row, phase.epochs, self._config.keep):
+                run.best_weights = loop.Snapshot(self._variables(state.phase))
+                run.best_is_new = True
         return row, speed
 
     def _forecast(

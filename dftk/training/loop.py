@@ -4,6 +4,7 @@ Keras's `fit` is not used: on several replicas it takes neither many steps per c
 step, and it retraces for every fold (keras issues 19246 and 20585 among them).
 """
 
+import contextlib
 from collections.abc import Callable, Iterator
 
 import keras
@@ -14,6 +15,7 @@ from dftk.config import Config
 from dftk.data import residency
 from dftk.data.residency import Examples
 from dftk.models.augmentation import Augmentation
+from dftk.models.backbone import depths
 from dftk.models.registry import Detector
 from dftk.training import optimizer
 from dftk.training.devices import Devices
@@ -51,7 +53,7 @@ class Trainable:
     Args:
       detector: built inside the strategy's scope.
       devices: as chosen.
-      config: base_batchnorm, augment.
+      config: base_batchnorm, augmentation, layer_decay, label_smoothing, average.
       train_base: False trains the head on features that no gradient passes.
       pixels: of the examples that it will train on; None where its batches hold views of frozen
         features, float32 [b, views, width], for images.
@@ -70,14 +72,33 @@ class Trainable:
         self._update_batchnorm = train_base and config.base_batchnorm == "update"
         self._augmentation = Augmentation.of(config)
         self._resident = None if pixels is None else pixels.resident
+        self._smoothing, self._average = config.label_smoothing, config.average
         self.variables = list(detector.head.trainable_variables)
+        factors = [1.0] * len(self.variables)
         if train_base:
             self.variables += detector.base.trainable_variables
+            factors += layer_rates(detector.base, config.layer_decay)
         with devices.strategy.scope():
-            self.optimizer = optimizer.build(self.variables, devices.policy)
+            self.optimizer = optimizer.build(
+                self.variables, devices.policy, factors, config.average
+            )
         self._features = compiled(detector.features, devices)
         self.traces = 0
         self.run = tf.function(self._run, reduce_retracing=True)
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Inside the block the weights are their moving averages, where the run has these."""
+        if not self._average:
+            yield
+            return
+        inner = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        raw = Snapshot(self.variables)
+        Snapshot(self.variables, [average.numpy() for average in inner.averages]).restore()
+        try:
+            yield
+        finally:  # a signal may come while they are validated; a checkpoint is of the others
+            raw.restore()
 
     def _run(
         self,
@@ -144,7 +165,8 @@ class Trainable:
             if self._train_base:
                 features = self._features(unit, training=self._update_batchnorm)
             logits = detector.head(features, training=True)[:, 0]
-            losses = tf.nn.sigmoid_cross_entropy_with_logits(label, logits)
+            target = label * (1 - self._smoothing) + self._smoothing / 2
+            losses = tf.nn.sigmoid_cross_entropy_with_logits(target, logits)
             # Gradients are summed over replicas: each example weighs one over the global batch,
             # each replica carries its share of the penalty.
             penalty = l2_penalty(detector) / self._devices.replicas
@@ -154,6 +176,17 @@ class Trainable:
         right = tf.equal(logits >= 0, label > 0)
         count = tf.cast(tf.size(label), tf.float32)
         return tf.stack([tf.reduce_sum(losses), tf.reduce_sum(tf.cast(right, tf.float32)), count])
+
+
+def layer_rates(base: keras.Model, decay: float) -> list[float]:
+    """Factors of the learning rate of the base's trainable variables, in order: see layer_decay."""
+    depth = depths(base)
+    last = max(depth.values())
+    return [
+        decay ** (last - depth[layer.name])
+        for layer in base.layers
+        for _ in layer.trainable_variables
+    ]
 
 
 def rate_at(rates: tf.Tensor, step: tf.Tensor) -> tf.Tensor:

@@ -1,5 +1,7 @@
 """Adam as one kernel for each weight, and loss scaling where gradients are float16."""
 
+from collections.abc import Sequence
+
 import keras
 import tensorflow as tf
 
@@ -10,7 +12,20 @@ class FusedAdam(keras.optimizers.Adam):
     The same formula (Kingma and Ba 2015, arXiv:1412.6980, before section 2.1: epsilon-hat) and the
     same state. Keras spells it out in a dozen operations, each a pass over the weight and its
     moments on a CPU, and a kernel to launch on a GPU.
+
+    Args:
+      factors: of the learning rate, one for each variable; all 1 if not given.
+      average: momentum of a moving average of the variables; 0 keeps none.
     """
+
+    def __init__(self, factors: Sequence[float] | None = None, average: float = 0.0):
+        super().__init__(0.0, use_ema=average > 0, ema_momentum=average)
+        self._factors = factors
+
+    @property
+    def averages(self) -> list[keras.Variable]:
+        """Of the variables, in their order, if they are averaged."""
+        return self._model_variables_moving_average
 
     def update_step(
         self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor
@@ -18,13 +33,14 @@ class FusedAdam(keras.optimizers.Adam):
         """Moves one variable and its moments."""
         index = self._get_variable_index(variable)
         step = tf.cast(self.iterations + 1, tf.float32)
+        factor = 1.0 if self._factors is None else self._factors[index]
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=self._momentums[index].value.handle,
             v=self._velocities[index].value.handle,
             beta1_power=tf.pow(self.beta_1, step),
             beta2_power=tf.pow(self.beta_2, step),
-            lr=tf.cast(learning_rate, tf.float32),
+            lr=tf.cast(learning_rate, tf.float32) * factor,
             beta1=self.beta_1,
             beta2=self.beta_2,
             epsilon=self.epsilon,
@@ -45,15 +61,21 @@ class AgreedLossScale(keras.optimizers.LossScaleOptimizer):
         return tf.distribute.get_replica_context().all_reduce("SUM", bad) == 0
 
 
-def build(variables: list[keras.Variable], policy: str) -> keras.optimizers.Optimizer:
+def build(
+    variables: list[keras.Variable],
+    policy: str,
+    factors: Sequence[float] | None = None,
+    average: float = 0.0,
+) -> keras.optimizers.Optimizer:
     """The optimizer of a phase, its state made; its learning rate is set epoch by epoch.
 
     Args:
       variables: what it will train.
       policy: Keras dtype policy of the base. With float16 gradients it scales losses, and skips
         steps whose gradients overflow.
+      factors, average: see FusedAdam.
     """
-    optimizer: keras.optimizers.Optimizer = FusedAdam(0.0)
+    optimizer: keras.optimizers.Optimizer = FusedAdam(factors, average)
     if policy == "mixed_float16":
         optimizer = AgreedLossScale(optimizer)
     optimizer.build(variables)

@@ -1,0 +1,56 @@
+"""A small network that sees how pixels differ from their neighbours, and nothing else.
+
+A generator's traces lie in the finest detail, where a photograph's noise is; what the picture
+shows hides them. So the first layer is fixed, as in steganalysis (Fridrich and Kodovsky 2012,
+doi:10.1109/TIFS.2012.2190402) and in Tan et al. 2024 (arXiv:2312.10461): differences of
+neighbouring pixels, colour by colour. Behind it are residual blocks (He et al. 2016,
+arXiv:1603.05027) as wide as a CPU trains within minutes. It is for images as the camera or the
+generator left them: resizing and compression take away what it looks at.
+"""
+
+import keras
+import numpy as np
+
+FILTERS = (32, 64, 96, 128)  # of the stages; each halves the image
+# [row, column, sort]: a pixel less its neighbour on the right, below, and below on the right.
+DIFFERENCES = np.array([[[1, 1, 1], [-1, 0, 0]], [[0, -1, 0], [0, 0, -1]]], np.float32)
+
+
+def network(weights: str | None, image_size: int | None = None) -> keras.Model:
+    """float [b, h, w, 3] of any size to features [b, h / 16, w / 16, 128].
+
+    Args:
+      weights: None, for random ones; the config refuses ImageNet's, there are none.
+      image_size: any.
+    """
+    del weights, image_size
+    image = keras.Input((None, None, 3))
+    differences = keras.layers.DepthwiseConv2D(
+        2, depth_multiplier=3, use_bias=False, trainable=False, name="differences",
+        depthwise_initializer=keras.initializers.Constant(np.stack([DIFFERENCES] * 3, axis=2)),
+    )  # fmt: skip
+    activation = _normal(_convolution(FILTERS[0], 3, 2)(differences(image)))
+    for filters in FILTERS:
+        activation = _block(activation, filters, 1 if filters == FILTERS[0] else 2)
+    last = keras.layers.ReLU()(keras.layers.BatchNormalization()(activation))
+    return keras.Model(image, last, name="residual")
+
+
+def _convolution(filters: int, size: int, strides: int) -> keras.layers.Layer:
+    return keras.layers.Conv2D(
+        filters, size, strides=strides, padding="same", use_bias=False,
+        kernel_initializer=keras.initializers.HeNormal(),
+    )  # fmt: skip
+
+
+def _normal(activation: keras.KerasTensor) -> keras.KerasTensor:
+    return keras.layers.ReLU()(keras.layers.BatchNormalization()(activation))
+
+
+def _block(activation: keras.KerasTensor, filters: int, strides: int) -> keras.KerasTensor:
+    """Two convolutions around which the input goes on."""
+    change = _convolution(filters, 3, strides)(_normal(activation))
+    change = _convolution(filters, 3, 1)(_normal(change))
+    if strides > 1:
+        activation = _convolution(filters, 1, strides)(activation)
+    return keras.layers.Add()([activation, change])

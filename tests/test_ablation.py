@@ -1,0 +1,25 @@
+"""The table of an ablation, from a comparison of trained runs."""
+
+import pytest
+
+from dftk.config import Config, UsageError
+from dftk.evaluation import comparison
+from dftk.launch import ablation
+
+
+def test_a_row_a_run_with_what_the_change_made_of_it(trained, trained_cnn):
+    content, _ = comparison.compare([trained, trained_cnn], None, False, with_valid=False)
+    assert content["runs"][0]["valid"] is None
+    head, rule, base, other = ablation.table(content, ["base", "model=cnn"]).splitlines()
+    assert head.startswith("| change | accuracy | difference | p | AUC |")
+    assert rule.count("--:") == 8
+    assert base.startswith("| base | ")
+    side, test = content["runs"][1]["held_out"], content["comparisons"][0]["held_out"]["auc"]
+    assert other.startswith("| `model=cnn` | ")
+    assert f" {side['auc']:.4f} | {test['value']:+.4f} [{test['low']:+.4f}, " in other
+
+
+def test_two_changes_of_one_folder_are_refused(tmp_path):
+    configs = dict.fromkeys(["base", "weights=a/b", "weights=a?b"], Config())
+    with pytest.raises(UsageError, match="share a workdir"):
+        ablation.ablate(configs, [0], tmp_path)

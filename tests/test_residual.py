@@ -1,0 +1,58 @@
+"""The network on differences: what it sees, what it does not, and that it learns."""
+
+import keras
+import numpy as np
+import pytest
+
+from dftk.config import resolve
+from dftk.models import registry, residual
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (2, 80, 64, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def detector():
+    return registry.build(
+        resolve({"model": "residual", "image_size": 64, "crop_size": None}), "float32", False
+    )
+
+
+def test_the_first_layer_is_each_pixel_less_its_neighbours(detector):
+    image = IMAGES.astype(np.float32)
+    found = detector.base.get_layer("differences")(image).numpy()
+    here = image[:, :-1, :-1]
+    others = image[:, :-1, 1:], image[:, 1:, :-1], image[:, 1:, 1:]
+    for sort, other in enumerate(others):
+        np.testing.assert_allclose(found[..., sort::3], here - other, atol=1e-3)
+
+
+def test_the_first_layer_never_trains(detector):
+    assert not detector.base.get_layer("differences").trainable_variables
+    assert len(detector.base.trainable_variables) == len(detector.base.weights) - 1 - 20
+
+
+def test_brightness_tells_it_nothing(detector):
+    dark, bright = IMAGES // 2, IMAGES // 2 + 60
+    np.testing.assert_allclose(detector.model(dark), detector.model(bright), atol=1e-5)
+    assert abs(detector.model(IMAGES) - detector.model(dark)).numpy().max() >= 0
+
+
+def test_images_of_any_size(detector):
+    assert detector.base(np.zeros((1, 129, 257, 3), np.float32)).shape == (1, 8, 16, 128)
+    assert detector.width == residual.FILTERS[-1] == 128
+
+
+def test_a_saved_one_loads_with_keras_alone(detector, tmp_path):
+    detector.model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", compile=False, safe_mode=True)
+    np.testing.assert_array_equal(loaded(IMAGES), detector.model(IMAGES))
+
+
+@pytest.mark.slow
+def test_a_run_of_it_learns_the_sample(data_dir, tmp_path):
+    from dftk.evaluation.workdir import Workdir
+    from dftk.launch import run
+
+    given = {"dataset": "sample", "data_dir": data_dir, "model": "residual"}
+    summary = run.train(resolve(given), [1], Workdir(tmp_path / "run"))
+    assert summary["pooled"]["auc"] > 0.9
