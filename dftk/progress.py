@@ -64,21 +64,29 @@ class Progress:
 
     def __init__(self, title: str, total: int):
         self._title, self._total = title, total
-        self._drawn = 0.0
+        self._started, self._drawn = time.perf_counter(), 0.0
         self._live = sys.stderr.isatty()
 
-    def update(self, done: int, rate: float, text: str = "") -> None:
+    @property
+    def seconds(self) -> float:
+        """Since it began."""
+        return time.perf_counter() - self._started
+
+    def update(self, done: int, rate: float | None = None, text: str = "") -> None:
         """Redraws the line, at most twice a second, and not at all off a terminal.
 
         Args:
           done: examples so far.
-          rate: examples per second, or NaN as long as it is not known.
+          rate: examples per second, or NaN as long as it is not known; since it began, if not
+            given.
           text: what else to say.
         """
         now = time.perf_counter()
         if not self._live or now - self._drawn < self.interval:
             return
         self._drawn = now
+        if rate is None:
+            rate = done / self.seconds
         left = duration((self._total - done) / rate) if rate > 0 else ""
         speed = f"{rate:.1f} img/s  {left} left" if left else ""
         sys.stderr.write(f"{ERASE}{self._title}  {done}/{self._total}  {speed}  {text}")

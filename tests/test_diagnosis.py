@@ -48,6 +48,27 @@ def test_stages_of_every_epoch_bind_when_nothing_is_kept(stage):
     assert diagnosis.bottleneck(measured(own, residency="none")).stage == stage
 
 
+HEAD = Rung("head", 1e4, 1e-4, "ceiling", 2e4)
+
+
+@pytest.mark.parametrize(("head_visits", "stage"), [(1, "step"), (80, "head")])
+def test_of_kept_features_what_makes_them_binds_or_the_head(head_visits, stage):
+    found = diagnosis.bottleneck(measured(visits=1, head=HEAD, head_visits=head_visits,
+                                          first_pass_s=0.1))  # fmt: skip
+    assert found.stage == stage
+    assert "trains on" not in found.sentence
+    found = diagnosis.bottleneck(measured(visits=0, head=HEAD, head_visits=1, first_pass_s=0.0))
+    assert found.stage == "head", "they are there from a run before"
+
+
+@pytest.mark.parametrize("residency", ["ram", "disk", "none"])
+def test_no_cache_helps_to_make_features_once(residency):
+    own = {**OWN, "decode": 5e-3, "cache": 5.3e-3}
+    found = measured(own, residency=residency, visits=1, head=HEAD, first_pass_s=0.0)
+    assert "--cache" not in diagnosis.bottleneck(found).sentence
+    assert not any("--cache" in change for change in answers(found))
+
+
 def answers(found):
     return {answer.change: answer for answer in diagnosis.what_if(found)}
 
@@ -97,4 +118,4 @@ def test_more_cores_do_not_widen_the_way_to_the_device():
 
 
 def test_every_stage_has_words_and_a_remedy():
-    assert set(diagnosis._WORDS) == set(diagnosis._REMEDIES) == set(STAGES)
+    assert set(diagnosis._WORDS) == set(diagnosis._REMEDIES) == {*STAGES, "head"}

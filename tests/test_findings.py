@@ -1,12 +1,13 @@
 import json
 
+import pytest
 from PIL import Image
-from test_diagnosis import OWN, measured
+from test_diagnosis import HEAD, OWN, measured
 
 from dftk.perf import findings
 
 RUN = {"dataset": "rvf10k", "images": 1000, "device": "1 x GPU", "residency": "ram",
-       "reason": "1 GB", "phase": "frozen", "batch_size": 32}  # fmt: skip
+       "reason": "1 GB", "phase": "frozen", "features": "live", "batch_size": 32}  # fmt: skip
 PARALLEL = {"fixed": {"map": 2, "prefetch": 2}, "autotune": {"ParallelMapV2 parallelism": 3.0}}
 
 
@@ -44,6 +45,18 @@ def test_the_picture_is_one(tmp_path):
 
 def test_durations_are_readable():
     assert [findings._duration(s) for s in (3.4, 600, 10_000)] == ["3 s", "10 min", "2.8 h"]
+
+
+def test_kept_features_are_told_from_training_on_them():
+    found = measured(visits=1, head=HEAD, head_visits=80, first_pass_s=0.1)
+    collected = findings.collect(found, {**RUN, "features": "cached"})
+    assert (collected["features_s"], collected["training_s"]) == (found.steps_s, found.head_s)
+    assert found.head_s == pytest.approx(1000 * 80 * 1e-4)
+    text = findings.text(collected)
+    assert "features of all in 0 s, once for all runs, then 80 visits to every image" in text
+    assert "<-- binds" in next(line for line in text.splitlines() if line.startswith("head"))
+    there = findings.text({**collected, "features_s": 0.0})
+    assert "features are there from a run before, then 80 visits" in there
 
 
 def test_a_busy_machine_is_named():

@@ -2,6 +2,8 @@
 
 import dataclasses
 import os
+import resource
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -20,14 +22,17 @@ GIVEN = {"model": "cnn", "image_size": 64, "augment_colour": False, "frozen_epoc
          "frozen_features": "cached", "batch_size": 16}  # fmt: skip
 
 
+MESSAGE = r"^--frozen_features=cached: cannot write \S+dftk_features.*give --frozen_features=live$"
+
+
 class Rig:
     """Features of 60 drawn images, and what makes them."""
 
-    def __init__(self, shards, **given):
+    def __init__(self, shards, images=60, **given):
         self.config = resolve({**GIVEN, **given})
         self.devices = devices_lib.choose(self.config)
         self.detector = registry.build(self.config, "float32", False)
-        self.examples = residency.open_examples(residency.limit(shards, 60), "ram")
+        self.examples = residency.open_examples(residency.limit(shards, images), "ram")
         self.pixels = loop.Pixels(self.devices, self.examples)
         self.scorer = Scorer(self.detector, self.devices, self.pixels)
 
@@ -113,6 +118,29 @@ def test_damage_is_said_and_they_are_made_again(rig, capfd):
     np.testing.assert_allclose(again.of(np.arange(60)), expected, rtol=1e-5, atol=1e-6)
 
 
+def test_memory_is_a_batch_not_the_whole(copy):
+    rig = Rig(copy().train, images=400)
+    next(rig.scorer.views(rig.examples, np.arange(400), 16, mirror=True))  # traces
+    tracemalloc.start()
+    try:
+        size = (rig.features().path / "features.npy").stat().st_size
+        peak = tracemalloc.get_traced_memory()[1]
+        assert peak < size / 3, f"{peak:,} of {size:,} bytes"
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_full_disk_is_named(rig):
+    """Written, not mapped: there a full disk kills the process."""
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limit[1]))
+    try:
+        with pytest.raises(UserError, match=MESSAGE):
+            rig.features()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+
+
 def test_stopped_half_way_nothing_is_taken_for_whole(rig):
     def stop():
         raise KeyboardInterrupt
@@ -125,5 +153,5 @@ def test_stopped_half_way_nothing_is_taken_for_whole(rig):
 
 def test_a_folder_that_cannot_be_written_is_named(rig):
     rig.folder().write_text("in the way")
-    with pytest.raises(UserError, match="dftk_features.*give --frozen_features=live"):
+    with pytest.raises(UserError, match=MESSAGE):
         rig.features()

@@ -8,24 +8,29 @@ from conftest import ROOT
 from dftk.config import UserError
 from dftk.data import kept
 
-FILES, REMEDY = ("small", "large"), "try another"
+FILES = ("small", "large")
+MESSAGE = r"^--this=that: cannot write \S+key \(.*\); try another$"
+
+
+def at(path):
+    return kept.Kept(path, FILES, "--this=that", "try another")
 
 
 def write(path):
-    with kept.written(path, FILES, REMEDY) as folder:
+    with at(path).written() as folder:
         for name in FILES:
             (folder / name).write_text(name)
 
 
 def test_written_whole_or_not_at_all(tmp_path):
     path = tmp_path / "dftk_things" / "key"
-    assert not kept.usable(path, FILES, REMEDY)
-    with pytest.raises(ZeroDivisionError), kept.written(path, FILES, REMEDY) as folder:
+    assert not at(path).usable()
+    with pytest.raises(ZeroDivisionError), at(path).written() as folder:
         (folder / "small").write_text("half")
         raise ZeroDivisionError
     assert list(path.parent.iterdir()) == []
     write(path)
-    assert kept.usable(path, FILES, REMEDY)
+    assert at(path).usable()
     assert sorted(file.name for file in path.iterdir()) == ["index.json", "large", "small"]
 
 
@@ -34,7 +39,7 @@ def test_a_changed_byte_in_any_file_is_found_and_the_folder_removed(tmp_path, ca
         path = tmp_path / "dftk_things" / name
         write(path)
         (path / name).write_text(name.upper())
-        assert not kept.usable(path, FILES, REMEDY)
+        assert not at(path).usable()
         assert not path.exists()
         assert f"checksum {number} of 2 differs; written again" in capfd.readouterr().err
 
@@ -50,10 +55,10 @@ def test_the_name_follows_maker_and_shards(dataset):
 def test_a_second_process_waits(tmp_path):
     path = tmp_path / "dftk_things" / "key"
     code = (
-        "import pathlib, sys; from dftk.data import kept\n"
-        f"with kept.alone(pathlib.Path({str(path)!r}), ''): print('in', flush=True)"
+        "import pathlib; from dftk.data.kept import Kept\n"
+        f"with Kept(pathlib.Path({str(path)!r}), (), '', '').alone(): print('in', flush=True)"
     )
-    with kept.alone(path, REMEDY):
+    with at(path).alone():
         other = subprocess.Popen(
             [sys.executable, "-c", code], cwd=ROOT, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -67,5 +72,7 @@ def test_a_second_process_waits(tmp_path):
 
 def test_what_cannot_be_written_is_named_with_the_remedy(tmp_path):
     (tmp_path / "dftk_things").write_text("in the way")
-    with pytest.raises(UserError, match=r"cannot write \S+key \(.*\); try another"):
+    with pytest.raises(UserError, match=MESSAGE):
         write(tmp_path / "dftk_things" / "key")
+    with pytest.raises(UserError, match=MESSAGE), at(tmp_path / "dftk_things" / "key").alone():
+        pass

@@ -26,6 +26,17 @@ def test_on_a_terminal_one_line_is_redrawn(monkeypatch):
     assert text.count("\n") == 1
 
 
+def test_the_rate_is_since_it_began_if_not_given(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    clock = iter([0.0, 4.0, 4.0, 5.0])
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: next(clock))
+    line = progress.Progress("reading", 100)
+    line.update(20)
+    assert "20/100  5.0 img/s  16 s left" in terminal.getvalue()
+    assert line.seconds == 5.0
+
+
 def test_a_line_is_not_redrawn_too_often(monkeypatch):
     terminal = Terminal()
     monkeypatch.setattr("sys.stderr", terminal)

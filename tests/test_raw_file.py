@@ -90,7 +90,9 @@ def test_a_file_cut_in_use_is_an_error(copy):
 def test_a_folder_that_cannot_be_written_is_named(copy):
     shards = copy().train
     (Path(shards[0].path).parent / "dftk_pixels").write_text("in the way")
-    with pytest.raises(UserError, match=r"cannot write \S+dftk_pixels.*another --cache"):
+    with pytest.raises(
+        UserError, match=r"--cache=disk: cannot write \S+dftk_pixels.*another --cache"
+    ):
         raw_file.RawFile(shards, SHAPE, None, None)
 
 
@@ -98,7 +100,7 @@ def test_a_write_in_part_is_an_error(copy, monkeypatch):
     real = os.pwrite
     monkeypatch.setattr(os, "pwrite", lambda file, data, at: real(file, data[:-1], at))
     shards = copy().train
-    with pytest.raises(UserError, match="cannot write"):
+    with pytest.raises(UserError, match="--cache=disk: cannot write"):
         raw_file.RawFile(shards, SHAPE, None, None)
     assert not raw_file.folder(shards, None).exists()
 

@@ -23,10 +23,12 @@ def test_scores_are_placed_by_index(rig, examples):
 
 def test_mirrored_are_the_features_of_the_mirror_image(rig, examples):
     scorer = Scorer(rig.detector, rig.devices, rig.pixels)
-    found = scorer.features(examples, np.arange(5), 16, mirrored=True)
-    images = examples.fetch(tf.constant(np.arange(5)))[:, :, ::-1]
+    rows = np.array([4, 0, 2, 1, 3])
+    plain, found = np.concatenate(list(scorer.views(examples, rows, 2, mirror=True))).swapaxes(0, 1)
+    images = examples.fetch(tf.constant(rows))[:, :, ::-1]
     expected = rig.detector.features(rig.detector.unit_image(images), training=False)
     size = np.abs(expected).max()  # random weights: activations all but vanish with depth
     np.testing.assert_allclose(found / size, expected / size, atol=1e-3)
-    plain = scorer.features(examples, np.arange(5), 16)
+    alone = scorer.features(examples, rows, 2)
+    np.testing.assert_allclose(plain / size, alone / size, atol=1e-3)
     assert np.abs(found - plain).max() > 0.1 * size

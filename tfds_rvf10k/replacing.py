@@ -1,12 +1,11 @@
 """A version of a dataset comes to be at once or not at all, whatever happens to its builder."""
 
 import contextlib
-import fcntl
-import os
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+from tfds_rvf10k import locks
 
 UNFINISHED = "incomplete."  # TFDS's prefix for a version being written
 _REPLACED = "replaced_"
@@ -16,9 +15,6 @@ _REPLACED = "replaced_"
 def alone(version: Path) -> Iterator[None]:
     """Keeps other builders of this version out, and clears up after those that were killed.
 
-    The lock is the kernel's, so it goes with its process. It needs a filesystem that has locks:
-    local ones do, network ones mostly do.
-
     Args:
       version: the directory that will hold the version, such as `rvf10k/kfold5/1.0.0`.
 
@@ -26,7 +22,7 @@ def alone(version: Path) -> Iterator[None]:
       OSError: the folder around it cannot be written.
     """
     lock = version.with_name(f".{version.name}.lock")
-    with _locked(lock, f"{version}: another process is building it; waiting"):
+    with locks.held(lock, f"{version}: another process is building it; waiting"):
         _clear_up(version)
         try:
             yield
@@ -34,35 +30,6 @@ def alone(version: Path) -> Iterator[None]:
             lock.unlink(missing_ok=True)
             if not any(version.parent.iterdir()):  # nothing was built
                 version.parent.rmdir()
-
-
-@contextlib.contextmanager
-def _locked(path: Path, waiting: str) -> Iterator[None]:
-    while True:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        except FileNotFoundError:  # a failed builder has just removed the folder
-            continue
-        try:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                print(waiting, file=sys.stderr, flush=True)
-                fcntl.flock(file, fcntl.LOCK_EX)
-            # Whoever held it has removed it: a third one may have made and locked another file.
-            if _is(path, file):
-                yield
-                return
-        finally:
-            os.close(file)
-
-
-def _is(path: Path, file: int) -> bool:
-    try:
-        return os.path.samestat(os.stat(path), os.fstat(file))
-    except FileNotFoundError:
-        return False
 
 
 def _clear_up(version: Path) -> None:

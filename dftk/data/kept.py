@@ -4,7 +4,7 @@
 """
 
 import contextlib
-import fcntl
+import dataclasses
 import hashlib
 import json
 import os
@@ -22,6 +22,7 @@ from dftk.config import UserError
 from dftk.data import limits
 from dftk.data.catalog import Shard
 from dftk.progress import say
+from tfds_rvf10k import locks
 
 _BLOCK, _PIECE = 2**26, 2**20  # bytes under one checksum; bytes read at a time
 
@@ -44,88 +45,95 @@ def folder(shards: Sequence[Shard], maker: str, kind: str, root: Path | None = N
     return (root or Path(shards[0].path).parent / f"dftk_{kind}") / key
 
 
-def usable(path: Path, files: Sequence[str], remedy: str) -> bool:
-    """Whether the folder is there and whole; reads it all once, and removes it if it is damaged.
+@dataclasses.dataclass(frozen=True)
+class Kept:
+    """A folder, and what to tell the user where it cannot be written.
 
-    Args:
+    Attributes:
       path: of the folder.
       files: names of what lies in it.
-      remedy: for the user, if it cannot be removed.
-
-    Raises:
-      UserError: it is damaged and cannot be removed.
+      flag: that asks for it, with its value.
+      remedy: what to do.
     """
-    if path.exists() and (trouble := _trouble(path, files)):
-        say(f"{path}: {trouble}; written again")
-        with told(path, remedy):
-            shutil.rmtree(path)
-    return path.exists()
 
+    path: Path
+    files: tuple[str, ...]
+    flag: str
+    remedy: str
 
-@contextlib.contextmanager
-def written(path: Path, files: Sequence[str], remedy: str) -> Iterator[Path]:
-    """A folder beside `path` that takes its name when the block ends well, and else goes away.
+    def usable(self) -> bool:
+        """Whether the folder is there and whole; reads it all once, and removes it if damaged.
 
-    Args: as usable; the block writes `files`.
+        Raises:
+          UserError: it is damaged and cannot be removed.
+        """
+        if self.path.exists() and (trouble := _trouble(self.path, self.files)):
+            say(f"{self.path}: {trouble}; written again")
+            with self._told():
+                shutil.rmtree(self.path)
+        return self.path.exists()
 
-    Raises:
-      UserError: it cannot be written.
-    """
-    start = f".{path.name}.{socket.gethostname()}."
-    temporary = path.with_name(f"{start}{os.getpid()}")
-    try:
-        with told(path, remedy):
-            path.parent.mkdir(exist_ok=True)
-            for left in path.parent.glob(f"{start}*"):  # by a process that was killed
-                if not Path("/proc", left.name.removeprefix(start)).exists() or left == temporary:
-                    shutil.rmtree(left)
-            temporary.mkdir()
-            yield temporary
-            index = {
-                "bytes": (temporary / files[-1]).stat().st_size,
-                "checksums": _checksums(temporary, files),
-            }
-            (temporary / "index.json").write_text(json.dumps(index))
-            for file in temporary.iterdir():
-                with file.open("rb") as complete:
-                    os.fsync(complete.fileno())
-            try:
-                temporary.rename(path)
-            except OSError:
-                if not path.exists():  # else another process was faster, and wrote the same
-                    raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    @contextlib.contextmanager
+    def written(self) -> Iterator[Path]:
+        """A folder beside `path` that takes its name when the block ends well, and else goes away.
 
+        The block writes `files`.
 
-@contextlib.contextmanager
-def alone(path: Path, remedy: str) -> Iterator[None]:
-    """Lets one process of this machine into the block at a time; the others wait.
-
-    Args: as usable.
-
-    Raises:
-      UserError: the folder above cannot be written.
-    """
-    with told(path, remedy):
-        path.parent.mkdir(exist_ok=True)
-        lock = path.parent.joinpath(f".{path.name}.lock").open("w")
-    with lock:
+        Raises:
+          UserError: it cannot be written.
+        """
+        start = f".{self.path.name}.{socket.gethostname()}."
+        temporary = self.path.with_name(f"{start}{os.getpid()}")
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say(f"{path}: another process is writing it; waiting")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+            with self._told():
+                self.path.parent.mkdir(exist_ok=True)
+                for left in self.path.parent.glob(f"{start}*"):  # by a process that was killed
+                    process = Path("/proc", left.name.removeprefix(start))
+                    if not process.exists() or left == temporary:
+                        shutil.rmtree(left)
+                temporary.mkdir()
+                yield temporary
+                _seal(temporary, self.files)
+                try:
+                    temporary.rename(self.path)
+                except OSError:
+                    if not self.path.exists():  # else another process was faster, to the same end
+                        raise
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Lets one process of this machine into the block at a time; the others wait.
+
+        Raises:
+          UserError: the folder above cannot be written.
+        """
+        file = self.path.with_name(f".{self.path.name}.lock")
+        with contextlib.ExitStack() as lock:
+            with self._told():
+                waiting = f"{self.path}: another process is writing it; waiting"
+                lock.enter_context(locks.held(file, waiting))
+            yield
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise UserError(
+                f"{self.flag}: cannot write {self.path} ({error.strerror}); {self.remedy}"
+            ) from error
 
 
-@contextlib.contextmanager
-def told(path: Path, remedy: str) -> Iterator[None]:
-    """Makes an OSError a UserError that names the folder and what to do."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(f"cannot write {path} ({error.strerror}); {remedy}") from error
+def _seal(path: Path, files: Sequence[str]) -> None:
+    """Adds the checksums; all is in storage then."""
+    size = (path / files[-1]).stat().st_size
+    index = {"bytes": size, "checksums": _checksums(path, files)}
+    (path / "index.json").write_text(json.dumps(index))
+    for file in path.iterdir():
+        with file.open("rb") as complete:
+            os.fsync(complete.fileno())
 
 
 def _checksums(path: Path, files: Sequence[str]) -> list[int]:

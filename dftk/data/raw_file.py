@@ -13,7 +13,6 @@ from dftk.data import kept, limits, pipeline, stores
 from dftk.data.catalog import Shard
 
 _FILES = ("columns.npz", "pixels.u8")
-_REMEDY = "give another --cache"
 _FORMAT = 2  # part of the name: for a change of what lies in the folder, or of how it is made
 
 
@@ -52,7 +51,8 @@ class RawFile(stores.Store):
         self._shape, self._row = shape, math.prod(shape)
         self.max_parallel = limits.cores()
         self.path = folder(shards, size, root)
-        if not kept.usable(self.path, _FILES, _REMEDY):
+        self._kept = kept.Kept(self.path, _FILES, "--cache=disk", "give another --cache")
+        if not self._kept.usable():
             self._write(shards, size, progress)
         with np.load(self.path / "columns.npz", allow_pickle=False) as columns:
             self.labels, self.folds = columns["labels"], columns["folds"]
@@ -76,7 +76,7 @@ class RawFile(stores.Store):
 
     def _write(self, shards: Sequence[Shard], size: int | None, progress: stores.Progress) -> None:
         total = sum(shard.length for shard in shards)
-        with kept.written(self.path, _FILES, _REMEDY) as temporary:
+        with self._kept.written() as temporary:
             with (temporary / "pixels.u8").open("wb", buffering=0) as file:
 
                 def keep(start: int, chunk: dict[str, tf.Tensor]) -> None:

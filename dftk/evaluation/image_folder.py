@@ -4,7 +4,6 @@ import hashlib
 import json
 import re
 import shutil
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -79,7 +78,7 @@ def score(
             else:
                 yield item
 
-    progress, start = Progress("test set", len(folder.files)), time.perf_counter()
+    progress = Progress("test set", len(folder.files))
     for group, pixels in encoded.groups(good()):
         members = ensemble(tf.constant(pixels))
         for item, values in zip(group, members.T):
@@ -90,10 +89,10 @@ def score(
                 **{f"fold_{fold}": float(value) for fold, value in zip(folds, values)},
                 "digest": digest(item.data),
             }
-        done = len(rows) + len(broken)
-        progress.update(done, done / (time.perf_counter() - start))
-    seconds = time.perf_counter() - start
-    progress.close(f"{len(rows):,} images scored, {len(broken)} broken, in {duration(seconds)}")
+        progress.update(len(rows) + len(broken))
+    progress.close(
+        f"{len(rows):,} images scored, {len(broken)} broken, in {duration(progress.seconds)}"
+    )
     return [rows[name] for name in sorted(rows)], broken
 
 

@@ -1,6 +1,5 @@
 """How a run's ensemble bears changes to the images of `valid`: accuracy and AUC at every level."""
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,7 +53,6 @@ def sweep(
     clean: list[float] = []
     changed: Probabilities = {key: [] for key in changes}
     progress = Progress("robustness", total)
-    start = time.perf_counter()
     for group, stack in encoded.groups(_all_decoded(images)):
         pixels = tf.constant(stack)
         seeds = tf.constant(perturbations.seeds([item.filename for item in group], _SEED))
@@ -62,10 +60,9 @@ def sweep(
         clean += ensemble(pixels).mean(axis=0).tolist()
         for key, change in changes.items():
             changed[key] += ensemble(change(pixels, seeds)).mean(axis=0).tolist()
-        progress.update(len(labels), len(labels) / (time.perf_counter() - start))
+        progress.update(len(labels))
     progress.close(
-        f"{len(labels):,} images at {len(changes)} levels in "
-        f"{duration(time.perf_counter() - start)}"
+        f"{len(labels):,} images at {len(changes)} levels in {duration(progress.seconds)}"
     )
     return _summary(np.array(labels), clean, changed, tried, threshold)
 

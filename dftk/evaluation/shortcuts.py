@@ -3,7 +3,6 @@
 What they find, a network can find too. A figure of the network then says less about faces.
 """
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -95,7 +94,7 @@ def _collect(
     """Features by group, float [n, m]; labels, folds, int [n]; the number of unreadable images."""
     rows: dict[str, list[np.ndarray]] = {}
     labels, folds, unreadable = [], [], 0
-    progress, start = Progress("shortcuts", total), time.perf_counter()
+    progress = Progress("shortcuts", total)
     for item, found in encoded.in_threads(_extract, images):
         if found is None:
             unreadable += 1
@@ -104,8 +103,8 @@ def _collect(
             rows.setdefault(group, []).append(np.fromiter(values.values(), np.float32))
         labels.append(item.label)
         folds.append(item.fold)
-        progress.update(len(labels), len(labels) / (time.perf_counter() - start))
-    progress.close(f"{len(labels):,} files read in {duration(time.perf_counter() - start)}")
+        progress.update(len(labels))
+    progress.close(f"{len(labels):,} files read in {duration(progress.seconds)}")
     columns = {group: np.stack(values) for group, values in rows.items()}
     if columns:
         columns[ALL] = np.concatenate(list(columns.values()), axis=1)

@@ -14,6 +14,7 @@ _WORDS = {
     "transfer": "bringing batches to the device",
     "augment": "scaling and augmenting on the device",
     "step": "the network's own computation",
+    "head": "training the head on kept features",
 }
 _EVERY_TIME = "finding records and putting images together, in every epoch,"
 _FIRST_PASS = "--cache=disk: later runs find the pixels there"
@@ -26,7 +27,9 @@ _REMEDIES = {
     "transfer": "a smaller --stored_size",
     "augment": "a smaller --image_size, or --noaugment where it is on",
     "step": "a faster device, a smaller --image_size, or --mixed_precision where it is off",
+    "head": "a bigger --batch_size, or fewer --frozen_epochs",
 }
+_TRAINS = ("trains on", "all training")
 _KEEP = "--cache=ram, or --cache=disk where memory is short: images are then decoded once"
 
 
@@ -57,40 +60,50 @@ def bottleneck(found: Measured) -> Bottleneck:
     """The stage that takes most of the side that the run waits for.
 
     Sides are the first pass over the files (once a run, unless nothing is kept), the input of an
-    epoch, and the device's computation.
+    epoch, and the device's computation; where features are kept, making them is the one epoch, and
+    training the head on them another side.
     """
-    training = found.images * found.visits * found.real_s
+    first_pass = found.first_pass_s if found.residency != "none" else 0.0
+    does, rest = ("makes features of", "making features") if found.head else _TRAINS
     helps = ""
-    if found.residency != "none" and found.first_pass_s > training:
+    if found.head_s > max(first_pass, found.steps_s):
+        stage = "head"
+        why = f"it takes {found.head_s:.1f} s in all folds, {rest} {found.steps_s:.1f} s"
+    elif first_pass > found.steps_s:
         stage = _largest(found, _COLD)
         why = (
-            f"the first pass takes {found.first_pass_s:.1f} s, all training after it "
-            f"{training:.1f} s"
+            f"the first pass takes {found.first_pass_s:.1f} s, {rest} after it "
+            f"{found.steps_s:.1f} s"
         )
         helps = _FIRST_PASS if found.residency != "disk" else ""
     elif input_s(found) > found.step_s:
         kept = ("cache",) if found.residency != "none" else _COLD
         stage = _largest(found, (*kept, "transfer"))
-        if found.residency == "none" and stage != "transfer":
-            helps = _KEEP
-        elif found.residency == "disk" and stage == "cache":
-            helps = "--cache=ram"
-        elif found.residency in ("ram", "disk") and found.on_accelerator:
-            helps = "--cache=device"
+        helps = "" if found.head else _other_cache(found, stage)
         why = (
-            f"input delivers {1 / input_s(found):,.0f} img/s, the device could train on "
+            f"input delivers {1 / input_s(found):,.0f} img/s, without waiting the device {does} "
             f"{1 / found.step_s:,.0f}; steps wait {found.input_wait:.0%} of their time"
         )
     else:
         stage = _largest(found, ("augment", "step"))
         why = (
-            f"the device trains on {1 / found.step_s:,.0f} img/s, input could deliver "
+            f"the device {does} {1 / found.step_s:,.0f} img/s, input could deliver "
             f"{1 / input_s(found):,.0f}; steps wait {found.input_wait:.1%} of their time"
         )
     helps = f"{helps}; or {_REMEDIES[stage]}" if helps else _REMEDIES[stage]
     words = _EVERY_TIME if (found.residency, stage) == ("none", "batch") else _WORDS[stage]
     sentence = f"{stage}: {words} binds ({why}); what helps: {helps}."
     return Bottleneck(stage, sentence)
+
+
+def _other_cache(found: Measured, stage: str) -> str:
+    """The --cache that helps a stage of every epoch, if one does."""
+    if found.residency == "none" and stage != "transfer":
+        return _KEEP
+    if found.residency == "disk" and stage == "cache":
+        return "--cache=ram"
+    on_device = found.residency in ("ram", "disk") and found.on_accelerator
+    return "--cache=device" if on_device else ""
 
 
 def _largest(found: Measured, stages: tuple[str, ...]) -> str:
@@ -100,7 +113,8 @@ def _largest(found: Measured, stages: tuple[str, ...]) -> str:
 def what_if(found: Measured) -> list[WhatIf]:
     """Predictions from the measured rates; on an accelerator input and step overlap.
 
-    Of more cores they give bounds only: how far each stage scales was not measured.
+    Of more cores they give bounds only: how far each stage scales was not measured. Where features
+    are kept, the speed is that of making them, once: no --cache changes it much.
     """
     source, step = input_s(found), found.step_s
     onward = found.rung("transfer").own_s  # what comes after the cache stays
@@ -120,10 +134,10 @@ def what_if(found: Measured) -> list[WhatIf]:
     else:
         reason = "an upper bound: all of it twice as fast"
         answers.append(predict("twice the cores", source / 2, step / 2, reason))
-    if found.residency in ("none", "disk"):
+    if found.residency in ("none", "disk") and not found.head:
         reason = f"measured: {1 / found.ram_s:.0f} img/s from RAM"
         answers.append(predict("--cache=ram", found.ram_s + onward, step, reason))
-    if found.residency == "none":
+    if found.residency == "none" and not found.head:
         reason = f"from this storage's reads: {1 / found.raw_s:.0f} img/s, in order"
         answers.append(predict("--cache=disk", found.raw_s + onward, step, reason))
     reason = f"measured: {1 / found.double_batch_s:.0f} img/s on one batch of that size"

@@ -22,7 +22,11 @@ _THROUGH = (
 
 def collect(found: Measured, run: Mapping[str, Any]) -> dict[str, Any]:
     """Everything as plain values, for JSON; `run` says what was measured."""
-    machine = meter.machine()
+    machine, steps_s = meter.machine(), found.steps_s
+    training = {"visits_per_image": found.visits, "training_s": steps_s}
+    if found.head:
+        training = {"visits_per_image": found.head_visits, "training_s": found.head_s}
+        training["features_s"] = steps_s
     binding = diagnosis.bottleneck(found)
     return {
         "run": dict(run),
@@ -33,12 +37,11 @@ def collect(found: Measured, run: Mapping[str, Any]) -> dict[str, Any]:
                 "img_per_s_per_core": rung.img_per_s / machine["cores"],
                 "percent_of_ceiling": 100 * rung.img_per_s / rung.ceiling_img_per_s,
             }
-            for rung in found.rungs
+            for rung in [*found.rungs, *([found.head] if found.head else [])]
         ],
         "input_wait": found.input_wait,
         "first_pass_s": found.first_pass_s,
-        "visits_per_image": found.visits,
-        "training_s": found.images * found.visits * found.real_s,
+        **training,
         "parallelism": found.parallelism,
         "bottleneck": {"stage": binding.stage, "sentence": binding.sentence},
         "what_if": [dataclasses.asdict(answer) for answer in diagnosis.what_if(found)],
@@ -61,8 +64,8 @@ def text(findings: Mapping[str, Any]) -> str:
     lines = [
         f"{run['dataset']}, {run['images']} images; {run['device']}; "
         f"{machine['cores']} cores of {machine['processor']}",
-        f"cache: {run['residency']}, {run['reason']}; phase {run['phase']}, batch "
-        f"{run['batch_size']}",
+        f"cache: {run['residency']}, {run['reason']}; phase {run['phase']}, "
+        f"{run['features']} features, batch {run['batch_size']}",
         "",
         f"{'stage':10}{'img/s':>11}{'per core':>11}{'own ms':>10}{'% of':>7}  ceiling",
     ]
@@ -77,9 +80,7 @@ def text(findings: Mapping[str, Any]) -> str:
         f"({_THROUGH})",
         "",
         f"bottleneck: {findings['bottleneck']['sentence']}",
-        f"a training step waits for input {findings['input_wait']:.1%} of its time; first pass "
-        f"{findings['first_pass_s']:.1f} s, then {findings['visits_per_image']:g} visits to every "
-        f"image, all folds, in {_duration(findings['training_s'])} if each costs what it does here",
+        _times(findings),
         *_parallelism(findings["parallelism"]),
         *_doubt(findings),
         "what if:",
@@ -92,6 +93,21 @@ def text(findings: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _times(findings: Mapping[str, Any]) -> str:
+    """What a run spends, in its order."""
+    what, made = "a training step", ""
+    if "features_s" in findings:
+        what, made = "making features", "features are there from a run before, "
+        if findings["features_s"]:
+            made = f"features of all in {_duration(findings['features_s'])}, once for all runs, "
+    return (
+        f"{what} waits for input {findings['input_wait']:.1%} of its time; first pass "
+        f"{findings['first_pass_s']:.1f} s, {made}then {findings['visits_per_image']:g} visits to "
+        f"every image, all folds, in {_duration(findings['training_s'])} if each costs what it "
+        "does here"
+    )
+
+
 def _parallelism(values: Mapping[str, Mapping[str, float]]) -> list[str]:
     lines = []
     for name, parameters in values.items():
@@ -102,7 +118,8 @@ def _parallelism(values: Mapping[str, Mapping[str, float]]) -> list[str]:
 
 def _doubt(findings: Mapping[str, Any]) -> list[str]:
     """A line if the machine was too busy to be believed."""
-    missing = 1 - findings["stages"][-1]["percent_of_ceiling"] / 100
+    (step,) = [stage for stage in findings["stages"] if stage["stage"] == "step"]
+    missing = 1 - step["percent_of_ceiling"] / 100
     if missing - findings["input_wait"] < 0.1:
         return []
     return [

@@ -12,12 +12,14 @@ from dftk.config import Config, UserError
 from dftk.data import limits, raw_file, residency
 from dftk.data.catalog import Shard
 from dftk.perf import ceilings
+from dftk.perf.frozen_rungs import FrozenRungs
 from dftk.perf.input_rungs import InputRungs
 from dftk.perf.step_rungs import StepRungs
 from dftk.training.devices import Devices
 
 STAGES = ("read", "parse", "decode", "batch", "cache", "transfer", "augment", "step")
 _SAMPLE = 1024  # images that the stages work on, at most,
+_SAMPLE_CACHED = 512  # of which features are made, too,
 _SAMPLE_SHARE = 0.05  # and of the free memory, for they are held up to three times
 
 
@@ -41,7 +43,7 @@ class Measured:
     on_accelerator: bool  # input and step run side by side; on a CPU they share its cores
     images: int  # of the run
     first_pass_s: float  # from the files to where pixels are kept, all images
-    visits: float  # times that each is trained on in the run
+    visits: float  # times that each passes through all stages in the run
     step_s: float  # training on one batch over and over
     real_s: float  # training on real input
     input_wait: float  # share of real_s
@@ -50,6 +52,19 @@ class Measured:
     raw_s: float  # raw pixels at the speed of this machine's reads
     batch_size: int
     parallelism: dict[str, dict[str, float]]  # ours, and what tf.data's autotuner would choose
+    # With --frozen_features=cached "step" makes features, in one visit or none; on them trains
+    head: Rung | None = None
+    head_visits: float = 0.0
+
+    @property
+    def steps_s(self) -> float:
+        """Seconds of all steps of the run."""
+        return self.images * self.visits * self.real_s
+
+    @property
+    def head_s(self) -> float:
+        """Seconds of all training of the head on features."""
+        return self.images * self.head_visits * self.head.own_s if self.head else 0.0
 
     def rung(self, stage: str) -> Rung:
         """The rung of a stage."""
@@ -72,12 +87,20 @@ def measure(
       UserError: see dftk.data.residency, dftk.models.registry.
     """
     size = config.stored_size
-    part = residency.limit(shards, max(_sample(shards, size), len(shards)))
-    with _scratch(Path(shards[0].path).parent, kind) as raw_root:
-        source = InputRungs(config, part, kind, devices.replicas, raw_root)
-        steps = StepRungs(config, devices, source, phase)
+    cached = phase == "frozen" and config.frozen_features == "cached"
+    most = _SAMPLE_CACHED if cached else _SAMPLE
+    part = residency.limit(shards, max(_sample(shards, size, most), len(shards)))
+    flag = "--frozen_features=cached" if cached else "--cache=disk" if kind == "disk" else None
+    with _scratch(Path(shards[0].path).parent, flag) as folder:
+        source = InputRungs(config, part, kind, devices.replicas, folder / "dftk_pixels")
         with source.examples.explained():
-            measured = _climb(config, part, devices, kind, source, steps)
+            if cached:
+                frozen = FrozenRungs(config, devices, source, folder / "dftk_features")
+                measured = _climb(config, part, devices, kind, source, frozen)
+                measured = _with_head(measured, config, frozen, shards)
+            else:
+                steps = StepRungs(config, devices, source, phase)
+                measured = _climb(config, part, devices, kind, source, steps)
     total = sum(shard.length for shard in shards)
     # A raw file from before is read, not written.
     written = kind != "disk" or not raw_file.folder(shards, size).exists()
@@ -85,26 +108,38 @@ def measure(
     return dataclasses.replace(measured, images=total, first_pass_s=first_pass)
 
 
-def _sample(shards: Sequence[Shard], size: int | None) -> int:
+def _with_head(
+    found: Measured, config: Config, steps: FrozenRungs, shards: Sequence[Shard]
+) -> Measured:
+    rate, ceiling = steps.head()
+    return dataclasses.replace(
+        found,
+        visits=0 if steps.there(shards) else 1,
+        head=Rung("head", rate, 1 / rate, "synthetic-input step", ceiling),
+        head_visits=config.frozen_epochs * (config.folds - 1),
+    )
+
+
+def _sample(shards: Sequence[Shard], size: int | None, most: int) -> int:
     """How many images to measure on: enough, in memory that is there."""
     pixels = math.prod(residency.stored_shape(shards, size))
-    return min(_SAMPLE, int(_SAMPLE_SHARE * limits.available_memory() / pixels))
+    return min(most, int(_SAMPLE_SHARE * limits.available_memory() / pixels))
 
 
 @contextlib.contextmanager
-def _scratch(beside: Path, kind: str) -> Iterator[Path]:
-    """A folder on the dataset's disk for raw files to measure with; goes away in the end."""
-    if kind != "disk":
+def _scratch(beside: Path, flag: str | None) -> Iterator[Path]:
+    """A folder on the dataset's disk for what the flag asks to keep there; goes away in the end."""
+    if flag is None:
         yield beside  # never written
         return
     try:
         folder = tempfile.mkdtemp(prefix=".dftk_doctor_", dir=beside)
     except OSError as error:
         raise UserError(
-            f"{beside}: cannot write there to measure --cache=disk ({error.strerror})"
+            f"{beside}: cannot write there to measure {flag} ({error.strerror})"
         ) from None
     try:
-        yield Path(folder) / "dftk_pixels"
+        yield Path(folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

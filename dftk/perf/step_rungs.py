@@ -1,6 +1,6 @@
 """The ladder's rungs on the device: from a batch to a training step."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -15,6 +15,7 @@ from dftk.progress import say
 from dftk.training import loop
 from dftk.training.devices import Devices
 
+Batches = Callable[..., tf.data.Dataset]  # as dftk.data.batches.Batcher
 _CALL_S = 1.0  # of training steps in one measurement, and one step at least
 
 
@@ -33,6 +34,7 @@ class StepRungs:
         with devices.strategy.scope():
             self._detector = registry.build(config, devices.policy, devices.replicas > 1)
         self._pixels = loop.Pixels(devices, source.examples)
+        self._augmentation = Augmentation.of(config)
         self._trainable = loop.Trainable(
             self._detector, devices, config, phase == "finetune", self._pixels
         )
@@ -63,11 +65,9 @@ class StepRungs:
     def augment(self) -> float:
         """Scaling, resizing and augmentation, on one batch over and over."""
 
-        augmentation = Augmentation.of(self._config)
-
         def work(batch: loop.Batch, resident: tf.Tensor | None) -> tf.Tensor:
             unit = self._detector.unit_image(self._pixels(batch, resident))
-            return tf.reduce_max(augmentation(unit, batch["draws"]))
+            return tf.reduce_max(self._augmentation(unit, batch["draws"]))
 
         batch = next(loop.distribute(self._devices, self._source.epoch()))
         run = tf.function(lambda: self._devices.strategy.run(work, (batch, self._pixels.resident)))
@@ -95,37 +95,48 @@ class StepRungs:
         )
         return np.array([taken / totals[0][2], totals[0][3] / taken])
 
-    def _synthetic(self, batch_size: int) -> tf.data.Dataset:
-        config, replicas = self._config, self._devices.replicas
-        rows = np.resize(self._source.rows, batch_size)
-        epoch = self._source.examples.batches(
-            rows, batch_size=batch_size, parts=replicas, shuffle=(config.seed, 0)
-        )
-        return tf.data.Dataset.from_tensors(next(iter(epoch))).repeat()
-
     def synthetic_s(self, batch_size: int) -> float:
         """Seconds per image of steps on one batch of that size over and over."""
-        runs = [self._run(self._synthetic(batch_size), 1)[0] for _ in range(3)]
-        found = float(np.median(runs))
+        batch = self._repeated(self._source.examples.batches, batch_size)
+        found = float(np.median([self._run(batch, 1)[0] for _ in range(3)]))
         say(f"step, batch {batch_size} repeated: {1 / found:.1f} img/s")
         return found
 
     def train(self) -> tuple[float, float, float]:
-        """Training steps on one batch repeated and on real input, in turn."""
-        first = self._run(self._synthetic(self._config.batch_size), 1)[0]
-        room = max(1, self._steps_per_epoch() - 1)
-        steps = min(room, max(1, round(_CALL_S / (first * self._config.batch_size))))
-        pairs = np.array(
-            [
-                (self._run(self._synthetic(self._config.batch_size), steps), self._real(steps))
-                for _ in range(3)
-            ]
-        )
-        (step_s, _), (real_s, wait) = np.median(pairs, axis=0)
-        say(f"step: {1 / real_s:.1f} img/s, on one batch repeated {1 / step_s:.1f} img/s")
-        return float(step_s), float(real_s), float(wait)
+        """Steps on one batch repeated and on real input, in turn.
 
-    def _real(self, steps: int) -> np.ndarray:
-        if self._steps_per_epoch() > 1:
-            return self._run(self._source.epoch(), steps)
-        return self._run(self._source.epoch().repeat(), steps)
+        Returns:
+          seconds per image on the one and on the other, and the latter's share of waiting.
+        """
+        batcher, rows = self._source.examples.batches, self._source.rows
+        step_s, real_s, wait = self._in_turn(self._run, batcher, rows)
+        say(f"step: {1 / real_s:.1f} img/s, on one batch repeated {1 / step_s:.1f} img/s")
+        return step_s, real_s, wait
+
+    def _repeated(self, batcher: Batches, batch_size: int) -> tf.data.Dataset:
+        epoch = self._epoch(batcher, np.resize(self._source.rows, batch_size), batch_size)
+        return tf.data.Dataset.from_tensors(next(iter(epoch))).repeat()
+
+    def _epoch(self, batcher: Batches, rows: np.ndarray, batch_size: int) -> tf.data.Dataset:
+        key = (self._config.seed, 0)
+        return batcher(rows, batch_size=batch_size, parts=self._devices.replicas, shuffle=key)
+
+    def _in_turn(
+        self,
+        run: Callable[[tf.data.Dataset, int], np.ndarray],
+        batcher: Batches,
+        rows: np.ndarray,
+    ) -> tuple[float, float, float]:
+        """As `train`, of any steps on any batches."""
+        batch_size = self._config.batch_size
+        per_epoch = batches.steps_per_epoch(len(rows), batch_size, self._devices.replicas)
+        one = self._repeated(batcher, batch_size)
+        steps = max(1, min(per_epoch - 1, round(_CALL_S / (run(one, 1)[0] * batch_size))))
+
+        def real() -> np.ndarray:
+            epoch = self._epoch(batcher, rows, batch_size)
+            return run(epoch if per_epoch > 1 else epoch.repeat(), steps)
+
+        pairs = np.array([(run(one, steps), real()) for _ in range(3)])
+        (step_s, _), (real_s, wait) = np.median(pairs, axis=0)
+        return float(step_s), float(real_s), float(wait)

@@ -5,7 +5,6 @@ import dataclasses
 import hashlib
 import json
 import shutil
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -170,15 +169,9 @@ def _events(workdir: Workdir, fold: int, chief: bool) -> tf.summary.SummaryWrite
 def _load(shards: Sequence[catalog.Shard], kind: str, size: int | None) -> residency.Examples:
     """Opens the shards once for the whole run, with progress."""
     total = sum(shard.length for shard in shards)
-    progress, started = Progress("reading", total), time.perf_counter()
-
-    def rate(done: int) -> float:
-        return done / (time.perf_counter() - started)
-
-    examples = residency.open_examples(
-        shards, kind, size=size, progress=lambda done: progress.update(done, rate(done))
-    )
-    progress.close(f"{total} images, {rate(total):.0f} img/s")
+    progress = Progress("reading", total)
+    examples = residency.open_examples(shards, kind, size=size, progress=progress.update)
+    progress.close(f"{total} images, {total / progress.seconds:.0f} img/s")
     return examples
 
 

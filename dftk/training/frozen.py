@@ -7,21 +7,25 @@ read as they are asked for, and a run with the same base finds them there.
 """
 
 import hashlib
-import time
-from collections.abc import Callable
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from dftk.config import Config
 from dftk.data import batches, kept
+from dftk.data.catalog import Shard
 from dftk.data.residency import Examples
 from dftk.models.registry import Detector
 from dftk.progress import Progress, say
 from dftk.training.devices import Devices
 from dftk.training.scorer import Scorer
 
-_FILES = ("features.npy",)
+_FILE = "features.npy"
+_FLAG = "--frozen_features=cached"
 _REMEDY = "make room or let it be written, or give --frozen_features=live"
 _FORMAT = 1  # part of the name: for a change of what lies in the folder
 
@@ -36,6 +40,7 @@ class FrozenFeatures:
       scorer: of the detector.
       examples: all of `train`.
       between: called before each batch that has to be computed.
+      root: see `folder`.
 
     Raises:
       UserError: the folder beside the dataset cannot be written.
@@ -48,14 +53,16 @@ class FrozenFeatures:
         detector: Detector,
         scorer: Scorer,
         examples: Examples,
-        between: Callable[[], None],
+        between: Callable[[], None] = lambda: None,
+        root: Path | None = None,
     ):
         self._devices, self._scorer, self._examples = devices, scorer, examples
         self._batch_size, self._between = config.batch_size, between
         self._shape = (len(examples.labels), 2 if config.augment else 1, detector.width)
-        self.path = kept.folder(examples.shards, _maker(config, devices, detector), "features")
+        self.path = folder(config, devices, detector, examples.shards, root)
+        self._kept = kept.Kept(self.path, (_FILE,), _FLAG, _REMEDY)
         self._make()
-        self._features = np.load(self.path / _FILES[0], mmap_mode="r")
+        self._features = np.load(self.path / _FILE, mmap_mode="r")
         views, width = self._shape[1:]
 
         def fetch(rows: tf.Tensor) -> tf.Tensor:
@@ -71,51 +78,60 @@ class FrozenFeatures:
     def _make(self) -> None:
         """Computes them where no process has yet; workers of one fold compute together."""
         if self._devices.workers > 1:
-            there = kept.usable(self.path, _FILES, _REMEDY)
+            there = self._kept.usable()
             if self._devices.sum_over_workers(np.array([float(there)])) < self._devices.workers:
                 self._compute(not there)
             return
-        with kept.alone(self.path, _REMEDY):
-            if kept.usable(self.path, _FILES, _REMEDY):
+        with self._kept.alone():
+            if self._kept.usable():
                 say(f"features: of {self._shape[0]} images, from {self.path}")
             else:
                 self._compute(True)
 
     def _compute(self, write: bool) -> None:
-        count, views, _ = self._shape
-        progress, started, done = Progress("features", count * views), time.perf_counter(), 0
+        progress = Progress("features", math.prod(self._shape[:2]))
+        if write:
+            with self._kept.written() as folder, (folder / _FILE).open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, 4 * math.prod(self._shape))  # as in RawFile
+                header = {"descr": "<f4", "fortran_order": False, "shape": self._shape}
+                np.lib.format.write_array_header_1_0(file, header)
+                for found in self._batches(progress):
+                    file.write(found.data)
+        else:  # on this machine they are there; others need this one's part of the work
+            for _ in self._batches(progress):
+                pass
+        rate = math.prod(self._shape[:2]) / progress.seconds
+        progress.close(f"{self._shape[0]} images, {rate:.0f} img/s, kept in {self.path}")
 
-        def rate() -> float:
-            return done / (time.perf_counter() - started)
-
-        def counted() -> None:
-            nonlocal done
-            progress.update(done, rate())
-            done = min(done + self._batch_size, count * views)
-            self._between()
-
-        def fill(features: np.ndarray) -> None:
-            for view in range(views):
-                features[:, view] = self._scorer.features(
-                    self._examples, np.arange(count), self._batch_size, counted, mirrored=view > 0
-                )
-
-        if not write:  # on this machine they are there; others need this one's part of the work
-            fill(np.empty(self._shape, np.float32))
-        else:
-            with kept.written(self.path, _FILES, _REMEDY) as folder:
-                file = np.lib.format.open_memmap(
-                    folder / _FILES[0], "w+", np.float32, shape=self._shape
-                )
-                fill(file)
-                file.flush()
-        progress.close(f"{count} images, {rate():.0f} img/s, kept in {self.path}")
+    def _batches(self, progress: Progress) -> Iterator[np.ndarray]:
+        """Rows of the file, float32 [b, views, width], from the first to the last."""
+        (count, views, _), done = self._shape, 0
+        rows, mirror = np.arange(count), views > 1
+        for found in self._scorer.views(
+            self._examples, rows, self._batch_size, self._between, mirror
+        ):
+            yield found
+            done += len(found) * views
+            progress.update(done)
 
 
-def _maker(config: Config, devices: Devices, detector: Detector) -> str:
-    """All that decides the features, beside the images."""
+def folder(
+    config: Config,
+    devices: Devices,
+    detector: Detector,
+    shards: Sequence[Shard],
+    root: Path | None = None,
+) -> Path:
+    """Where the features of these shards lie, named by all that decides them; see dftk.data.kept.
+
+    Args:
+      config, devices, detector: see FrozenFeatures.
+      shards: as of a split, or less.
+      root: the folder above; `dftk_features` beside the shards if not given.
+    """
     weights = hashlib.sha256()
     for variable in detector.base.variables:
         weights.update(variable.numpy().tobytes())
     choices = (config.model, config.image_size, config.scaling, config.stored_size, config.augment)
-    return f"{_FORMAT} {devices.policy} {choices} {weights.hexdigest()}"
+    maker = f"{_FORMAT} {devices.policy} {choices} {weights.hexdigest()}"
+    return kept.folder(shards, maker, "features", root)

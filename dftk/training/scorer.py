@@ -22,17 +22,16 @@ class Scorer:
         self.run = tf.function(self._run, reduce_retracing=True)
         self._head = tf.function(self._logits, reduce_retracing=True)
 
-    def _run(self, iterator: Iterator[loop.Batch], mirrored: bool) -> tuple[tf.Tensor, tf.Tensor]:
+    def _run(self, iterator: Iterator[loop.Batch], mirror: bool) -> tuple[tf.Tensor, tf.Tensor]:
         inputs = (next(iterator), self._pixels.resident)
-        return self._devices.strategy.run(functools.partial(self._forward, mirrored), inputs)
+        return self._devices.strategy.run(functools.partial(self._forward, mirror), inputs)
 
     def _forward(
-        self, mirrored: bool, batch: loop.Batch, resident: tf.Tensor | None
+        self, mirror: bool, batch: loop.Batch, resident: tf.Tensor | None
     ) -> tuple[tf.Tensor, tf.Tensor]:
         unit = self._detector.unit_image(self._pixels(batch, resident))
-        if mirrored:
-            unit = unit[:, :, ::-1]
-        return batch["index"], self._features(unit, training=False)
+        views = [unit, unit[:, :, ::-1]] if mirror else [unit]
+        return batch["index"], tf.stack([self._features(v, training=False) for v in views], 1)
 
     def _logits(self, features: tf.Tensor) -> tf.Tensor:
         return self._detector.head(features, training=False)[:, 0]
@@ -43,33 +42,55 @@ class Scorer:
         rows: np.ndarray,
         batch_size: int,
         between: Callable[[], None] = lambda: None,
-        mirrored: bool = False,
     ) -> np.ndarray:
-        """What the head sees of the given rows, float32 [len(rows), width].
+        """What the head sees of the given rows, float32 [len(rows), width]; see `views`."""
+        return np.concatenate(
+            [found[:, 0] for found in self.views(examples, rows, batch_size, between)]
+        )
 
-        Every worker makes its part and gets the whole. `between` is called before each batch;
-        `mirrored` swaps left and right.
+    def views(
+        self,
+        examples: Examples,
+        rows: np.ndarray,
+        batch_size: int,
+        between: Callable[[], None] = lambda: None,
+        mirror: bool = False,
+    ) -> Iterator[np.ndarray]:
+        """What the head sees of the given rows, a batch after the other, in their order.
+
+        Every worker makes its part and gets the whole.
+
+        Args:
+          examples: rows of which are wanted.
+          rows: int64, each once.
+          batch_size: global.
+          between: called before each batch.
+          mirror: of the mirror images, too.
+
+        Yields:
+          float32 [b, 1, width], or [b, 2, width] with `mirror`.
         """
         devices = self._devices
         batch_size = max(batch_size, devices.replicas)
         dataset = examples.batches(
             rows, batch_size=batch_size, parts=devices.replicas, mine=devices.local
         )
-        result = np.zeros((len(rows), self._detector.width), np.float32)
-        seen = np.zeros(len(rows), np.float32)
+        iterator = loop.distribute(devices, dataset)
         place = np.zeros(len(examples.labels), np.int64)
         place[rows] = np.arange(len(rows))
-        iterator = loop.distribute(devices, dataset)
-        for _ in range(batches.steps_per_epoch(len(rows), batch_size, devices.replicas)):
+        seen = np.zeros(len(rows), np.float32)
+        steps = batches.steps_per_epoch(len(rows), batch_size, devices.replicas)
+        for batch in np.array_split(np.arange(len(rows)), steps):
             between()
-            index, features = self.run(iterator, mirrored)
+            index, features = self.run(iterator, mirror)
+            found = np.zeros((len(batch), 1 + mirror, self._detector.width), np.float32)
             local = devices.strategy.experimental_local_results
-            for positions, values in zip(local(index), local(features)):
-                result[place[positions.numpy()]] = values.numpy()
-                seen[place[positions.numpy()]] += 1
-        result, seen = devices.sum_over_workers(result), devices.sum_over_workers(seen)
-        assert (seen == 1).all(), "every row is looked at once"
-        return result
+            for part, values in zip(local(index), local(features)):
+                here = place[part.numpy()]
+                found[here - batch[0]] = values.numpy()
+                seen[here] += 1
+            yield devices.sum_over_workers(found)
+        assert (devices.sum_over_workers(seen) == 1).all(), "every row is looked at once"
 
     def logits(self, features: np.ndarray) -> np.ndarray:
         """Logits of features, float32 [n], by the head as it is now."""
