@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from dftk.presets import MODELS, MULTILEVEL, NETWORKS, RECIPES, SAMPLE, SCRATCH, words
+from dftk.presets import MODELS, MULTILEVEL, NETWORKS, PATCHES, RECIPES, SAMPLE, SCRATCH, words
 
 THRESHOLD = 0.5  # fake when the probability is at least this
 
@@ -77,10 +77,12 @@ class Config:
     model: str = option(
         "xception",
         f"The network: {', '.join(NETWORKS)}; the same with _multilevel behind it, whose head "
-        "sees the mean of every residual sum and of the last activation, and by default is all "
-        f"that is trained: {words(MULTILEVEL)}; cnn, four stages of convolution and pooling and a "
-        f"dense layer, trained from scratch: {words(MODELS['cnn'])}; or residual, a small network "
-        f"on differences of neighbouring pixels, from scratch: {words(MODELS['residual'])}.",
+        "sees the mean after every residual block and of the last activation, and by default is "
+        f"all that is trained: {words(MULTILEVEL)}; cnn, four stages of convolution and pooling "
+        f"and a dense layer, trained from scratch: {words(MODELS['cnn'])}; or residual, a small "
+        "network on differences of neighbouring pixels, from scratch: "
+        f"{words(MODELS['residual'])}. vit, DeiT's ViT-S/16, needs pip install -e '.[vit]' and "
+        "takes one size of image.",
         choices=tuple(MODELS),
     )
     weights: str = option("imagenet", "Of the base: imagenet, none, or a Keras .weights.h5 file.")
@@ -171,7 +173,8 @@ class Config:
     base_batchnorm: str = option(
         "inference",
         "In phase 2, BatchNorm of the base normalises with its stored statistics (inference), or "
-        "with the batch's, and updates them (update). Its scale and offset train either way.",
+        "with the batch's, and updates them (update). Its scale and offset train either way; "
+        "ConvNeXt and vit have none.",
         choices=("inference", "update"),
     )
     batchnorm_momentum: float = option(
@@ -209,12 +212,29 @@ class Config:
             raise UsageError(
                 f"--crop_size={self.crop_size}: must be at most --image_size={self.image_size}"
             )
+        if self.model in PATCHES:
+            self._require_one_size(PATCHES[self.model])
         if self.model in SCRATCH and self.weights == "imagenet":
             raise UsageError(f"--weights=imagenet: {self.model} has none; give none or a file")
         if self.model != "xception" and self.recipe == "seed":
             raise UsageError(f"--recipe=seed --model={self.model}: the notebook's was xception")
         if self.frozen_epochs + self.finetune_epochs == 0:
             raise UsageError("--frozen_epochs=0 --finetune_epochs=0: nothing to train")
+
+    def _require_one_size(self, patch: int) -> None:
+        size, crop, model = self.image_size, self.crop_size, self.model
+        if size % patch:
+            raise UsageError(f"--image_size={size} --model={model}: must be a multiple of {patch}")
+        if self.weights == "imagenet" and size != 224:
+            raise UsageError(
+                f"--image_size={size} --model={model}: its ImageNet weights are for 224; give that "
+                "or --weights=none"
+            )
+        if crop not in (None, size):
+            raise UsageError(
+                f"--crop_size={crop} --model={model}: takes one size, in training as otherwise; "
+                "give none, or another --model"
+            )
 
 
 def resolve(given: Mapping[str, Any]) -> Config:

@@ -10,7 +10,10 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "resnet50v2": {},
     "efficientnetv2b0": {"scaling": "imagenet"},
     "convnext_tiny": {"scaling": "imagenet"},
+    "vit": {"scaling": "imagenet"},
 }
+# Side of a transformer's patches, in pixels. It knows each by its place in images of one size.
+PATCHES = {"vit": 16, "vit_multilevel": 16}
 # A head that sees every level: logistic regression on features that are computed once.
 MULTILEVEL: dict[str, Any] = {
     "head": "linear",

@@ -8,7 +8,7 @@ from test_loop import Rig
 
 from dftk.config import resolve
 from dftk.models import applications, registry
-from dftk.presets import NETWORKS
+from dftk.models.applications import NETWORKS
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (2, 80, 64, 3), np.uint8)
 PREPROCESSING = {

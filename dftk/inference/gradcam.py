@@ -3,7 +3,8 @@
 Selvaraju et al. 2017, arXiv:1610.02391, equations 1 and 2: channel k of the last convolutional
 activation A weighs alpha_k, the mean over its pixels of the gradient of the logit for fake with
 respect to A; the map is ReLU(sum_k alpha_k A_k). Where the head sees several activations, their
-maps are added before the ReLU, each by what its pixels give to the logit.
+maps are added before the ReLU, each by what its pixels give to the logit. Of a transformer A is
+the map of its tokens: they have seen the whole image by then, and point less sharply.
 """
 
 import weakref
@@ -42,7 +43,8 @@ def heatmaps(model: keras.Model, images: tf.Tensor | np.ndarray) -> tuple[np.nda
       and the probabilities of fake, float32 [b].
 
     Raises:
-      UserError: a model without a convolution, or without a sigmoid of its own at the end.
+      UserError: a model without a convolution or a map of tokens, or without a sigmoid of its own
+        at the end.
     """
     if model not in _EXPLAINERS:
         _EXPLAINERS[model] = GradCam(model)
@@ -122,9 +124,11 @@ def _split_at_activation(
     source: keras.KerasTensor, found: Sequence[Call], target: keras.KerasTensor
 ) -> tuple[list[keras.Model], list[keras.Model]]:
     """Splits the way from `source` to `target` at the last activation, in nested models too."""
-    places = [place for place, call in enumerate(found) if _convolves(call.layer)]
+    places = [place for place, call in enumerate(found) if _makes_map(call.layer)]
     if not places:
-        raise UserError("Grad-CAM needs a model with a convolution; explain another one")
+        raise UserError(
+            "Grad-CAM needs a model with a convolution or a map of tokens; explain another one"
+        )
     last = found[places[-1]]
     if isinstance(last.output, list):  # the head sees several activations: of all of them
         return _between(source, last.output), _between(last.output, target)
@@ -155,7 +159,9 @@ def _between(start: keras.KerasTensor, end: keras.KerasTensor) -> list[keras.Mod
         ) from error
 
 
-def _convolves(layer: Any) -> bool:
+def _makes_map(layer: Any) -> bool:
     if isinstance(layer, keras.Model):
-        return any(map(_convolves, layer.layers))
+        return any(map(_makes_map, layer.layers))
+    if isinstance(layer, keras.layers.Reshape):
+        return len(layer.target_shape) == 3
     return isinstance(layer, _CONVOLUTIONS)

@@ -20,17 +20,21 @@ class Backbone:
         Files of weights are for it as it stands.
       taps: the activations of such a network that the head sees; the last one if not given.
       pool: makes the layer that takes an activation to a vector.
+      require_package: raises UserError where the network needs one that is not installed.
     """
 
     network: Callable[[str | None, int], keras.Model]
     taps: Callable[[keras.Model], Sequence[keras.KerasTensor]] | None = None
     pool: Callable[[], keras.layers.Layer] = mean_over_image
+    require_package: Callable[[], None] = lambda: None
 
     def base(self, network: keras.Model) -> keras.Model:
         """The same layers, with the tapped activations as outputs."""
         if self.taps is None:
             return network
-        return keras.Model(network.input, list(self.taps(network)), name=network.name)
+        taps = list(self.taps(network))
+        outputs = taps if len(taps) > 1 else taps[0]
+        return keras.Model(network.input, outputs, name=network.name)
 
     def pooling(self, base: keras.Model) -> keras.layers.Layer:
         """From what the base gives to what the head sees, float32 [b, width]."""

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from dftk.config import Config, UserError
-from dftk.models import applications, cnn, folding, heads, preprocess, residual
+from dftk.models import applications, cnn, folding, heads, preprocess, residual, vit
 from dftk.models.backbone import Backbone, depths, residual_sums
 
 _OTHERWISE = "give a file with --weights=PATH, or train from scratch with --weights=none"
@@ -31,6 +31,8 @@ BACKBONES = {
         f"{name}_multilevel": Backbone(network, taps=residual_sums)
         for name, network in applications.NETWORKS.items()
     },
+    "vit": Backbone(vit.network, vit.last_map, require_package=vit.require_package),
+    "vit_multilevel": Backbone(vit.network, vit.block_maps, require_package=vit.require_package),
     "cnn": Backbone(cnn.network, pool=cnn.flatten),
     "residual": Backbone(residual.network),
 }
@@ -85,9 +87,10 @@ def build(config: Config, policy: str, synchronized: bool) -> Detector:
         statistics of its own, and only the first one's would be saved.
 
     Raises:
-      UserError: weights that are not there or do not fit.
+      UserError: weights that are not there or do not fit; a package that is not installed.
     """
     backbone = BACKBONES[config.model]
+    backbone.require_package()
     keras.utils.set_random_seed(config.seed)
     with dtype_policy(policy):
         base = backbone.base(load_network(backbone, config))

@@ -119,6 +119,7 @@ def _identity(record: dict[str, Any]) -> str:
 
 def _describe(config: Config) -> tuple[catalog.Catalog, dict[str, Any]]:
     """The run's dataset, and what config.json says of the run whatever the device."""
+    registry.BACKBONES[config.model].require_package()  # before a dataset is built for it
     dataset = catalog.open_dataset(
         config.dataset, config.data_dir, config.folds, any_size=config.stored_size is not None
     )
