@@ -84,6 +84,11 @@ class GradCam:
             logits = tf.cast(_chain(self._after, seen)[:, 0], tf.float32)
         # Images of a batch do not meet at inference: each one's gradient is of its own logit.
         gradients = tf.nest.flatten(tape.gradient(logits, seen))
+        if None in gradients:
+            raise UserError(
+                "Grad-CAM needs a logit with a gradient, and a forest's steps have none; explain "
+                "a model with another --head"
+            )
         maps = 0.0
         for activation, gradient in zip(tf.nest.flatten(seen), gradients):
             weights = tf.reduce_sum(tf.cast(gradient, tf.float32), axis=[1, 2], keepdims=True)

@@ -16,6 +16,7 @@ import tensorflow as tf
 from dftk.config import Config
 from dftk.data import batches, kept
 from dftk.data.residency import Examples
+from dftk.models import registry
 from dftk.models.registry import Detector
 from dftk.progress import Progress, say
 from dftk.training.devices import Devices
@@ -117,5 +118,6 @@ def _maker(config: Config, devices: Devices, detector: Detector) -> str:
     weights = hashlib.sha256()
     for variable in detector.base.variables:
         weights.update(variable.numpy().tobytes())
-    choices = (config.model, config.image_size, config.scaling, config.stored_size, config.augment)
+    model = registry.backbone_name(config.model)
+    choices = (model, config.image_size, config.scaling, config.stored_size, config.augment)
     return f"{_FORMAT} {devices.policy} {choices} {weights.hexdigest()}"
