@@ -96,10 +96,10 @@ class Config:
     head: str = option(
         "dense",
         "From features to logit: dense, the notebook's two layers of 256 and 128 with BatchNorm; "
-        "hidden, one layer of 128; linear, logistic regression on standardised features; or, fitted "
-        "by scikit-learn on real images alone and for fakes of any kind, how far features lie from "
-        "theirs: mahalanobis, a distance in the 256 first components; pca, what these leave out; "
-        f"forest, how easily they are isolated. The last three want {words(FITTED)}.",
+        "hidden, one layer of 128; linear, logistic regression on standardised features; or, "
+        "fitted on real images alone, how far from theirs features lie: mahalanobis, a distance in their "
+        "256 first components; pca, what these leave out; forest, how easily a forest isolates "
+        f"them. These three want {words(FITTED)}.",
         choices=("dense", "hidden", "linear", *ONE_CLASS),
     )
     fakes_lie: str = option(

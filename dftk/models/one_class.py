@@ -95,15 +95,14 @@ class Forest:
     def layers(features: keras.KerasTensor) -> keras.KerasTensor:
         """As Mahalanobis.layers; a step has no gradient, and so has none of this."""
         splits = keras.layers.Dense(_TREES * _SPLITS, dtype="float32", name="splits")
-        right = keras.ops.greater(splits(_components(_standardise(features))), 0.0)
         by_tree = keras.layers.Reshape((_TREES, _SPLITS), dtype="float32")
         leaves = keras.layers.EinsumDense(
             "bts,tsl->btl", (_TREES, _LEAVES), "relu", "tl", dtype="float32", name="leaves"
         )
-        leaf = keras.layers.Flatten(dtype="float32")(leaves(by_tree(keras.ops.cast(right, "float32"))))
-        return keras.layers.Dense(
-            1, activation="exponential", use_bias=False, dtype="float32", name="score"
-        )(leaf)
+        score = keras.layers.Dense(1, "exponential", False, dtype="float32", name="score")
+        right = keras.ops.greater(splits(_components(_standardise(features))), 0.0)
+        leaf = leaves(by_tree(keras.ops.cast(right, "float32")))
+        return score(keras.layers.Flatten(dtype="float32")(leaf))
 
 
 KINDS: dict[str, Any] = {"mahalanobis": Mahalanobis, "pca": Residual, "forest": Forest}
@@ -156,30 +155,33 @@ def _projection(
 
 
 def _forest(forest: IsolationForest, width: int) -> Weights:
-    inputs = min(COMPONENTS, width)
-    kernel = np.zeros((inputs, _TREES, _SPLITS), np.float32)
-    bias = np.zeros((_TREES, _SPLITS), np.float32)
-    leaf_kernel = np.zeros((_TREES, _SPLITS, _LEAVES), np.float32)
-    leaf_bias, length = np.zeros((2, _TREES, _LEAVES))
-    for tree, estimator in enumerate(forest.estimators_):
-        nodes = estimator.tree_
-        splits = np.flatnonzero(nodes.children_left >= 0)
-        place = dict(zip(splits.tolist(), range(len(splits))))
-        for node, split in place.items():
-            kernel[nodes.feature[node], tree, split] = 1
-            bias[tree, split] = -_below(nodes.threshold[node])
-        for leaf, (node, path) in enumerate(_paths(nodes, 0, ())):
-            for parent, right in path:
-                leaf_kernel[tree, place[parent], leaf] = 1 if right else -1
-            # All turns as they should be give 1, each that is not takes 1 away.
-            leaf_bias[tree, leaf] = 1 - sum(right for _, right in path)
-            length[tree, leaf] = len(path) + expected_path(int(nodes.n_node_samples[node]))
+    trees = [_tree(estimator.tree_, min(COMPONENTS, width)) for estimator in forest.estimators_]
+    kernel, bias, leaf_kernel, leaf_bias, length = map(np.stack, zip(*trees))
     unit = -np.log(2) / (_TREES * expected_path(forest.max_samples_))
     return {
-        "splits": [kernel.reshape(inputs, -1), bias.reshape(-1)],
+        "splits": [kernel.transpose(1, 0, 2).reshape(len(kernel[0]), -1), bias.reshape(-1)],
         "leaves": [leaf_kernel, leaf_bias],
         "score": [unit * length.reshape(-1, 1)],
     }
+
+
+def _tree(nodes: Any, inputs: int) -> tuple[np.ndarray, ...]:
+    """Kernel and bias of a tree's splits, kernel and bias of its leaves, and their depths."""
+    kernel, bias = np.zeros((inputs, _SPLITS)), np.zeros(_SPLITS)
+    leaf_kernel, leaf_bias = np.zeros((_SPLITS, _LEAVES)), np.zeros(_LEAVES)
+    length = np.zeros(_LEAVES)
+    splits = np.flatnonzero(nodes.children_left >= 0).tolist()
+    place = {node: split for split, node in enumerate(splits)}
+    for node, split in place.items():
+        kernel[nodes.feature[node], split] = 1
+        bias[split] = -_below(nodes.threshold[node])
+    for leaf, (node, path) in enumerate(_paths(nodes, 0, ())):
+        for parent, right in path:
+            leaf_kernel[place[parent], leaf] = 1 if right else -1
+        # All turns as they should be give 1; each that is not takes 1 away.
+        leaf_bias[leaf] = 1 - sum(right for _, right in path)
+        length[leaf] = len(path) + expected_path(int(nodes.n_node_samples[node]))
+    return kernel, bias, leaf_kernel, leaf_bias, length
 
 
 def _below(threshold: float) -> np.float32:
@@ -189,7 +191,7 @@ def _below(threshold: float) -> np.float32:
 
 
 def _paths(nodes: Any, node: int, path: tuple) -> list[tuple[int, tuple]]:
-    """Leaves under a node of a scikit-learn tree, each with its (parent, went right) from the top."""
+    """Leaves under a node of a scikit-learn tree, each with its turns: (parent, went right)."""
     if nodes.children_left[node] < 0:
         return [(node, path)]
     left = _paths(nodes, nodes.children_left[node], (*path, (node, False)))
