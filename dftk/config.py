@@ -97,8 +97,8 @@ class Config:
         "dense",
         "From features to logit: dense, the notebook's two layers of 256 and 128 with BatchNorm; "
         "hidden, one layer of 128; linear, logistic regression on standardised features; or, "
-        "fitted on real images alone, how far from theirs features lie: mahalanobis, a distance in their "
-        "256 first components; pca, what these leave out; forest, how easily a forest isolates "
+        "fitted on real images alone, how far from theirs features lie: mahalanobis, a distance in "
+        "their 256 first components; pca, what these leave out; forest, how easily trees isolate "
         f"them. These three want {words(FITTED)}.",
         choices=("dense", "hidden", "linear", *ONE_CLASS),
     )
