@@ -34,7 +34,7 @@ FITTED: dict[str, Any] = {
 MODELS: dict[str, dict[str, Any]] = {
     **NETWORKS,
     **{f"{name}_multilevel": {**given, **MULTILEVEL} for name, given in NETWORKS.items()},
-    "anomaly": {"head": "mahalanobis", **FITTED},
+    "anomaly": {"head": "pca", **FITTED},
     "cnn": {
         "head": "hidden",
         "weights": "none",

@@ -11,7 +11,7 @@ from dftk.evaluation.files import read_csv
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("head", ["mahalanobis", "forest"])
+@pytest.mark.parametrize("head", ["pca", "forest"])
 def test_fitted_on_reals_and_used_as_any_other(head, data_dir, examples, tmp_path):
     run, image = tmp_path / "run", tmp_path / "one.png"
     given = [

@@ -116,7 +116,7 @@ def test_a_config_comes_back_from_its_flags():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"finetune_epochs": 3}, "--head=mahalanobis --finetune_epochs=3: .* --finetune_epochs=0"),
+        ({"finetune_epochs": 3}, "--head=pca --finetune_epochs=3: .* --finetune_epochs=0"),
         ({"augment": True}, "--augment=True: .* give --augment=False"),
         ({"frozen_features": "live"}, "give --frozen_features=cached"),
         ({"recipe": "seed"}, "--recipe=seed --model=anomaly: the notebook's was xception"),

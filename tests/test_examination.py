@@ -19,7 +19,7 @@ def test_a_raw_file_of_a_part_does_not_stay(data_dir, dataset, monkeypatch):
 
 
 def test_a_head_that_is_fitted_has_no_step_to_measure():
-    with pytest.raises(UsageError, match="--head=mahalanobis: it is fitted, .*--head=linear"):
+    with pytest.raises(UsageError, match="--head=pca: it is fitted, .*--head=linear"):
         examination.examine(resolve({"model": "anomaly"}), None, None)
 
 
