@@ -9,7 +9,18 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from dftk.presets import MODELS, MULTILEVEL, NETWORKS, PATCHES, RECIPES, SAMPLE, SCRATCH, words
+from dftk.presets import (
+    FITTED,
+    MODELS,
+    MULTILEVEL,
+    NETWORKS,
+    ONE_CLASS,
+    PATCHES,
+    RECIPES,
+    SAMPLE,
+    SCRATCH,
+    words,
+)
 
 THRESHOLD = 0.5  # fake when the probability is at least this
 
@@ -78,11 +89,12 @@ class Config:
         "xception",
         f"The network: {', '.join(NETWORKS)}; the same with _multilevel behind it, whose head "
         "sees the mean after every residual block and of the last activation, and by default is "
-        f"all that is trained: {words(MULTILEVEL)}; cnn, four stages of convolution and pooling "
-        f"and a dense layer, trained from scratch: {words(MODELS['cnn'])}; or residual, a small "
-        "network on differences of neighbouring pixels, from scratch: "
-        f"{words(MODELS['residual'])}. vit, DeiT's ViT-S/16, needs pip install -e '.[vit]' and "
-        "takes one size of image.",
+        f"all that is trained: {words(MULTILEVEL)}; anomaly, xception_multilevel that learns from "
+        f"real images alone: {words(MODELS['anomaly'])}; cnn, four stages of convolution and "
+        f"pooling and a dense layer, trained from scratch: {words(MODELS['cnn'])}; residual, a "
+        "small network on differences of neighbouring pixels, from scratch: "
+        f"{words(MODELS['residual'])}; or vit, DeiT's ViT-S/16, which needs pip install -e "
+        "'.[vit]' and takes one size of image.",
         choices=tuple(MODELS),
     )
     weights: str = option("imagenet", "Of the base: imagenet, none, or a Keras .weights.h5 file.")
@@ -99,8 +111,18 @@ class Config:
     head: str = option(
         "dense",
         "From features to logit: dense, the notebook's two layers of 256 and 128 with BatchNorm; "
-        "hidden, one layer of 128; or linear, logistic regression on standardised features.",
-        choices=("dense", "hidden", "linear"),
+        "hidden, one layer of 128; linear, logistic regression on standardised features; or, "
+        "fitted on real images alone, how far from theirs features lie: mahalanobis, a distance in "
+        "their 256 first components; pca, what these leave out; forest, how easily trees isolate "
+        f"them. These three want {words(FITTED)}.",
+        choices=("dense", "hidden", "linear", *ONE_CLASS),
+    )
+    fakes_lie: str = option(
+        "inside",
+        "Of a head fitted on real images: fakes are images too near to the middle of these, "
+        "such as generators draw that keep to what is common (inside), or too far (outside). "
+        "The real images cannot tell which.",
+        choices=("inside", "outside"),
     )
     dropout: float = option(0.3, "Dropout rate of the head.", low=0.0)
     l2: float = option(1e-4, "L2 penalty on the head's kernels.", low=0.0)
@@ -218,6 +240,12 @@ class Config:
             raise UsageError(f"--weights=imagenet: {self.model} has none; give none or a file")
         if self.model != "xception" and self.recipe == "seed":
             raise UsageError(f"--recipe=seed --model={self.model}: the notebook's was xception")
+        for name, value in FITTED.items() if self.head in ONE_CLASS else ():
+            if getattr(self, name) != value:
+                raise UsageError(
+                    f"--head={self.head} --{name}={getattr(self, name)}: it is fitted once, on "
+                    f"features of images as they are; give {words({f'--{name}': value})}"
+                )
         if self.frozen_epochs + self.finetune_epochs == 0:
             raise UsageError("--frozen_epochs=0 --finetune_epochs=0: nothing to train")
 

@@ -37,10 +37,19 @@ NATIVE: dict[str, Any] = {
     "decay": "cosine",
     "keep": "last",
 }
+# Heads that are fitted on real images alone, in one pass over features of images as they are.
+ONE_CLASS = ("mahalanobis", "pca", "forest")
+FITTED: dict[str, Any] = {
+    "frozen_features": "cached",
+    "frozen_epochs": 1,
+    "finetune_epochs": 0,
+    "augment": False,
+}
 # What a model brings along. The small network has no weights to keep: one phase trains all of it.
 MODELS: dict[str, dict[str, Any]] = {
     **NETWORKS,
     **{f"{name}_multilevel": {**given, **MULTILEVEL} for name, given in NETWORKS.items()},
+    "anomaly": {"head": "pca", **FITTED},
     "cnn": {
         "head": "hidden",
         "weights": "none",
@@ -63,6 +72,7 @@ SCRATCH = ("cnn", "residual")  # networks that have no ImageNet weights
 _SMALL = {"image_size": 64, "batch_size": 16, "augment": False}
 SAMPLE: dict[str, dict[str, Any]] = {
     "xception_multilevel": {**_SMALL, "weights": "none"},
+    "anomaly": {**_SMALL, "weights": "none"},
     "xception": {
         **_SMALL,
         "weights": "none",

@@ -18,6 +18,7 @@ FLAGS = {
     "image_size": 224,
     "scaling": "symmetric",
     "head": "dense",
+    "fakes_lie": "inside",
     "dropout": 0.3,
     "l2": 1e-4,
     "augment": True,
@@ -115,3 +116,25 @@ def test_a_config_comes_back_from_its_flags():
         else:
             given[name] = kind(value)
     assert resolve(given) == config
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"finetune_epochs": 3}, "--head=pca --finetune_epochs=3: .* --finetune_epochs=0"),
+        ({"augment": True}, "--augment=True: .* give --augment=False"),
+        ({"frozen_features": "live"}, "give --frozen_features=cached"),
+        ({"recipe": "seed"}, "--recipe=seed --model=anomaly: the notebook's was xception"),
+        ({"model": "xception", "head": "pca"}, "--head=pca --frozen_features=live"),
+        ({"fakes_lie": "beside"}, "choose from"),
+    ],
+)
+def test_a_fitted_head_wants_one_pass_over_images_as_they_are(given, message):
+    with pytest.raises(UsageError, match=message):
+        resolve({"model": "anomaly", **given})
+
+
+def test_a_fitted_head_goes_with_every_network():
+    given = {"head": "forest", "frozen_epochs": 1, "model": "mobilenetv2_multilevel"}
+    assert resolve(given).head == "forest"
+    assert resolve({"model": "anomaly", "head": "linear"}).head == "linear"

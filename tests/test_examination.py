@@ -1,7 +1,7 @@
 import pytest
 from conftest import quick_config
 
-from dftk.config import UserError
+from dftk.config import UsageError, UserError, resolve
 from dftk.data import raw_file, residency
 from dftk.perf import examination, meter
 
@@ -16,6 +16,11 @@ def test_a_raw_file_of_a_part_does_not_stay(data_dir, dataset, monkeypatch):
     assert found["run"]["phase"] == "frozen"
     shards = residency.limit(dataset.train, 160)
     assert not raw_file.folder(shards, None).exists()
+
+
+def test_a_head_that_is_fitted_has_no_step_to_measure():
+    with pytest.raises(UsageError, match="--head=pca: it is fitted, .*--head=linear"):
+        examination.examine(resolve({"model": "anomaly"}), None, None)
 
 
 def test_files_are_tried_before_anything_is_measured(tmp_path):

@@ -95,6 +95,15 @@ def test_other_choices_have_other_features(rig, change):
     assert rig.features().path != first
 
 
+def test_models_that_differ_in_their_heads_share_features(rig):
+    rig.config = dataclasses.replace(rig.config, model="xception_multilevel", augment=False)
+    multilevel = rig.features().path
+    rig.config = dataclasses.replace(rig.config, model="anomaly")
+    assert rig.features().path == multilevel
+    rig.config = dataclasses.replace(rig.config, model="xception")
+    assert rig.features().path != multilevel
+
+
 def test_other_weights_have_other_features(rig):
     first, kernel = rig.features().path, rig.detector.base.variables[0]
     kernel.assign_add(tf.fill(kernel.shape, 1e-6))

@@ -6,7 +6,7 @@ import tensorflow as tf
 from dftk.config import UserError
 from dftk.evaluation import scoring
 from dftk.inference import gradcam
-from dftk.models import registry
+from dftk.models import one_class, registry
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), np.uint8)
 PATCH = 8  # side of what betrays the fakes of `squares`, in pixels
@@ -187,6 +187,21 @@ def test_what_cannot_be_explained_is_refused(layers, last, message):
     model, _ = detector([*(layer() for layer in layers), logit_layer()], last)
     with pytest.raises(UserError, match=message):
         gradcam.heatmaps(model, IMAGES)
+
+
+@pytest.mark.parametrize("kind", one_class.KINDS)
+def test_of_heads_fitted_on_real_images_all_but_the_forest_are_explained(kind):
+    head = one_class.head(kind, 4)
+    features = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
+    one_class.assign(head, one_class.KINDS[kind]().fit(features, 0))
+    model, _ = detector([keras.layers.GlobalAveragePooling2D(), head])
+    if kind == "forest":
+        with pytest.raises(UserError) as refused:
+            gradcam.heatmaps(model, IMAGES)
+        assert str(refused.value).startswith("Grad-CAM needs a logit with a gradient, and a forest")
+        assert "\n" not in str(refused.value)
+    else:
+        assert gradcam.heatmaps(model, IMAGES)[0].shape == (3, 16, 16)
 
 
 def test_a_model_without_convolution_is_refused():

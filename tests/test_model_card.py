@@ -25,6 +25,14 @@ def test_error_rates_are_of_valid_where_it_is_scored(copy):
     assert after["miss_rate"] == fn / (fn + tp)
 
 
+def test_a_fitted_head_is_not_said_to_have_trained_for_epochs(copy):
+    record = copy.config()
+    record["config"] |= {"head": "forest", "frozen_epochs": 1, "finetune_epochs": 0}
+    (copy.path / "config.json").write_text(json.dumps(record))
+    page = model_card.section(copy, json.loads((copy.path / "metrics.json").read_text()))
+    assert "a head (forest) fitted once, on features of real images alone; seed 42" in page
+
+
 def test_with_one_fold_and_no_valid_they_are_not_known(copy):
     summary = json.loads((copy.path / "metrics.json").read_text())
     summary["at_threshold"] = {}

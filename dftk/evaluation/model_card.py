@@ -9,6 +9,7 @@ from typing import Any
 from dftk.evaluation.html_parts import number
 from dftk.evaluation.report_sections import read_valid
 from dftk.evaluation.workdir import Workdir
+from dftk.presets import ONE_CLASS
 
 # Of datasets that we know; of any other, the reader knows more than we do.
 SOURCES = {
@@ -99,7 +100,9 @@ def _data(record: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
 
 def _training(config: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
     phases = []
-    if config["frozen_epochs"]:
+    if one_class := config.get("head") in ONE_CLASS:
+        phases.append(f"a head ({config['head']}) fitted once, on features of real images alone")
+    elif config["frozen_epochs"]:
         phases.append(f"{config['frozen_epochs']} epochs of its head at {config['frozen_lr']:g}")
     if config["finetune_epochs"]:
         what = "everything" if config["finetune_base"] else "the head, its base at rest,"
@@ -109,12 +112,13 @@ def _training(config: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
         for fold in summary["throughput"].values()
         for phase in fold.values()
     )
+    how = "" if one_class else f"early stopping; Adam, batch {config['batch_size']}, "
     given = Path(config["weights"]).name
     weights = "random weights" if given == "none" else f"weights {given}"
     return html.escape(
         f"{config['model']} at {config['image_size']} pixels from {weights}; "
-        f"{len(summary['folds'])} models, one a fold; {', then '.join(phases)}; early stopping; "
-        f"Adam, batch {config['batch_size']}, seed {config['seed']}; "
+        f"{len(summary['folds'])} models, one a fold; {', then '.join(phases)}; "
+        f"{how}seed {config['seed']}; "
         f"{seconds / 60:,.1f} minutes of training in all."
     )
 

@@ -73,7 +73,8 @@ class GradCam:
     def __init__(self, model: keras.Model):
         self._before, self._after = _split(model)
         spec = tf.TensorSpec([None, None, None, 3], tf.uint8)
-        self._maps = tf.function(self._explain, input_signature=[spec])
+        # AutoGraph, which nothing here needs, would rewrite the text of an error.
+        self._maps = tf.function(self._explain, input_signature=[spec], autograph=False)
 
     def __call__(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """uint8 [b, h, w, 3] to maps, float32 [b, h, w] in [0, 1], and logits, float32 [b]."""
@@ -86,6 +87,11 @@ class GradCam:
             logits = tf.cast(_chain(self._after, seen)[:, 0], tf.float32)
         # Images of a batch do not meet at inference: each one's gradient is of its own logit.
         gradients = tf.nest.flatten(tape.gradient(logits, seen))
+        if any(gradient is None for gradient in gradients):
+            raise UserError(
+                "Grad-CAM needs a logit with a gradient, and a forest's steps have none; explain "
+                "a model with another --head"
+            )
         maps = 0.0
         for activation, gradient in zip(tf.nest.flatten(seen), gradients):
             weights = tf.reduce_sum(tf.cast(gradient, tf.float32), axis=[1, 2], keepdims=True)

@@ -75,4 +75,4 @@ def hidden(width: int, dropout: float, l2: float, seed: int, synchronized: bool)
     return keras.Sequential(layers, name="head")
 
 
-HEADS = {"dense": dense, "hidden": hidden, "linear": linear}  # values of --head
+HEADS = {"dense": dense, "hidden": hidden, "linear": linear}  # of --head; see also one_class

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from dftk.config import Config, UserError
-from dftk.models import applications, cnn, folding, heads, preprocess, residual, vit
+from dftk.models import applications, cnn, folding, heads, one_class, preprocess, residual, vit
 from dftk.models.backbone import Backbone, depths, residual_sums
 
 _OTHERWISE = "give a file with --weights=PATH, or train from scratch with --weights=none"
@@ -36,6 +36,7 @@ BACKBONES = {
     "cnn": Backbone(cnn.network, pool=cnn.flatten),
     "residual": Backbone(residual.network),
 }
+BACKBONES["anomaly"] = BACKBONES["xception_multilevel"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,14 +109,25 @@ def build(config: Config, policy: str, synchronized: bool) -> Detector:
         pool = backbone.pooling(base)
         vector = pool(base(scale(unit_image(image))))
         width = vector.shape[-1]
-        make_head = heads.HEADS[config.head]
-        head = make_head(width, config.dropout, config.l2, config.seed, synchronized)
+        head = _head(config, width, synchronized)
         for layer in dropouts(head):
             _differ_by_replica(layer.seed_generator)
         logit = head(vector)
         probability = keras.layers.Activation("sigmoid", dtype="float32", name="probability")(logit)
     model = keras.Model(image, probability, name=f"{config.model}_detector")
     return Detector(model, unit_image, scale, base, folding.fold_batchnorm(base), pool, head)
+
+
+def _head(config: Config, width: int, synchronized: bool) -> keras.Model:
+    if config.head in one_class.KINDS:
+        return one_class.head(config.head, width)
+    make = heads.HEADS[config.head]
+    return make(width, config.dropout, config.l2, config.seed, synchronized)
+
+
+def backbone_name(model: str) -> str:
+    """The first model with the same backbone: two that differ in their heads share features."""
+    return next(name for name, one in BACKBONES.items() if one is BACKBONES[model])
 
 
 def dropouts(head: keras.Model) -> list[keras.layers.Dropout]:

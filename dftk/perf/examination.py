@@ -7,9 +7,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from dftk.config import Config, UserError
+from dftk.config import Config, UsageError, UserError
 from dftk.data import catalog, residency
 from dftk.perf import findings, ladder
+from dftk.presets import ONE_CLASS
 from dftk.progress import say
 from dftk.training import devices as devices_lib
 
@@ -28,6 +29,11 @@ def examine(config: Config, phase: str | None, profile: str | None) -> dict[str,
     Raises:
       UserError: what would stop the training, too.
     """
+    if config.head in ONE_CLASS:
+        raise UsageError(
+            f"--head={config.head}: it is fitted, and no step of training is there to measure; "
+            "--model=xception_multilevel --head=linear has the same base and input"
+        )
     devices = devices_lib.choose(config)
     dataset = catalog.open_dataset(
         config.dataset, config.data_dir, config.folds, any_size=config.stored_size is not None

@@ -22,10 +22,12 @@ from dftk.evaluation.workdir import (
 )
 from dftk.models import registry
 from dftk.options import RunOptions
+from dftk.presets import ONE_CLASS
 from dftk.progress import Progress, say
 from dftk.training import devices as devices_lib
 from dftk.training import interruption
 from dftk.training.checkpoint import Checkpoints
+from dftk.training.fitting import FitTrainer
 from dftk.training.fold import FoldResult, FoldTrainer
 from dftk.training.profile import StepProfile
 
@@ -86,7 +88,7 @@ def _train_folds(
         with devices.strategy.scope():  # before the pixels: a fault in the weights shows at once
             detector = registry.build(config, devices.policy, devices.replicas > 1)
         examples = _load(shards, where.kind, config.stored_size)
-        trainer = FoldTrainer(
+        trainer = (FitTrainer if config.head in ONE_CLASS else FoldTrainer)(
             config,
             devices,
             detector,
@@ -132,7 +134,7 @@ def _describe(config: Config) -> tuple[catalog.Catalog, dict[str, Any]]:
 
 
 def _train_each(
-    trainer: FoldTrainer,
+    trainer: FoldTrainer | FitTrainer,
     folds: Sequence[int],
     workdir: Workdir,
     devices: devices_lib.Devices,

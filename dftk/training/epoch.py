@@ -153,4 +153,4 @@ class Epochs:
             heard[self.devices.worker] = number
             number = int(self.devices.sum_over_workers(heard).max())
         if number:
-            raise Interrupted("", number)
+            raise Interrupted("stopped by a signal; the same command begins this anew", number)

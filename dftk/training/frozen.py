@@ -19,6 +19,7 @@ from dftk.config import Config
 from dftk.data import batches, kept
 from dftk.data.catalog import Shard
 from dftk.data.residency import Examples
+from dftk.models import registry
 from dftk.models.registry import Detector
 from dftk.progress import Progress, say
 from dftk.training.devices import Devices
@@ -132,6 +133,7 @@ def folder(
     weights = hashlib.sha256()
     for variable in detector.base.variables:
         weights.update(variable.numpy().tobytes())
-    choices = (config.model, config.image_size, config.scaling, config.stored_size, config.augment)
+    model = registry.backbone_name(config.model)
+    choices = (model, config.image_size, config.scaling, config.stored_size, config.augment)
     maker = f"{_FORMAT} {devices.policy} {choices} {weights.hexdigest()}"
     return kept.folder(shards, maker, "features", root)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from scipy.special import expit
 
 from dftk.data.residency import Examples
 from dftk.evaluation import metrics
@@ -84,7 +85,7 @@ class HeldOut:
             (probabilities,) = saved.score(self._examples, self._rows)
         else:
             logits = self._scorer.logits(self._frozen)
-            probabilities = 1 / (1 + np.exp(-logits.astype(np.float64)))
+            probabilities = expit(logits.astype(np.float64))
             (first,) = saved.score(self._examples, self._rows[:_CHECKED])
             off = float(np.abs(first - probabilities[:_CHECKED]).max())
             if off > _TOLERANCE:

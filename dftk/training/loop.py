@@ -214,7 +214,7 @@ def compiled(features: Callable[..., tf.Tensor], devices: Devices) -> Callable[.
 
 def l2_penalty(detector: Detector) -> tf.Tensor:
     """The head's L2 terms, float32 []."""
-    return tf.add_n(detector.head.losses)
+    return tf.add_n([tf.zeros([]), *detector.head.losses])
 
 
 def binary_cross_entropy(labels: np.ndarray, logits: np.ndarray) -> float:

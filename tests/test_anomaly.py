@@ -1,0 +1,45 @@
+"""A run of --model=anomaly from the command line, on the sample, and what people do with it."""
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+from test_cli import door
+from test_train import last_line
+
+from dftk.evaluation.files import read_csv
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("head", ["pca", "forest"])
+def test_fitted_on_reals_and_used_as_any_other(head, data_dir, examples, tmp_path):
+    run, image = tmp_path / "run", tmp_path / "one.png"
+    given = [
+        "--model=anomaly", f"--head={head}", "--dataset=sample", f"--data_dir={data_dir}",
+        "--fold=0,1", "--image_size=32", f"--workdir={run}",
+    ]  # fmt: skip
+    answer = door("train", *given)
+    assert answer.returncode == 0, answer.stderr
+    rows = read_csv(run / "history.csv")
+    assert [(row["fold"], row["phase"]) for row in rows] == [(0, "fit"), (1, "fit")]
+    before = read_csv(run / "predictions.csv")
+    assert len(before) == 160
+
+    (run / "fold_1" / "predictions.csv").unlink()  # as if killed before its end
+    assert door("train", *given).returncode == 0
+    assert read_csv(run / "predictions.csv") == before
+
+    model = keras.saving.load_model(run / "fold_0" / "model.keras", compile=False)
+    pixels = examples.fetch(np.arange(3)).numpy()
+    assert model(pixels).shape == (3, 1)
+
+    Image.fromarray(pixels[0]).save(image)
+    explained = door("predict", f"--model={run}", f"--explain={tmp_path / 'why'}", image)
+    if head == "forest":
+        assert explained.returncode == 1
+        assert "a forest's steps have none" in last_line(explained)
+    else:
+        assert explained.returncode == 0, explained.stderr
+    assert door("evaluate", f"--workdir={run}", "--split=valid").returncode == 0
+    exported = door("export", f"--model={run}", f"--output={tmp_path / 'out'}")
+    assert exported.returncode == 0, exported.stderr
