@@ -10,6 +10,7 @@ import numpy as np
 
 from dftk.evaluation import closed_form, image_folder, metrics, plots, shortcuts
 from dftk.evaluation.files import read_csv
+from dftk.evaluation.html_parts import number
 from dftk.evaluation.members import read_current
 from dftk.evaluation.report_sections import read_valid
 from dftk.evaluation.workdir import Workdir
@@ -152,21 +153,25 @@ def draw(workdir: Workdir) -> None:
 def lines(found: Comparison) -> str:
     """A line for each set, for a terminal."""
     width = max(len(one.name) for one in found.sets)
-    head = f"{'':{width}}{'n':>8}{'AUC':>8}{'':17}{'AP':>7}{'accuracy':>10}{'own best':>10}"
-    result = [head]
+    result = [f"{'':{width}}{'n':>8}{'AUC':>7}{'':17}{'AP':>7}{'accuracy':>10}{'own best':>10}"]
     for one in found.sets:
-        best, _ = one.own_best
+        span = ", ".join(number(end, ".3f") for end in one.scores["auc_interval"])
+        auc, precision, accuracy, best = (
+            number(value, ".3f")
+            for value in (
+                one.scores["auc"], one.average_precision, one.scores["accuracy"], one.own_best[0]
+            )
+        )  # fmt: skip
         result.append(
-            f"{one.name:{width}}{one.scores['n']:8,}{one.scores['auc']:8.3f} "
-            f"{'[{:.3f}, {:.3f}]'.format(*one.scores['auc_interval']):16}"
-            f"{one.average_precision:7.3f}{one.scores['accuracy']:10.3f}{best:10.3f}"
-            f"  {'; '.join(one.warnings)}".rstrip()
+            f"{one.name:{width}}{one.scores['n']:8,}{auc:>7} {f'[{span}]':16}{precision:>7}"
+            f"{accuracy:>10}{best:>10}  {'; '.join(one.warnings)}".rstrip()
         )
     return "\n".join([*result, _explained(found)])
 
 
 def _explained(found: Comparison) -> str:
     return (
-        f"accuracy: at {found.threshold:.4f}, which the held-out folds chose (each of them by the "
-        "others' choice); own best: at the threshold chosen on the set itself, not to be promised"
+        f"accuracy: at {number(found.threshold, '.4f')}, which the held-out folds chose (there: "
+        "each by the others' choice); own best: at a threshold chosen on the set itself, no figure "
+        "to expect of new images"
     )

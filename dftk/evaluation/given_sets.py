@@ -24,7 +24,7 @@ def open_sets(
       UsageError: two sets of one name, or a name that is taken by another directory's.
       UserError: a directory without an image in it that can be read.
     """
-    given: Sequence[str | None] = names or [None] * len(paths)
+    given: Sequence[str | None] = [None] * len(paths) if names is None else names
     if not paths or not all(paths) or len(given) != len(paths):
         said = f" --name={','.join(names)}" if names else ""
         raise UsageError(f"test sets {','.join(paths)}{said}: a directory or a name is missing")

@@ -1,7 +1,6 @@
 """A folder of real and fake images as a further test of a run: scored, written, compared."""
 
 import hashlib
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
