@@ -10,10 +10,10 @@ from dftk.evaluation.workdir import Workdir
 
 
 @pytest.fixture(scope="module")
-def run(trained, tmp_path_factory):
+def run(trained_cnn, tmp_path_factory):
     """A copy of the run to write into."""
     path = tmp_path_factory.mktemp("audited") / "run"
-    shutil.copytree(trained.path, path)
+    shutil.copytree(trained_cnn.path, path)
     return Workdir(path)
 
 

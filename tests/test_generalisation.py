@@ -94,7 +94,8 @@ def test_what_to_mind_is_said_in_few_words(workdir):
                shortcuts={"file size": 0.9, "metadata": 0.7})  # fmt: skip
     (one,) = generalisation.compare(workdir).tests
     assert one.warnings == [
-        "no real", "1,200 training images", "1 unreadable", "shortcuts: file size, metadata"
+        "no real image", "training images: 1,200", "unreadable: 1", "shortcut: file size",
+        "shortcut: metadata",
     ]  # fmt: skip
     a_test_set(workdir, "new", 1, in_training=None)
     assert generalisation.compare(workdir).tests[0].warnings == [
@@ -104,21 +105,21 @@ def test_what_to_mind_is_said_in_few_words(workdir):
         "found": ["contrast", shortcuts.ALL],
         "groups": {"contrast": {"linear": {"auc": 0.6}, "trees": {"auc": 0.7}}},
     })  # fmt: skip
-    assert generalisation.compare(workdir).own[0].warnings == ["shortcuts: contrast"]
+    assert generalisation.compare(workdir).own[0].warnings == ["shortcut: contrast"]
 
 
 def test_one_class_has_an_accuracy_and_no_more(workdir):
-    a_test_set(workdir, "fakes", 1, reals=0)
+    _, probabilities = a_test_set(workdir, "fakes", 1, reals=0)
     a_test_set(workdir, "both", 1)
     found = generalisation.compare(workdir)
     one = found.tests[1]
-    assert 0 < one.scores["accuracy"] < 1
+    assert one.scores["accuracy"] == np.mean(probabilities >= found.threshold)
     for value in (one.scores["auc"], one.average_precision, *one.own_best):
         assert np.isnan(value)
     assert np.isnan(one.change(found.reference)[0])
     line = generalisation.lines(found).splitlines()[3]
     assert line.split()[:4] == ["tests/fakes", "60", "–", "[–,"]
-    assert line.endswith("no real")
+    assert line.endswith("no real image")
     generalisation.draw(workdir)
     assert (workdir.path / generalisation.PICTURE).is_file()
 
@@ -154,5 +155,5 @@ def test_the_report_shows_all_sets_in_one_table(workdir):
     assert table.count("<tr") == 1 + 3
     assert "tests/&lt;b&gt;worse" in table
     assert " drop</strong>" in table
-    assert "1 training images" in table
+    assert "training images: 1<" in table
     assert "chosen on the images it is measured on" in text

@@ -38,7 +38,8 @@ def scored(ensemble, folder):
 
 def full(rows, broken, **more):
     result = {"source": "x", **image_folder.summarize(rows, [0, 3]), "broken": broken,
-              "ignored": {}, "in_training": [], "not_compared": "", "shortcuts": {}, **more}  # fmt: skip
+              "ignored": {}, "in_training": [], "not_compared": "", "shortcuts": {},
+              **more}  # fmt: skip
     return {**result, "notes": image_folder.notes(result)}
 
 

@@ -119,31 +119,30 @@ def test_sets(workdir: Workdir) -> str:
 
 def _compared(workdir: Workdir, found: generalisation.Comparison) -> str:
     against = found.reference
-    threshold = number(found.threshold, ".4f")
-    head = ["", "n", "AUC", "", f"against {against.name}", "", "average precision",
-            f"accuracy at {threshold}", "", "at its own best", ""]  # fmt: skip
+    head = ["", "n", "AUC", f"against {against.name}", "AP", "accuracy", "own best", "to mind"]
     body = [
         [
             html.escape(one.name),
             f"{one.scores['n']:,}",
-            *_spans(one.scores["auc"], one.scores["auc_interval"]),
-            *(_change(one, against) if one in found.tests else ["", ""]),
+            "<br>".join(_spans(one.scores["auc"], one.scores["auc_interval"])),
+            "<br>".join(_change(one, against)) if one in found.tests else "",
             number(one.average_precision, ".3f"),
-            *_spans(one.scores["accuracy"], one.scores["accuracy_interval"]),
+            "<br>".join(_spans(one.scores["accuracy"], one.scores["accuracy_interval"])),
             number(one.own_best[0], ".3f"),
-            html.escape("; ".join(one.warnings)),
+            f"<span class='wrap'>{'<br>'.join(map(html.escape, one.warnings))}</span>",
         ]
         for one in found.sets
     ]
     curves = picture(workdir.path / generalisation.PICTURE, "ROC of each set over one another")
     return (
-        f"{table(head, body, strong=len(found.own))}<p class='soft'>Held-out folds: each image by "
-        "the one model that did not train on it, decided by the threshold that the other folds "
-        "chose; all other sets: by the ensemble of all models, at the threshold that the held-out "
-        f"folds chose. Against {against.name}: the change of AUC, with the 95 % interval for sets "
-        "of other images. At its own best: the accuracy at the threshold that suits this very set "
-        "best. It was chosen on the images it is measured on: no figure to expect of new images, "
-        "only how much of a drop is the threshold's.</p>"
+        f"{table(head, body)}<p class='soft'>Held-out folds: each image by the one model that did "
+        "not train on it, decided by the threshold that the other folds chose; all other sets: by "
+        "the ensemble of all models, accuracy at "
+        f"{number(found.threshold, '.4f')}, the threshold that the held-out folds chose. Against "
+        f"{against.name}: the change of AUC, with the 95 % interval for sets of other images. Own "
+        "best: the accuracy at the threshold that suits this very set best, chosen on the images "
+        "it is measured on: no figure to expect of new images, only how much of a drop is the "
+        "threshold's. AP: average precision.</p>"
         f"<div class='pair'>{curves}</div>"
     )
 

@@ -124,18 +124,20 @@ def _scored(
 def _warnings(result: Mapping[str, Any]) -> list[str]:
     """The notes of a test set, short enough to stand in a table."""
     (tn, fp), (fn, tp) = result["ensemble"]["confusion_matrix"]
-    found = [f"no {name}" for count, name in ((tn + fp, "real"), (fn + tp, "fake")) if not count]
+    found = [
+        f"no {name} image" for count, name in ((tn + fp, "real"), (fn + tp, "fake")) if not count
+    ]
     if result["in_training"]:
-        found.append(f"{len(result['in_training']):,} training images")
+        found.append(f"training images: {len(result['in_training']):,}")
     elif result["in_training"] is None:
         found.append("not compared with training images")
     if result["broken"]:
-        found.append(f"{len(result['broken']):,} unreadable")
+        found.append(f"unreadable: {len(result['broken']):,}")
     return found + _differing(result.get("shortcuts") or {})  # sets of before have none
 
 
 def _differing(groups: Mapping[str, float]) -> list[str]:
-    return [f"shortcuts: {', '.join(groups)}"] if groups else []
+    return [f"shortcut: {name}" for name in groups]
 
 
 def draw(workdir: Workdir) -> None:
