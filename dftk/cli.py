@@ -4,13 +4,18 @@ import dataclasses
 import os
 import sys
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from absl import app, flags, logging
 
 from dftk.config import Config, UsageError, UserError
 from dftk.progress import ERASE
 from dftk.training.interruption import Interrupted
+
+if TYPE_CHECKING:
+    from dftk.evaluation import encoded
+    from dftk.evaluation.workdir import Workdir
 
 FLAGS = flags.FLAGS
 
@@ -62,6 +67,23 @@ def changed_config(change: str) -> dict[str, object]:
 def note(text: str) -> None:
     """Something the user should know of a result that is there all the same."""
     print(f"note: {text}", file=sys.stderr)
+
+
+def score_test_sets(
+    workdir: "Workdir", sets: "Mapping[str, encoded.Folder]", data_dir: str | None
+) -> int:
+    """Scores test sets, prints what is to be said of them; status 1 if a file of one is broken."""
+    from dftk.evaluation import audits, generalisation
+
+    results = audits.score_sets(workdir, sets, data_dir)
+    print(generalisation.lines(generalisation.compare(workdir)))
+    for name, result in results.items():
+        for entry in result["broken"]:
+            print(f"error: {name}/{entry['filename']}: {entry['error']}", file=sys.stderr)
+        for text in result["notes"]:
+            note(f"{name}: {text}")
+        print(f"written: {result['folder']}")
+    return 1 if any(result["broken"] for result in results.values()) else 0
 
 
 def refuse_arguments(argv: Sequence[str]) -> None:

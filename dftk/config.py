@@ -9,18 +9,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from dftk.presets import (
-    FITTED,
-    MODELS,
-    MULTILEVEL,
-    NETWORKS,
-    ONE_CLASS,
-    PATCHES,
-    RECIPES,
-    SAMPLE,
-    SCRATCH,
-    words,
-)
+from dftk import rules
+from dftk.presets import FITTED, MODELS, MULTILEVEL, NETWORKS, ONE_CLASS, RECIPES, SAMPLE, words
 
 THRESHOLD = 0.5  # fake when the probability is at least this
 
@@ -214,55 +204,8 @@ class Config:
     )
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value, limits = getattr(self, field.name), field.metadata
-            if limits["choices"] and value not in limits["choices"]:
-                raise UsageError(f"--{field.name}={value}: choose from {list(limits['choices'])}")
-            if limits["low"] is not None and value is not None:
-                if not value >= limits["low"]:
-                    raise UsageError(f"--{field.name}={value}: must be at least {limits['low']}")
-                if value == float("inf"):
-                    raise UsageError(f"--{field.name}={value}: must be finite")
-        if self.seed >= 2**32:  # what Keras takes
-            raise UsageError(f"--seed={self.seed}: must be below 2**32")
-        if self.stored_size and self.stored_size > 4096:
-            raise UsageError(f"--stored_size={self.stored_size}: must be at most 4096")
-        for name in ("dropout", "lr_factor", "batchnorm_momentum", "label_smoothing", "average"):
-            if not getattr(self, name) < 1:
-                raise UsageError(f"--{name}={getattr(self, name)}: must be below 1")
-        if self.crop_size and self.crop_size > self.image_size:
-            raise UsageError(
-                f"--crop_size={self.crop_size}: must be at most --image_size={self.image_size}"
-            )
-        if self.model in PATCHES:
-            self._require_one_size(PATCHES[self.model])
-        if self.model in SCRATCH and self.weights == "imagenet":
-            raise UsageError(f"--weights=imagenet: {self.model} has none; give none or a file")
-        if self.model != "xception" and self.recipe == "seed":
-            raise UsageError(f"--recipe=seed --model={self.model}: the notebook's was xception")
-        for name, value in FITTED.items() if self.head in ONE_CLASS else ():
-            if getattr(self, name) != value:
-                raise UsageError(
-                    f"--head={self.head} --{name}={getattr(self, name)}: it is fitted once, on "
-                    f"features of images as they are; give {words({f'--{name}': value})}"
-                )
-        if self.frozen_epochs + self.finetune_epochs == 0:
-            raise UsageError("--frozen_epochs=0 --finetune_epochs=0: nothing to train")
-
-    def _require_one_size(self, patch: int) -> None:
-        size, crop, model = self.image_size, self.crop_size, self.model
-        if size % patch:
-            raise UsageError(f"--image_size={size} --model={model}: must be a multiple of {patch}")
-        if self.weights == "imagenet" and size != 224:
-            raise UsageError(
-                f"--image_size={size} --model={model}: its ImageNet weights are for 224; give that "
-                "or --weights=none"
-            )
-        if crop not in (None, size):
-            raise UsageError(
-                f"--crop_size={crop} --model={model}: takes one size, in training as otherwise; "
-                "give none, or another --model"
-            )
+        for broken in rules.broken(self):
+            raise UsageError(broken)
 
 
 def resolve(given: Mapping[str, Any]) -> Config:

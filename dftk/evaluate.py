@@ -1,14 +1,12 @@
 """Scores the saved folds of a workdir again, and asks how far the scores can be trusted.
 
 python -m dftk.evaluate --workdir=runs/sample --split=valid                # on the untouched split
-python -m dftk.evaluate --workdir=runs/sample --dataset=DIR                # DIR/real/, DIR/fake/
+python -m dftk.evaluate --workdir=runs/sample --dataset=DIR,DIR            # DIR/real/, DIR/fake/
 python -m dftk.evaluate --workdir=runs/sample --split=valid --robustness   # on changed images
 python -m dftk.evaluate --workdir=runs/sample --shortcuts                  # without a look at faces
 """
 
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from absl import flags
@@ -28,14 +26,17 @@ _SPLIT = flags.DEFINE_enum(
     "report, with slices and the most wrong images. train: every model on the fold it was not "
     "trained on, which gives metrics.json again.",
 )
-_DATASET = flags.DEFINE_string(
+_DATASET = flags.DEFINE_list(
     "dataset",
     None,
-    "Instead of a split, a directory with real/ and fake/ in it, images of any size at any depth "
-    "below these: written to tests/NAME of the workdir. Status 1 if a file is broken; the others "
-    "are scored.",
+    "Instead of a split, directories with real/ and fake/ in each, images of any size at any depth "
+    "below these: each written to tests/NAME of the workdir, and all side by side in the report, "
+    "with warnings of training images among them and of what tells their classes apart in the "
+    "files. Status 1 if a file is broken; the others are scored.",
 )
-_NAME = flags.DEFINE_string("name", None, "NAME of --dataset; its directory's if not given.")
+_NAME = flags.DEFINE_list(
+    "name", None, "NAME of each --dataset, in their order; the directories' if not given."
+)
 _ROBUSTNESS = flags.DEFINE_bool(
     "robustness",
     False,
@@ -45,9 +46,9 @@ _ROBUSTNESS = flags.DEFINE_bool(
 _SHORTCUTS = flags.DEFINE_bool(
     "shortcuts",
     False,
-    "Whether the training files (or those of --dataset) can be told apart by size, compression, "
-    "metadata or mean colour alone, by small classifiers over the run's folds: shortcuts.json and "
-    "a picture. Needs no model.",
+    "Whether the training files can be told apart by size, compression, metadata or mean colour "
+    "alone, by small classifiers over the run's folds: shortcuts.json and a picture. Needs no "
+    "model. (Of a --dataset this is looked at whenever it is scored.)",
 )
 _MAX_IMAGES = flags.DEFINE_integer(
     "max_images", None, "Of --robustness and --shortcuts: at most this many, spread evenly.", 1
@@ -69,7 +70,7 @@ def main(argv: Sequence[str]) -> int:
     if _SHORTCUTS.value:
         return _shortcuts(workdir)
     if _DATASET.value is not None:
-        return _dataset(workdir, Path(_DATASET.value))
+        return _dataset(workdir)
     return _split(workdir)
 
 
@@ -79,14 +80,13 @@ def _refuse_contradictions() -> None:
         raise UsageError("--dataset and --split: give one of them")
     if _ROBUSTNESS.value and (_SHORTCUTS.value or _DATASET.value or _SPLIT.value != "valid"):
         raise UsageError("--robustness: is of --split=valid, without --shortcuts and --dataset")
-    if _SHORTCUTS.value and given_split:
-        raise UsageError("--shortcuts: is of the training files or of --dataset, not of --split")
+    if _SHORTCUTS.value and (given_split or _DATASET.value is not None):
+        raise UsageError("--shortcuts: is of the training files, without --split and --dataset")
     if _NAME.value is not None and _DATASET.value is None:
-        raise UsageError(f"--name={_NAME.value}: is the name of --dataset, which is not given")
+        name = ",".join(_NAME.value)
+        raise UsageError(f"--name={name}: is the name of --dataset, which is not given")
     if _MAX_IMAGES.value is not None and not (_ROBUSTNESS.value or _SHORTCUTS.value):
         raise UsageError(f"--max_images={_MAX_IMAGES.value}: is of --robustness and --shortcuts")
-    if _MAX_IMAGES.value is not None and _DATASET.value is not None:
-        raise UsageError(f"--max_images={_MAX_IMAGES.value}: a --dataset is read whole")
 
 
 def _split(workdir: "Workdir") -> int:
@@ -101,17 +101,11 @@ def _split(workdir: "Workdir") -> int:
     return 0
 
 
-def _dataset(workdir: "Workdir", path: Path) -> int:
-    from dftk.evaluation import audits, report
+def _dataset(workdir: "Workdir") -> int:
+    from dftk.evaluation import given_sets
 
-    result = audits.score_folder(workdir, path, _NAME.value, _DATA_DIR.value)
-    print(report.text_table(result))
-    for entry in result["broken"]:
-        print(f"error: {entry['filename']}: {entry['error']}", file=sys.stderr)
-    for note in result["notes"]:
-        cli.note(note)
-    print(f"written: {result['folder']}")
-    return 1 if result["broken"] else 0
+    sets = given_sets.open_sets(workdir.path, _DATASET.value or [], _NAME.value)
+    return cli.score_test_sets(workdir, sets, _DATA_DIR.value)
 
 
 def _robustness(workdir: "Workdir") -> int:
@@ -126,8 +120,7 @@ def _robustness(workdir: "Workdir") -> int:
 def _shortcuts(workdir: "Workdir") -> int:
     from dftk.evaluation import audits
 
-    path = Path(_DATASET.value) if _DATASET.value is not None else None
-    result = audits.find_shortcuts(workdir, path, _NAME.value, _DATA_DIR.value, _MAX_IMAGES.value)
+    result = audits.find_shortcuts(workdir, _DATA_DIR.value, _MAX_IMAGES.value)
     print(audits.shortcut_lines(result))
     return 0
 

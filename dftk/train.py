@@ -11,7 +11,7 @@ from typing import Any
 from absl import flags
 
 from dftk import cli
-from dftk.config import resolve
+from dftk.config import UsageError, resolve
 from dftk.launch.job_index import fold_of_job
 from dftk.options import RunOptions, parse_folds, parse_steps
 
@@ -48,22 +48,40 @@ _CHECKPOINT_STEPS = flags.DEFINE_integer(
 _PROFILE_STEPS = flags.DEFINE_list(
     "profile_steps", None, "FIRST,LAST: trace these training steps for TensorBoard."
 )
+_ALSO_EVALUATE = flags.DEFINE_list(
+    "also_evaluate",
+    None,
+    "Directories with real/ and fake/ in each, scored by all finished folds after the training or "
+    "the --merge, as by dftk.evaluate --dataset; looked at before it.",
+)
 cli.define_config_flags()
 flags.adopt_module_key_flags(cli)  # --help shows them, not only --helpfull
 
 
-def main(argv: Sequence[str]) -> None:
-    """Flags to config to one call."""
+def main(argv: Sequence[str]) -> int:
+    """Flags to config to one call, and one more for test sets."""
     cli.refuse_arguments(argv)
     from dftk.evaluation.workdir import Workdir
 
     workdir = Workdir(_WORKDIR.value)
+    sets = _test_sets(workdir) if _ALSO_EVALUATE.value is not None else {}
     summary = _merge(workdir) if _MERGE.value else _train(workdir)
-    if summary:
-        from dftk.evaluation import report
+    if not summary:
+        return 0
+    from dftk.evaluation import report
 
-        print(report.text_table(summary))
-        print(f"report: {workdir.path / 'report.html'}")
+    print(report.text_table(summary))
+    status = cli.score_test_sets(workdir, sets, None) if sets else 0
+    print(f"report: {workdir.path / 'report.html'}")
+    return status
+
+
+def _test_sets(workdir: Any) -> dict[str, Any]:
+    if _FOLD.value == "job" and not _MERGE.value:
+        raise UsageError("--also_evaluate: --fold=job is one fold of several; give it to --merge")
+    from dftk.evaluation import given_sets
+
+    return given_sets.open_sets(workdir.path, _ALSO_EVALUATE.value or [])
 
 
 def _merge(workdir: Any) -> dict[str, Any]:

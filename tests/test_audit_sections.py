@@ -3,8 +3,17 @@ import shutil
 import pytest
 
 from dftk.data import residency
-from dftk.evaluation import audit_sections, encoded, image_folder, robustness, shortcuts, slices
+from dftk.evaluation import (
+    audit_sections,
+    encoded,
+    generalisation,
+    image_folder,
+    robustness,
+    shortcuts,
+    slices,
+)
 from dftk.evaluation.files import write_json
+from dftk.evaluation.members import members
 from dftk.evaluation.report_sections import VALID_METRICS
 from dftk.evaluation.workdir import Workdir
 
@@ -33,7 +42,7 @@ def images_and_rows(dataset):
         ("robustness", "--split=valid --robustness"),
         ("shortcuts", "--shortcuts"),
         ("slices", "--split=valid"),
-        ("test_sets", "--dataset=DIR"),
+        ("test_sets", "--dataset=DIR,DIR"),
     ],
 )
 def test_what_was_not_done_is_a_command(workdir, section, flags):
@@ -74,31 +83,25 @@ def test_robustness_has_every_level(workdir):
     assert "<td>–</td><td>[–, –]</td><td>25.0%</td>" in text
 
 
-def test_a_set_with_shortcuts_only_is_shown_with_the_command_that_scores_it(workdir, dataset):
-    images, _ = images_and_rows(dataset)
-    audit = shortcuts.audit(images, len(images), 5)
-    shortcuts.write(workdir.path / "tests" / "mine", {"source": "/my set", **audit})
-    text = audit_sections.test_sets(workdir)
-    assert "<summary>mine: /my set</summary>" in text
-    assert "--dataset=&#x27;/my set&#x27; --name=mine" in text
-    assert text.count("<img") == 1
-
-
-def test_test_sets_are_shown_and_their_names_escaped(workdir, dataset, tmp_path):
+def test_test_sets_are_shown_and_their_names_escaped(trained_cnn, dataset, tmp_path):
+    workdir = Workdir(shutil.copytree(trained_cnn.path, tmp_path / "run"))
     images, rows = images_and_rows(dataset)
     for image in images:
         path = tmp_path / "set" / image.filename
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(image.data)
-    result = {"source": "/<i>", **image_folder.summarize(rows, [0]), "notes": ["a <u> note"]}
+    result = {"source": "/<i>", "members": members(workdir), "broken": [], "in_training": [],
+              **image_folder.summarize(rows, [0]), "notes": ["a <u> note"]}  # fmt: skip
     folder = encoded.find(tmp_path / "set" / "valid")
     rows = [{**row, "filename": row["filename"].removeprefix("valid/")} for row in rows]
-    image_folder.write(workdir.path, NAME, folder, rows, result)
+    audit = shortcuts.audit(images, len(images), 5)
+    image_folder.write(workdir.path, NAME, folder, rows, result, audit)
+    generalisation.draw(workdir)
     text = audit_sections.test_sets(workdir)
     for tag in ("<b>", "<i>", "<u>"):
         assert tag not in text
     assert "&lt;b&gt;mine &amp; yours" in text
-    assert text.count("<img") == 3
+    assert text.count("<img") == 5
     shutil.rmtree(workdir.path / "tests" / NAME)
     assert "Not done yet" in audit_sections.test_sets(workdir)
 

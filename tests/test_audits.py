@@ -5,15 +5,15 @@ import pytest
 
 from dftk.config import UsageError, UserError
 from dftk.data import residency
-from dftk.evaluation import audits, encoded
+from dftk.evaluation import audits, encoded, given_sets
 from dftk.evaluation.workdir import Workdir
 
 
 @pytest.fixture(scope="module")
-def run(trained, tmp_path_factory):
+def run(trained_cnn, tmp_path_factory):
     """A copy of the run to write into."""
     path = tmp_path_factory.mktemp("audited") / "run"
-    shutil.copytree(trained.path, path)
+    shutil.copytree(trained_cnn.path, path)
     return Workdir(path)
 
 
@@ -29,13 +29,20 @@ def folder(dataset, tmp_path):
     return tmp_path / "own"
 
 
+def score(run, *paths):
+    return audits.score_sets(run, given_sets.open_sets(run.path, list(map(str, paths))), None)
+
+
 def test_a_folder_is_scored_and_its_training_images_are_found(run, folder, dataset):
     before = (run.path / "report.html").stat().st_mtime_ns
-    result = audits.score_folder(run, folder, None, None)
+    (result,) = score(run, folder).values()
     assert [entry["fold"] for entry in result["folds"]] == [0, 3]
     first = next(encoded.from_shards(dataset.train)).filename
     assert result["in_training"] == [{"filename": first.split("/", 1)[1], "training_image": first}]
-    assert result["notes"][-1].startswith("byte by byte the same")
+    same, few = result["notes"]
+    assert same.startswith("byte by byte the same")
+    assert few.startswith("not searched for shortcuts: ")
+    assert result["folder"] == str(run.path / "tests" / "own")
     written = json.loads((run.path / "tests" / "own" / "metrics.json").read_text())
     assert written["ensemble"] == result["ensemble"]
     assert written["source"] == str(folder)
@@ -49,24 +56,29 @@ def test_without_the_dataset_the_missing_comparison_is_on_record(run, folder, tm
     moved = Workdir(tmp_path / "moved")
     shutil.copytree(run.path, moved.path)
     (moved.path / "config.json").write_text(json.dumps(record))
-    result = audits.score_folder(moved, folder, "mine", None)
+    (result,) = score(moved, folder).values()
     assert result["in_training"] is None
     assert "not built in" in result["not_compared"]
     assert any("not compared with the training images" in note for note in result["notes"])
 
 
-def test_a_folder_of_broken_files_only_is_one_line(run, tmp_path):
-    (tmp_path / "real").mkdir()
-    (tmp_path / "real" / "a.jpg").write_bytes(b"")
-    with pytest.raises(UserError, match=r"none of its 1 images can be read; the first, real/a.jpg"):
-        audits.score_folder(run, tmp_path, None, None)
-    assert not (run.path / "tests" / tmp_path.name).exists()
+def test_a_set_that_turns_out_broken_stops_after_those_before_it(run, folder, tmp_path):
+    """By its header it was an image."""
+    image = next(folder.rglob("*.jpg")).read_bytes()
+    (tmp_path / "cut" / "real").mkdir(parents=True)
+    (tmp_path / "cut" / "real" / "a.jpg").write_bytes(image[: len(image) // 2])
+    (tmp_path / "more" / "real").mkdir(parents=True)
+    (tmp_path / "more" / "real" / "a.jpg").write_bytes(image)
+    with pytest.raises(UserError, match=r"/cut: none of its 1 images can be read; .* real/a.jpg"):
+        score(run, tmp_path / "more", tmp_path / "cut")
+    assert not (run.path / "tests" / "cut").exists()
+    assert "tests/more" in (run.path / "report.html").read_text()
 
 
 def test_shortcuts_of_the_training_images_need_no_model(run, tmp_path):
     bare = Workdir(tmp_path)
     (tmp_path / "config.json").write_text((run.path / "config.json").read_text())
-    result = audits.find_shortcuts(bare, None, None, None, 100)
+    result = audits.find_shortcuts(bare, None, 100)
     assert result["n"] == 100
     assert json.loads((tmp_path / "shortcuts.json").read_text()) == result
     text = audits.shortcut_lines(result)
@@ -74,38 +86,19 @@ def test_shortcuts_of_the_training_images_need_no_model(run, tmp_path):
     assert text.splitlines()[-1] == result["verdict"]
 
 
-def test_shortcuts_of_a_folder_go_beside_its_scores(run, dataset, tmp_path):
+def test_what_tells_the_classes_of_a_set_apart_is_warned_of(run, dataset, tmp_path):
     for image in encoded.from_shards(residency.limit(dataset.valid, 40)):
-        path = tmp_path / "set" / image.filename.split("/", 1)[1]
+        path = tmp_path / "noted" / image.filename.split("/", 1)[1]
         path.parent.mkdir(parents=True, exist_ok=True)
         # A class whose files end in a note that no decoder minds.
         path.write_bytes(image.data + b"x" * 5000 * image.label)
-    result = audits.find_shortcuts(run, tmp_path / "set", "noted", None, None)
-    assert "file size" in result["found"]
-    assert (run.path / "tests" / "noted" / "shortcuts.json").is_file()
-    assert "WARNING" in audits.shortcut_lines(result)
-
-
-def noted(root, dataset, count):
-    """A set of real and fake images of valid."""
-    for image in encoded.from_shards(residency.limit(dataset.valid, count)):
-        path = root / image.filename.split("/", 1)[1]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(image.data)
-    return root
-
-
-def test_sets_of_one_name_from_two_folders_do_not_mix(run, dataset, tmp_path):
-    a, b = (noted(tmp_path / parent / "twin", dataset, 40) for parent in "ab")
-    audits.find_shortcuts(run, a, None, None, None)
-    written = run.path / "tests" / "twin" / "shortcuts.json"
-    before = written.read_text()
-    assert json.loads(before)["source"] == str(a)
-    for call in (audits.score_folder, audits.find_shortcuts):
-        more = (None,) * (3 if call is audits.find_shortcuts else 2)
-        with pytest.raises(UsageError, match=f"--name=twin: .* is of {a}, not of {b}; give --name"):
-            call(run, b, *more)
-    assert written.read_text() == before
+    (result,) = score(run, tmp_path / "noted").values()
+    assert "file size" in result["shortcuts"]
+    assert "by file size (AUC 1.000)" in result["notes"][-1]
+    audit = json.loads((run.path / "tests" / "noted" / "shortcuts.json").read_text())
+    assert "file size" in audit["found"]
+    assert audit["source"] == str(tmp_path / "noted")
+    assert "WARNING" in audits.shortcut_lines(audit)
 
 
 @pytest.mark.slow

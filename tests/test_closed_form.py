@@ -69,3 +69,10 @@ def test_scores_of_a_set_and_of_one_class():
     assert not closed_form.is_below(one, entry, "auc")
     assert closed_form.is_below({"auc_interval": [0.2, 0.7]}, entry, "auc")
     assert not closed_form.is_below({"auc_interval": [0.2, 0.8]}, entry, "auc")
+
+
+def test_a_difference_is_as_uncertain_as_both_together():
+    low, high = closed_form.difference(0.9, [0.8, 0.95], 0.7, [0.6, 0.8])
+    assert low == pytest.approx(0.2 - np.hypot(0.1, 0.1))
+    assert high == pytest.approx(0.2 + np.hypot(0.05, 0.1))
+    assert np.isnan(closed_form.difference(np.nan, [np.nan] * 2, 0.7, [0.6, 0.8])).all()

@@ -71,7 +71,7 @@ def test_names_that_are_no_text_can_be_written_down(tmp_path):
     [
         ("gone", "no such directory"),
         ("real", "no real/ or fake/ in it; sort the images"),
-        ("kaggle", "kaggle/valid has them: give that as --dataset"),
+        ("kaggle", "kaggle/valid has them: give that"),
         ("bare", "no .jpg, .jpeg, .png, .bmp, .gif file in its real/ and fake/"),
     ],
 )
@@ -80,7 +80,7 @@ def test_a_directory_that_is_no_test_set_is_one_line(folder, below, message):
     (folder / "bare" / "fake").mkdir(parents=True)
     with pytest.raises(UserError, match=message) as error:
         encoded.find(folder / below)
-    assert str(error.value).startswith(f"--dataset={folder / below}: ")
+    assert str(error.value).startswith(f"test set {folder / below}: ")
     assert "\n" not in str(error.value)
 
 

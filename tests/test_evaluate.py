@@ -31,10 +31,17 @@ def test_a_broken_file_of_a_folder_is_status_1_after_the_rest(trained, tmp_path,
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(image.data)
     (tmp_path / "valid" / "fake" / "bad.jpg").write_bytes(b"")
-    answer = door("evaluate", f"--workdir={run}", f"--dataset={tmp_path}/valid", "--name=new")
+    shutil.copytree(tmp_path / "valid" / "real", tmp_path / "reals" / "real")
+    answer = door(
+        "evaluate", f"--workdir={run}", f"--dataset={tmp_path}/valid,{tmp_path}/reals",
+        "--name=new,reals",
+    )  # fmt: skip
     assert answer.returncode == 1, answer.stderr
-    assert answer.stdout.splitlines()[-1] == f"written: {run}/tests/new"
-    assert "error: fake/bad.jpg: empty file" in answer.stderr.splitlines()
+    lines = answer.stdout.splitlines()
+    assert [line.split()[0] for line in lines[1:4]] == ["held-out", "tests/new", "tests/reals"]
+    assert lines[-2:] == [f"written: {run}/tests/new", f"written: {run}/tests/reals"]
+    assert "error: new/fake/bad.jpg: empty file" in answer.stderr.splitlines()
+    assert "note: reals: no fake image: AUC is not defined" in answer.stderr
     assert (run / "tests" / "new" / "predictions.csv").is_file()
 
 
@@ -44,6 +51,7 @@ def test_a_broken_file_of_a_folder_is_status_1_after_the_rest(trained, tmp_path,
         (["--dataset=x", "--split=valid"], "--dataset and --split: give one of them"),
         (["--robustness", "--split=train"], "--robustness: is of --split=valid"),
         (["--shortcuts", "--split=valid"], "--shortcuts: is of the training files"),
+        (["--shortcuts", "--dataset=x"], "--shortcuts: is of the training files"),
         (["--name=x"], "--name=x: is the name of --dataset"),
         (["--max_images=9"], "--max_images=9: is of --robustness and --shortcuts"),
     ],

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dftk.config import UsageError
 from dftk.data import sample
 from dftk.evaluation import encoded, image_folder, scoring, shortcuts
 from dftk.evaluation.files import TEMPORARY, read_csv
@@ -39,7 +38,8 @@ def scored(ensemble, folder):
 
 def full(rows, broken, **more):
     result = {"source": "x", **image_folder.summarize(rows, [0, 3]), "broken": broken,
-              "ignored": {}, "in_training": [], "not_compared": "", **more}  # fmt: skip
+              "ignored": {}, "in_training": [], "not_compared": "", "shortcuts": {},
+              **more}  # fmt: skip
     return {**result, "notes": image_folder.notes(result)}
 
 
@@ -61,12 +61,12 @@ def test_a_test_set_is_written_whole_and_replaces_the_former(tmp_path, folder, s
     result = full(rows, broken)
     found = encoded.find(folder)
     for _ in range(2):
-        written = image_folder.write(tmp_path, "new", found, rows, result)
+        written = image_folder.write(tmp_path, "new", found, rows, result, None)
         assert written == tmp_path / "tests" / "new"
         (written / "left_over.txt").write_text("of a former run")
         assert sorted(p.name for p in written.parent.iterdir()) == ["new"]
         assert json.loads((written / "metrics.json").read_text())["ensemble"]["n"] == 13
-    image_folder.write(tmp_path, "new", found, rows[:9], full(rows[:9], []))
+    image_folder.write(tmp_path, "new", found, rows[:9], full(rows[:9], []), None)
     assert sorted(path.relative_to(written).as_posix() for path in written.rglob("*.*")) == [
         "errors.csv", "metrics.json", "plots/confusion_matrix.png", "plots/most_wrong.png",
         "plots/roc.png", "predictions.csv", "slices.json",
@@ -76,35 +76,22 @@ def test_a_test_set_is_written_whole_and_replaces_the_former(tmp_path, folder, s
     assert [row["filename"] for row in again] == [row["filename"] for row in rows[:9]]
 
 
-def test_an_audit_for_shortcuts_of_the_same_images_is_kept(tmp_path, folder, scored):
+def test_an_audit_for_shortcuts_lies_beside_the_scores(tmp_path, folder, scored):
     rows, broken = scored
-    target = image_folder.claim(tmp_path, "new", folder)
-    (target / "plots").mkdir(parents=True)
-    (target / shortcuts.FILE).write_text(json.dumps({"source": str(folder)}))
-    (target / shortcuts.PICTURE).write_text("picture")
     found = encoded.find(folder)
-    image_folder.write(tmp_path, "new", found, rows, full(rows, broken, source=str(folder)))
-    assert json.loads((target / shortcuts.FILE).read_text()) == {"source": str(folder)}
-    assert (target / shortcuts.PICTURE).read_text() == "picture"
-    assert image_folder.claim(tmp_path, "new", folder) == target
-
-
-@pytest.mark.parametrize("file", ["metrics.json", "shortcuts.json"])
-def test_a_name_that_is_taken_by_another_folder_is_refused(file, tmp_path):
-    target = image_folder.claim(tmp_path, "new", tmp_path / "a")
-    target.mkdir(parents=True)
-    for content, former in (
-        ({"source": str(tmp_path / "a")}, tmp_path / "a"),
-        ({}, "a folder not"),
-    ):
-        (target / file).write_text(json.dumps(content))
-        with pytest.raises(UsageError, match=f"--name=new: .*{file} is of {former}.*--name=OTHER"):
-            image_folder.claim(tmp_path, "new", tmp_path / "b")
+    audit = {"groups": {"contrast": {"constant": True}}, "found": []}
+    target = image_folder.write(tmp_path, "new", found, rows, full(rows, broken), audit)
+    assert json.loads((target / shortcuts.FILE).read_text()) == audit
+    assert (target / shortcuts.PICTURE).is_file()
+    image_folder.write(tmp_path, "new", found, rows, full(rows, broken), None)
+    assert not (target / shortcuts.FILE).exists()
 
 
 def test_folders_below_the_classes_are_slices(tmp_path, folder, scored):
     rows, broken = scored
-    written = image_folder.write(tmp_path, "new", encoded.find(folder), rows, full(rows, broken))
+    written = image_folder.write(
+        tmp_path, "new", encoded.find(folder), rows, full(rows, broken), None
+    )
     slices = json.loads((written / "slices.json").read_text())["slices"]
     counts = {entry["slice"]: entry["n"] for entry in slices if entry["by"] == "folder"}
     assert counts == {"fake/gan1": 3, "fake/gan3": 3, "real": 7}
@@ -115,10 +102,10 @@ def test_folders_below_the_classes_are_slices(tmp_path, folder, scored):
 def test_a_failure_leaves_the_former_one_as_it_was(tmp_path, folder, scored):
     rows, broken = scored
     found = encoded.find(folder)
-    written = image_folder.write(tmp_path, "new", found, rows, full(rows, broken))
+    written = image_folder.write(tmp_path, "new", found, rows, full(rows, broken), None)
     before = {path: path.read_bytes() for path in written.rglob("*.*")}
     with pytest.raises(KeyError):
-        image_folder.write(tmp_path, "new", found, [{"filename": "x"}], full(rows, broken))
+        image_folder.write(tmp_path, "new", found, [{"filename": "x"}], full(rows, broken), None)
     assert {path: path.read_bytes() for path in written.rglob("*.*")} == before
     assert not list(written.parent.glob(f"{TEMPORARY}*"))
 
@@ -132,7 +119,7 @@ def test_one_class_only_is_scored_and_said(ensemble, folder, tmp_path):
     assert result["notes"] == [
         "no real image: AUC is not defined, and accuracy is of one class only"
     ]
-    written = image_folder.write(tmp_path, "fakes", found, rows, result)
+    written = image_folder.write(tmp_path, "fakes", found, rows, result, None)
     assert not (written / "plots" / "roc.png").exists()
     assert json.loads((written / "metrics.json").read_text())["ensemble"]["auc"] is None
 
@@ -146,6 +133,10 @@ def test_notes_say_what_a_reader_must_know(scored):
     assert "training image of this run: 1 image;" in text
     lost = full(rows, [], in_training=None, not_compared="no dataset")["notes"]
     assert lost == ["not compared with the training images: no dataset"]
+    few = full(rows, [], shortcuts=None, not_searched="too few")["notes"]
+    assert few == ["not searched for shortcuts: too few"]
+    (told,) = full(rows, [], shortcuts={"file size": 0.9, "metadata": 1.0})["notes"]
+    assert "without a look at the face, by file size (AUC 0.900), metadata (AUC 1.000)" in told
 
 
 def test_training_images_are_known_by_their_bytes(dataset):
@@ -155,11 +146,3 @@ def test_training_images_are_known_by_their_bytes(dataset):
     assert known[image_folder.digest(images[7].data)] == images[7].filename
     valid = next(encoded.from_shards(dataset.valid))
     assert image_folder.digest(valid.data) not in known
-
-
-def test_a_set_is_named_after_its_folder_or_as_told(tmp_path):
-    assert image_folder.name_of(tmp_path / "a" / ".." / "mine", None) == "mine"
-    assert image_folder.name_of(tmp_path, "stylegan 3") == "stylegan 3"
-    for bad in ("a/b", "..", ".hidden", ""):
-        with pytest.raises(UsageError, match="--name="):
-            image_folder.name_of(tmp_path, bad)

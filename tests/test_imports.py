@@ -23,7 +23,8 @@ LEVELS = {
     "models": 2,
     "options": 1,
     "config": 0,
-    "presets": -1,
+    "presets": -2,
+    "rules": -1,
     "progress": 0,
     "__init__": 0,
 }

@@ -153,3 +153,16 @@ def test_classification_report_names_the_classes():
     text = metrics.classification_report(LABELS, PROBABILITIES)
     assert "real" in text
     assert "fake" in text
+
+
+def test_the_best_accuracy_is_that_of_the_best_threshold():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 80)
+    probabilities = np.round(rng.random(80) * 0.7 + 0.3 * labels, 2)  # with ties
+    best, threshold = metrics.best_accuracy(labels, probabilities)
+    every = [np.mean((probabilities >= t) == labels) for t in np.linspace(0, 1.01, 2000)]
+    assert best == pytest.approx(max(every))
+    assert np.mean((probabilities >= threshold) == labels) == pytest.approx(best)
+    worthless = np.array([0, 0, 0, 1]), np.array([0.5, 0.6, 0.7, 0.1])
+    assert metrics.best_accuracy(*worthless) == (0.75, np.inf)
+    assert np.isnan(metrics.best_accuracy(np.ones(3, int), np.full(3, 0.5))).all()

@@ -1,10 +1,13 @@
 """The door, in processes of its own."""
 
 import json
+import shutil
 
 import pytest
 from test_cli import door
 
+from dftk.data import residency
+from dftk.evaluation import encoded
 from dftk.evaluation.workdir import Workdir
 
 
@@ -38,6 +41,8 @@ def test_a_run_from_the_command_line(data_dir, tmp_path):
         (["--weights=/no/such.weights.h5"], 1, "/no/such.weights.h5: no such file"),
         (["--workdir=/dev/null/run"], 1, "--workdir=/dev/null/run: cannot write there"),
         (["--folds=7", "--dataset=DIRECTORY"], 2, "--folds=7"),
+        (["--also_evaluate=/no/such,/other"], 1, "test set /no/such: no such directory; give one"),
+        (["--also_evaluate=/x", "--fold=job"], 2, "--also_evaluate: --fold=job is one fold of sev"),
     ],
 )
 def test_errors_are_one_clear_line(flags, status, message, data_dir, dataset, tmp_path):
@@ -51,3 +56,22 @@ def test_errors_are_one_clear_line(flags, status, message, data_dir, dataset, tm
     assert message in last_line(answer)
     assert "Traceback" not in answer.stderr
     assert answer.stdout == ""
+
+
+@pytest.mark.slow
+def test_test_sets_are_scored_after_the_folds_are_joined(trained_cnn, dataset, tmp_path):
+    """The run is finished: nothing is trained."""
+    run = shutil.copytree(trained_cnn.path, tmp_path / "run")
+    for image in encoded.from_shards(residency.limit(dataset.valid, 16)):
+        path = tmp_path / image.filename  # valid/real/..., valid/fake/...
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(image.data)
+    flags = ["--merge", "--fold=0,3", f"--workdir={run}", f"--also_evaluate={tmp_path}/valid"]
+    answer = door("train", *flags)
+    assert answer.returncode == 0, answer.stderr
+    assert "\ntests/valid " in answer.stdout
+    assert answer.stdout.splitlines()[-1] == f"report: {run / 'report.html'}"
+    scored = json.loads((run / "tests" / "valid" / "metrics.json").read_text())
+    assert scored["ensemble"]["n"] == 16
+    assert scored["in_training"] == []
+    assert "tests/valid" in (run / "report.html").read_text()

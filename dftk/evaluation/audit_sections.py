@@ -3,10 +3,11 @@
 import html
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dftk.evaluation import generalisation
 from dftk.evaluation import image_folder as sets
 from dftk.evaluation import robustness as sweep
 from dftk.evaluation import shortcuts as files
@@ -55,7 +56,7 @@ def _shortcuts(folder: Path, result: Mapping[str, Any]) -> str:
         cells = [
             cell
             for kind in ("linear", "trees")
-            for cell in (number(group[kind]["auc"], ".3f"), _span(group[kind]["auc_interval"]))
+            for cell in _spans(group[kind]["auc"], group[kind]["auc_interval"])
         ]
         body.append([html.escape(name), *cells, "beats chance" if name in result["found"] else ""])
     head = ["files tell", "AUC, linear", "", "AUC, trees", "", ""]
@@ -108,30 +109,54 @@ def _slices(folder: Path, prefix: str, result: Mapping[str, Any]) -> str:
 
 
 def test_sets(workdir: Workdir) -> str:
-    """Every further test set: its scores, notes and pictures; or its shortcuts alone."""
-    names = {
-        path.parent.name
-        for file in (sets.METRICS, files.FILE)
-        for path in (workdir.path / sets.FOLDER).glob(f"*/{file}")
-        if not path.parent.name.startswith(".")
-    }
-    if not names:
-        return _not_yet(workdir, "--dataset=DIR", ", DIR with real/ and fake/ in it")
-    folders = [workdir.path / sets.FOLDER / name for name in sorted(names)]
-    found = {folder.name: _read(folder / sets.METRICS) for folder in folders}
-    rows = [
-        (html.escape(name), result["ensemble"])
-        for name, result in found.items()
-        if result and is_current(workdir, result)
+    """Every further test set beside the run's own, what to mind of each, and its details."""
+    if not (folders := generalisation.folders(workdir)):
+        return _not_yet(workdir, "--dataset=DIR,DIR", ", each DIR with real/ and fake/ in it")
+    details = "".join(_test_set(workdir, folder) for folder in folders)
+    found = generalisation.compare(workdir)
+    return (_compared(workdir, found) if found.tests else "") + details
+
+
+def _compared(workdir: Workdir, found: generalisation.Comparison) -> str:
+    against = found.reference
+    head = ["", "n", "AUC", f"against {against.name}", "AP", "accuracy", "own best", "to mind"]
+    body = [
+        [
+            html.escape(one.name),
+            f"{one.scores['n']:,}",
+            "<br>".join(_spans(one.scores["auc"], one.scores["auc_interval"])),
+            "<br>".join(_change(one, against)) if one in found.tests else "",
+            number(one.average_precision, ".3f"),
+            "<br>".join(_spans(one.scores["accuracy"], one.scores["accuracy_interval"])),
+            number(one.own_best[0], ".3f"),
+            f"<span class='wrap'>{'<br>'.join(map(html.escape, one.warnings))}</span>",
+        ]
+        for one in found.sets
     ]
-    scores = score_table("ensemble on", rows, strong=len(rows)) if rows else ""
-    return scores + "".join(_test_set(workdir, folder, found[folder.name]) for folder in folders)
+    curves = picture(workdir.path / generalisation.PICTURE, "ROC of each set over one another")
+    return (
+        f"{table(head, body)}<p class='soft'>Held-out folds: each image by the one model that did "
+        "not train on it, decided by the threshold that the other folds chose; all other sets: by "
+        "the ensemble of all models, accuracy at "
+        f"{number(found.threshold, '.4f')}, the threshold that the held-out folds chose. Against "
+        f"{against.name}: the change of AUC, with the 95 % interval for sets of other images. Own "
+        "best: the accuracy at the threshold that suits this very set best, chosen on the images "
+        "it is measured on: no figure to expect of new images, only how much of a drop is the "
+        "threshold's. AP: average precision.</p>"
+        f"<div class='pair'>{curves}</div>"
+    )
 
 
-def _test_set(workdir: Workdir, folder: Path, result: Mapping[str, Any] | None) -> str:
-    audit = _read(folder / files.FILE)
-    source = str((result or audit or {}).get("source", ""))
-    if result and is_current(workdir, result):
+def _change(one: generalisation.Scored, against: generalisation.Scored) -> list[str]:
+    change, ends = one.change(against)
+    drop = f"{number(change, '+.3f')}{' drop' if ends[1] < 0 else ''}"
+    return [f"<strong>{drop}</strong>" if ends[1] < 0 else drop, _span(ends, "+.3f")]
+
+
+def _test_set(workdir: Workdir, folder: Path) -> str:
+    result = json.loads((folder / sets.METRICS).read_text())
+    audit, source = _read(folder / files.FILE), str(result["source"])
+    if is_current(workdir, result):
         scores = _set_scores(folder, result)
     else:
         flags = f"--dataset={shlex.quote(source)} --name={shlex.quote(folder.name)}"
@@ -171,12 +196,16 @@ def _scores(entry: Mapping[str, Any]) -> list[str]:
     return [
         cell
         for score in ("accuracy", "auc")
-        for cell in (number(entry[score], ".3f"), _span(entry[f"{score}_interval"]))
+        for cell in _spans(entry[score], entry[f"{score}_interval"])
     ]
 
 
-def _span(interval: list[float | None]) -> str:
-    low, high = (number(value, ".3f") for value in interval)
+def _spans(value: float | None, interval: Sequence[float | None]) -> list[str]:
+    return [number(value, ".3f"), _span(interval)]
+
+
+def _span(interval: Sequence[float | None], style: str = ".3f") -> str:
+    low, high = (number(value, style) for value in interval)
     return f"[{low}, {high}]"
 
 

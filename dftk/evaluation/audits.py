@@ -1,7 +1,6 @@
 """The audits of a run, each from its workdir to files and lines for a terminal."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,62 +8,93 @@ import numpy as np
 from dftk.config import UsageError, UserError
 from dftk.data import residency
 from dftk.data.catalog import Shard
-from dftk.evaluation import encoded, image_folder, report, robustness, shortcuts
+from dftk.evaluation import encoded, given_sets, image_folder, report, robustness, shortcuts
 from dftk.evaluation import members as models
 from dftk.evaluation.saved_folds import decided, open_data
-from dftk.evaluation.scoring import load_ensemble
+from dftk.evaluation.scoring import Ensemble, load_ensemble
 from dftk.evaluation.workdir import Workdir
 
 
-def score_folder(
-    workdir: Workdir, path: Path, name: str | None, data_dir: str | None
-) -> dict[str, Any]:
-    """Scores a folder of `real/` and `fake/` by all finished folds and writes tests/NAME.
+def score_sets(
+    workdir: Workdir, sets: Mapping[str, encoded.Folder], data_dir: str | None
+) -> dict[str, dict[str, Any]]:
+    """Scores folders of `real/` and `fake/` by all finished folds and writes tests/NAME of each.
 
     Args:
       workdir: of a run with at least one finished fold.
-      path: of the images.
-      name: of the test set; the folder's if not given.
+      sets: by name, as given_sets.open_sets gives them.
       data_dir: TFDS's directory of datasets, if not the run's; the training images are there.
 
     Returns:
-      metrics.json's content: folds, ensemble, intervals, threshold, at_threshold as
-      valid_metrics.json; source, broken, ignored, in_training, not_compared, notes.
+      metrics.json's content by name: folds, ensemble, intervals, threshold, at_threshold as
+      valid_metrics.json; source, broken, ignored, in_training, not_compared, shortcuts (AUC of each
+      group of file features that beats chance), not_searched, notes; folder, where they lie.
 
     Raises:
-      UserError: no such folder, no image in it that can be read, no finished fold, or tests/NAME is
-        of another folder.
+      UserError: no finished fold, or a set without an image that can be read; the sets before it
+        are written then.
     """
-    name = image_folder.name_of(path, name)
-    target = image_folder.claim(workdir.path, name, path)
-    folds, folder = workdir.require_folds(), encoded.find(path)
-    known, trouble = _training_digests(workdir, data_dir)
+    folds = workdir.require_folds()
+    known = _training_digests(workdir, data_dir)
     ensemble = load_ensemble([workdir.model_path(fold) for fold in folds])
+    results = {}
+    try:
+        for name, folder in sets.items():
+            results[name] = _score_set(workdir, name, folder, ensemble, known)
+    finally:
+        _refresh_report(workdir)
+    return results
+
+
+def _score_set(
+    workdir: Workdir,
+    name: str,
+    folder: encoded.Folder,
+    ensemble: Ensemble,
+    training: tuple[Mapping[str, str], str],
+) -> dict[str, Any]:
+    folds, (known, trouble) = workdir.require_folds(), training
     rows, broken = image_folder.score(ensemble, folds, folder)
     if not rows:
-        first = broken[0]
-        raise UserError(
-            f"--dataset={path}: none of its {len(broken)} images can be read; the first, "
-            f"{first['filename']}: {first['error']}"
-        )
-    same = [{"filename": row["filename"], "training_image": known[row["digest"]]}
-            for row in rows if row["digest"] in known]  # fmt: skip
-    labels = np.array([row["label"] for row in rows])
-    members = np.array([[row[f"fold_{fold}"] for row in rows] for fold in folds])
-    result: dict[str, Any] = {
-        "source": str(path.resolve()),
+        given_sets.refuse_unreadable(folder, broken)
+    audit, few = _search(folder, workdir.config()["config"]["folds"])
+    result = {
+        "source": str(folder.path.resolve()),
         "members": models.members(workdir),
-        **image_folder.summarize(rows, folds),
-        **decided(workdir, folds, labels, members),
+        **_scores(workdir, folds, rows),
         "broken": broken,
         "ignored": folder.ignored,
-        "in_training": None if trouble else same,
+        "in_training": None if trouble else _in_training(rows, known),
         "not_compared": trouble,
+        "shortcuts": None if audit is None else shortcuts.beating_chance(audit),
+        "not_searched": few,
     }
     result["notes"] = image_folder.notes(result)
-    image_folder.write(workdir.path, name, folder, rows, result)
-    _refresh_report(workdir)
-    return {**result, "folder": str(target)}
+    path = image_folder.write(workdir.path, name, folder, rows, result, audit)
+    return {**result, "folder": str(path)}
+
+
+def _scores(workdir: Workdir, folds: list[int], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    labels = np.array([row["label"] for row in rows])
+    members = np.array([[row[f"fold_{fold}"] for row in rows] for fold in folds])
+    return {**image_folder.summarize(rows, folds), **decided(workdir, folds, labels, members)}
+
+
+def _in_training(rows: list[dict[str, Any]], known: Mapping[str, str]) -> list[dict[str, str]]:
+    return [
+        {"filename": row["filename"], "training_image": known[row["digest"]]}
+        for row in rows
+        if row["digest"] in known
+    ]
+
+
+def _search(folder: encoded.Folder, folds: int) -> tuple[dict[str, Any] | None, str]:
+    """The audit for shortcuts; or none, and in words why not: it goes on record."""
+    try:
+        audit = shortcuts.audit(folder.read(), len(folder.files), folds)
+    except UserError as error:
+        return None, str(error)
+    return {"source": str(folder.path.resolve()), **audit}, ""
 
 
 def _training_digests(workdir: Workdir, data_dir: str | None) -> tuple[dict[str, str], str]:
@@ -108,18 +138,12 @@ def sweep_robustness(
 
 
 def find_shortcuts(
-    workdir: Workdir,
-    path: Path | None,
-    name: str | None,
-    data_dir: str | None,
-    max_images: int | None,
+    workdir: Workdir, data_dir: str | None, max_images: int | None
 ) -> dict[str, Any]:
-    """Audits the run's training images, or a folder, for what tells the classes apart in files.
+    """Audits the run's training images for what tells the classes apart in files.
 
     Args:
       workdir: of a run; its models are not used.
-      path: of a folder of `real/` and `fake/` to audit instead, into tests/NAME.
-      name: of that test set; the folder's if not given.
       data_dir: TFDS's directory of datasets, if not the run's.
       max_images: of the training images, spread evenly over the shards; all if not given.
 
@@ -127,20 +151,14 @@ def find_shortcuts(
       shortcuts.json's content: source, and what shortcuts.audit gives.
 
     Raises:
-      UserError: no such folder or data, too few images, or tests/NAME is of another folder.
+      UserError: no such data, or too few images.
     """
     config = workdir.config()["config"]
-    if path is None:
-        shards = _limit(_train_shards(workdir, data_dir), max_images)
-        images, total = encoded.from_shards(shards), sum(shard.length for shard in shards)
-        target, source = workdir.path, f"training images of {config['dataset']}"
-    else:
-        name = image_folder.name_of(path, name)
-        target, source = image_folder.claim(workdir.path, name, path), str(path.resolve())
-        folder = encoded.find(path)
-        images, total = folder.read(), len(folder.files)
+    shards = _limit(_train_shards(workdir, data_dir), max_images)
+    images, total = encoded.from_shards(shards), sum(shard.length for shard in shards)
+    source = f"training images of {config['dataset']}"
     result = {"source": source, **shortcuts.audit(images, total, config["folds"])}
-    shortcuts.write(target, result)
+    shortcuts.write(workdir.path, result)
     _refresh_report(workdir)
     return result
 

@@ -5,7 +5,7 @@ metrics of whole sets, these are for small parts and high confidence: they cost 
 more resamples for a farther tail, and of a share of 1 or an area of 1 they are not a point.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -57,6 +57,19 @@ def area(auc: float, reals: int, fakes: int, confidence: float = CONFIDENCE) -> 
     low = optimize.brentq(beyond, 0.0, inside) if auc > 0 else 0.0
     high = optimize.brentq(beyond, inside, 1.0) if auc < 1 else 1.0
     return float(low), float(high)
+
+
+def difference(
+    value: float, interval: Sequence[float], other: float, of_other: Sequence[float]
+) -> tuple[float, float]:
+    """Interval of `value - other`, of independent examples, from the interval of each.
+
+    MOVER: G. Y. Zou and A. Donner, Statistics in Medicine 27:1693-1702, 2008
+    (doi:10.1002/sim.3095). Wider than need be where both are of the same examples.
+    """
+    gap = value - other
+    low = gap - np.hypot(value - interval[0], of_other[1] - other)
+    return float(low), float(gap + np.hypot(interval[1] - value, other - of_other[0]))
 
 
 def scores(

@@ -98,14 +98,15 @@ def find(path: Path) -> Folder:
         `fake/` with an image in it.
     """
     if not path.is_dir():
-        raise UserError(f"--dataset={path}: no such directory; give one with real/ and fake/ in it")
+        what = "not a directory" if path.exists() else "no such directory"
+        raise UserError(f"test set {path}: {what}; give one with real/ and fake/ in it")
     files: list[tuple[Path, int]] = []
     ignored: Counter[str] = Counter()
     for label, name in enumerate(CLASSES):
         if (path / name).is_dir():
             files += [(file, label) for file in image_files.listed(path / name, ignored)]
     if not files:
-        raise UserError(f"--dataset={path}: {_why_empty(path)}")
+        raise UserError(f"test set {path}: {_why_empty(path)}")
     return Folder(path, tuple(files), dict(sorted(ignored.items())))
 
 
@@ -114,7 +115,7 @@ def _why_empty(path: Path) -> str:
         return f"no {', '.join(image_files.IMAGE_SUFFIXES)} file in its real/ and fake/"
     for name in CLASSES:
         for below in sorted(path.glob(f"*/{name}")) + sorted(path.glob(f"*/*/{name}")):
-            return f"no real/ or fake/ in it; {below.parent} has them: give that as --dataset"
+            return f"no real/ or fake/ in it; {below.parent} has them: give that"
     return "no real/ or fake/ in it; sort the images into two folders of these names"
 
 

@@ -1,17 +1,13 @@
 """A folder of real and fake images as a further test of a run: scored, written, compared."""
 
 import hashlib
-import json
-import re
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from dftk.config import UsageError
 from dftk.data.catalog import Shard
 from dftk.evaluation import encoded, intervals, metrics, plots, shortcuts, slices
 from dftk.evaluation.files import replacing_folder, write_csv, write_json
@@ -20,42 +16,6 @@ from dftk.progress import Progress, duration
 
 FOLDER = "tests"  # of a workdir
 METRICS, PREDICTIONS = "metrics.json", "predictions.csv"
-
-
-def name_of(path: Path, given: str | None) -> str:
-    """The name of a test set: as given, or its folder's.
-
-    Raises:
-      UsageError: a name that cannot be a folder's.
-    """
-    name = path.resolve().name if given is None else given
-    if not re.fullmatch(r"[^/\\\0]+", name) or name.startswith("."):
-        raise UsageError(f"--name={name}: give a plain folder name, without / and a dot in front")
-    return name
-
-
-def claim(root: Path, name: str, source: Path) -> Path:
-    """The path of tests/NAME of a workdir, if it is new or of the same images.
-
-    Args:
-      root: of the workdir.
-      name: of the test set.
-      source: the folder of its images.
-
-    Raises:
-      UsageError: what is there is of another folder.
-    """
-    target = root / FOLDER / name
-    for path in (target / METRICS, target / shortcuts.FILE):
-        if not path.is_file():
-            continue
-        former = json.loads(path.read_text(encoding="utf-8")).get("source", "a folder not recorded")
-        if former != str(source.resolve()):
-            raise UsageError(
-                f"--name={name}: {path} is of {former}, not of {source.resolve()}; "
-                "give --name=OTHER, or remove it"
-            )
-    return target
 
 
 def score(
@@ -145,6 +105,14 @@ def notes(result: dict[str, Any]) -> list[str]:
             f"byte by byte the same as a training image of this run: "
             f"{_count(result['in_training'], 'image')}; these are no test, take them out"
         )
+    if result["shortcuts"] is None:
+        found.append(f"not searched for shortcuts: {result['not_searched']}")
+    elif result["shortcuts"]:
+        groups = ", ".join(f"{name} (AUC {auc:.3f})" for name, auc in result["shortcuts"].items())
+        found.append(
+            f"real and fake can be told apart without a look at the face, by {groups}: a score "
+            "here may be of that"
+        )
     return found
 
 
@@ -158,10 +126,17 @@ def write(
     folder: encoded.Folder,
     rows: Sequence[dict[str, Any]],
     result: dict[str, Any],
+    audit: Mapping[str, Any] | None,
 ) -> Path:
     """Writes tests/NAME of a workdir whole, in place of a former one; returns its path.
 
-    A former one's audit for shortcuts, which is of the same images (see `claim`), is kept.
+    Args:
+      root: of the workdir.
+      name: of the test set.
+      folder: its images.
+      rows: of predictions.csv.
+      result: of metrics.json.
+      audit: of shortcuts.json; None where the images are too few.
     """
     target = root / FOLDER / name
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -172,9 +147,8 @@ def write(
         write_csv(fresh / PREDICTIONS, columns, rows)
         _draw(fresh / "plots", name, rows, result)
         slices.write(fresh, "", _with_folders(rows), folder.read())
-        for kept in (shortcuts.FILE, shortcuts.PICTURE):
-            if (target / kept).is_file():
-                shutil.copy2(target / kept, fresh / kept)
+        if audit is not None:
+            shortcuts.write(fresh, audit)
         write_json(fresh / METRICS, result)
     return target
 

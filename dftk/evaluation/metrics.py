@@ -125,9 +125,26 @@ def youden_threshold(labels: np.ndarray, probabilities: np.ndarray) -> float:
     best = np.argmax(tpr - fpr)
     if tpr[best] <= fpr[best]:
         return float("nan")
-    lowest = thresholds[best]
+    return _halfway(probabilities, thresholds[best])
+
+
+def _halfway(probabilities: np.ndarray, lowest: float) -> float:
     below = probabilities[probabilities < lowest]
     return float((lowest + below.max()) / 2 if len(below) else lowest)
+
+
+def best_accuracy(labels: np.ndarray, probabilities: np.ndarray) -> tuple[float, float]:
+    """The largest accuracy that any threshold gives on these very predictions, and that threshold.
+
+    NaN with one class only; the threshold is infinite where calling nothing fake is best.
+    """
+    if len(np.unique(labels)) < 2:
+        return float("nan"), float("nan")
+    fpr, tpr, thresholds = sk.roc_curve(labels, probabilities, drop_intermediate=False)
+    share = float(labels.mean())
+    accuracy = share * tpr + (1 - share) * (1 - fpr)
+    best = np.argmax(accuracy)
+    return float(accuracy[best]), _halfway(probabilities, thresholds[best])
 
 
 def classification_report(labels: np.ndarray, probabilities: np.ndarray) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from dftk.evaluation import (
     audit_sections,
+    generalisation,
     intervals,
     metrics,
     model_card,
@@ -38,6 +39,7 @@ def write(workdir: Workdir) -> dict[str, Any]:
     write_csv(workdir.path / "history.csv", HISTORY_COLUMNS, history)
     write_json(workdir.path / "metrics.json", summary)
     _draw(workdir.path / "plots", summary, predictions, history)
+    generalisation.draw(workdir)
     write_html(workdir)
     return summary
 

@@ -66,8 +66,8 @@ def audit(images: encoded.Images, total: int, folds: int) -> dict[str, Any]:
     fakes = int(labels.sum())
     if min(fakes, len(labels) - fakes) < 2 * folds:
         raise UserError(
-            f"--shortcuts: {len(labels) - fakes} real and {fakes} fake images are too few to "
-            f"compare; at least {2 * folds} of each"
+            f"{len(labels) - fakes} real and {fakes} fake images are too few to look for "
+            f"shortcuts in; at least {2 * folds} of each"
         )
     splits = own if own.min() >= 0 and len(set(own)) > 1 else _drawn_folds(labels, folds)
     varying = {name: values for name, values in columns.items() if np.ptp(values, axis=0).any()}
@@ -154,6 +154,12 @@ def _score(
 
 def _beats_chance(group: Mapping[str, Any]) -> bool:
     return max(group[name]["auc_interval"][0] for name in ("linear", "trees")) > 0.5
+
+
+def beating_chance(result: Mapping[str, Any]) -> dict[str, float]:
+    """AUC of each group of an audit that beats chance; of all together only where no other does."""
+    found = [name for name in result["found"] if name != ALL] or result["found"]
+    return {name: best(result["groups"][name])["auc"] for name in found}
 
 
 def best(group: Mapping[str, Any]) -> Mapping[str, Any]:

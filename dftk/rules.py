@@ -1,0 +1,75 @@
+"""What values of dftk.config no run could use, each in one line with its flag and the remedy."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+from dftk.presets import FITTED, ONE_CLASS, PATCHES, SCRATCH, words
+
+_BELOW_ONE = ("dropout", "lr_factor", "batchnorm_momentum", "label_smoothing", "average")
+
+
+def broken(config: Any) -> Iterator[str]:
+    """The rules that a config breaks.
+
+    Args:
+      config: a dftk.config.Config, its fields set.
+    """
+    for field in dataclasses.fields(config):
+        yield from _of_field(field, getattr(config, field.name))
+    if config.seed >= 2**32:  # what Keras takes
+        yield f"--seed={config.seed}: must be below 2**32"
+    if config.stored_size and config.stored_size > 4096:
+        yield f"--stored_size={config.stored_size}: must be at most 4096"
+    for name in _BELOW_ONE:
+        if not getattr(config, name) < 1:
+            yield f"--{name}={getattr(config, name)}: must be below 1"
+    size, crop, model = config.image_size, config.crop_size, config.model
+    if crop and crop > size:
+        yield f"--crop_size={crop}: must be at most --image_size={size}"
+    if model in PATCHES:
+        yield from _of_one_size(config, PATCHES[model])
+    if model in SCRATCH and config.weights == "imagenet":
+        yield f"--weights=imagenet: {model} has none; give none or a file"
+    if model != "xception" and config.recipe == "seed":
+        yield f"--recipe=seed --model={model}: the notebook's was xception"
+    if config.head in ONE_CLASS:
+        yield from _of_a_fitted_head(config)
+    if config.frozen_epochs + config.finetune_epochs == 0:
+        yield "--frozen_epochs=0 --finetune_epochs=0: nothing to train"
+
+
+def _of_field(field: dataclasses.Field, value: Any) -> Iterator[str]:
+    limits = field.metadata
+    if limits["choices"] and value not in limits["choices"]:
+        yield f"--{field.name}={value}: choose from {list(limits['choices'])}"
+    if limits["low"] is not None and value is not None:
+        if not value >= limits["low"]:
+            yield f"--{field.name}={value}: must be at least {limits['low']}"
+        if value == float("inf"):
+            yield f"--{field.name}={value}: must be finite"
+
+
+def _of_one_size(config: Any, patch: int) -> Iterator[str]:
+    size, crop, model = config.image_size, config.crop_size, config.model
+    if size % patch:
+        yield f"--image_size={size} --model={model}: must be a multiple of {patch}"
+    if config.weights == "imagenet" and size != 224:
+        yield (
+            f"--image_size={size} --model={model}: its ImageNet weights are for 224; give that or "
+            "--weights=none"
+        )
+    if crop not in (None, size):
+        yield (
+            f"--crop_size={crop} --model={model}: takes one size, in training as otherwise; give "
+            "none, or another --model"
+        )
+
+
+def _of_a_fitted_head(config: Any) -> Iterator[str]:
+    for name, value in FITTED.items():
+        if getattr(config, name) != value:
+            yield (
+                f"--head={config.head} --{name}={getattr(config, name)}: it is fitted once, on "
+                f"features of images as they are; give {words({f'--{name}': value})}"
+            )
