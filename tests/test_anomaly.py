@@ -5,17 +5,15 @@ import numpy as np
 import pytest
 from PIL import Image
 from test_cli import door
-from test_train import last_line
 
 from dftk.evaluation.files import read_csv
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("head", ["pca", "forest"])
-def test_fitted_on_reals_and_used_as_any_other(head, data_dir, examples, tmp_path):
+def test_fitted_on_reals_and_used_as_any_other(data_dir, examples, tmp_path):
     run, image = tmp_path / "run", tmp_path / "one.png"
     given = [
-        "--model=anomaly", f"--head={head}", "--dataset=sample", f"--data_dir={data_dir}",
+        "--model=anomaly", "--dataset=sample", f"--data_dir={data_dir}",
         "--fold=0,1", "--image_size=32", f"--workdir={run}",
     ]  # fmt: skip
     answer = door("train", *given)
@@ -35,11 +33,7 @@ def test_fitted_on_reals_and_used_as_any_other(head, data_dir, examples, tmp_pat
 
     Image.fromarray(pixels[0]).save(image)
     explained = door("predict", f"--model={run}", f"--explain={tmp_path / 'why'}", image)
-    if head == "forest":
-        assert explained.returncode == 1
-        assert "a forest's steps have none" in last_line(explained)
-    else:
-        assert explained.returncode == 0, explained.stderr
-    assert door("evaluate", f"--workdir={run}", "--split=valid").returncode == 0
+    assert explained.returncode == 0, explained.stderr
+    assert len(list((tmp_path / "why").iterdir())) == 1
     exported = door("export", f"--model={run}", f"--output={tmp_path / 'out'}")
     assert exported.returncode == 0, exported.stderr
