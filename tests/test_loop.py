@@ -201,7 +201,7 @@ def test_mixed_precision_has_the_gradients_of_float32(examples, policy):
     assert difference < 0.4
 
 
-# Its default head begins with a kernel of zeros, through which no gradient comes in the first step.
+# Not the linear head: its kernel of zeros lets no gradient through in the first step.
 SMALL = {"model": "residual", "head": "hidden", "weights": "none", "crop_size": None,
          "augment": False}  # fmt: skip
 

@@ -34,7 +34,7 @@ BACKBONES = {
     "vit": Backbone(vit.network, vit.last_map, require_package=vit.require_package),
     "vit_multilevel": Backbone(vit.network, vit.block_maps, require_package=vit.require_package),
     "cnn": Backbone(cnn.network, pool=cnn.flatten),
-    "residual": Backbone(residual.network),
+    "residual": Backbone(residual.network, taps=residual_sums),
 }
 BACKBONES["anomaly"] = BACKBONES["xception_multilevel"]
 
