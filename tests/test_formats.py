@@ -82,6 +82,19 @@ def test_all_tensors_are_of_whole_precision(kind, written):
     assert not dtypes & {"float16", "bfloat16"}
 
 
+@pytest.mark.parametrize("kind", FORMATS[1:])
+def test_a_gelu_is_written(kind, tmp_path):
+    """As in ConvNeXt and the transformer."""
+    image = keras.Input((None, None, 3), dtype="uint8")
+    unit = keras.layers.Rescaling(1 / 128, -1, dtype="float32")(image)
+    pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Activation("gelu")(unit))
+    model = keras.Model(image, keras.layers.Dense(1, "sigmoid")(pooled))
+    path = tmp_path / f"gelu.{kind}"
+    formats.FORMATS[kind].write([model], path)
+    batch = np.stack(images((9, 7), (9, 7)))
+    np.testing.assert_allclose(formats.FORMATS[kind].open(path)(batch), model(batch), atol=1e-5)
+
+
 @pytest.mark.parametrize("kind", FORMATS)
 def test_half_precision_inside_is_seen(kind, tmp_path):
     path = tmp_path / "half"

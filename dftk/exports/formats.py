@@ -9,6 +9,7 @@ import importlib.util
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -178,13 +179,25 @@ def write_onnx(members: Members, path: Path) -> None:
     def probability(image: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"probability": _mean(members, image)}
 
-    proto, _ = tf2onnx.convert.from_function(probability, [_IMAGE], opset=ONNX_OPSET)
+    proto, _ = tf2onnx.convert.from_function(
+        probability, [_IMAGE], opset=ONNX_OPSET, custom_op_handlers={"Erfc": (_write_erfc, [])}
+    )
     names = ("batch", "height", "width")
     for value in (*proto.graph.input, *proto.graph.output):
         for dimension, name in zip(value.type.tensor_type.shape.dim, names):
             if not dimension.dim_value:
                 dimension.dim_param = name
     onnx.save(proto, str(path))
+
+
+def _write_erfc(graph: Any, node: Any, name: str, _: Any) -> None:
+    """1 - Erf: TensorFlow makes GELU of Erfc, which neither tf2onnx 1.17 nor ONNX has."""
+    output = node.output[0]
+    like = {"shapes": [graph.get_shape(output)], "dtypes": [graph.get_dtype(output)]}
+    graph.remove_node(name)
+    one = graph.make_const(f"{name}_one", np.ones((), np.float32))
+    erf = graph.make_node("Erf", node.input, **like)
+    graph.make_node("Sub", [one.output[0], erf.output[0]], name=name, outputs=[output], **like)
 
 
 def open_onnx(path: Path) -> Run:
