@@ -90,7 +90,9 @@ class FitTrainer:
         history.summarize(0, row)
         predictions = held_out.predict(self._saved, False) if self._devices.chief else []
         progress.close(history.in_words(row))
-        return FoldResult([row], predictions, {"fit": speed.summary()})
+        speeds, self._frozen.speeds = {**self._frozen.speeds, "fit": speed}, {}
+        summaries = {name: speed.summary() for name, speed in speeds.items()}
+        return FoldResult([row], predictions, summaries)
 
     def _real_rows(self, fold: int) -> np.ndarray:
         others = [index for index in range(self._config.folds) if index != fold]

@@ -96,10 +96,8 @@ class FoldTrainer:
             )
             self._batchers[phase] = frozen.batches if frozen else examples.batches
         self._outlook = schedule.Outlook(self._schedule, folds)
-        variables = list(self.detector.model.variables)
-        for trainable in self.phases.values():
-            variables += trainable.optimizer.variables
-        self._initial = loop.Snapshot(variables)
+        optimizers = [trainable.optimizer.variables for trainable in self.phases.values()]
+        self._initial = loop.Snapshot(sum(optimizers, list(self.detector.model.variables)))
 
     def run(self, fold: int, checkpoints: Checkpoints) -> FoldResult:
         """Trains one fold through all phases; its weights stay in the model, see --keep.
@@ -142,6 +140,8 @@ class FoldTrainer:
         self._initial.restore()
         others = [index for index in range(self._config.folds) if index != fold]
         state = FoldState(fold, *schedule.patience(self._schedule[0], self._config))
+        if self._frozen:  # the first fold made them
+            state.throughput, self._frozen.speeds = self._frozen.speeds, {}
         run = _Run(
             state,
             self._examples.rows(others),
@@ -166,10 +166,9 @@ class FoldTrainer:
 
     def _held_out(self, fold: int) -> HeldOut:
         rows, batch_size = self._examples.rows([fold]), self._config.batch_size
-        features = self._frozen.of(rows) if self._frozen else None
-        return HeldOut(
-            fold, rows, self._examples, self.detector, self._scorer, batch_size, features
-        )
+        known = self._frozen.of(rows) if self._frozen else None
+        parts = (self._examples, self.detector, self._scorer)
+        return HeldOut(fold, rows, *parts, batch_size, known)
 
     def _where(self, state: FoldState) -> str:
         name = self._schedule[state.phase].name

@@ -21,7 +21,7 @@ from dftk.data.catalog import Shard
 from dftk.data.residency import Examples
 from dftk.models import registry
 from dftk.models.registry import Detector
-from dftk.progress import Progress, say
+from dftk.progress import Progress, Throughput, say
 from dftk.training.devices import Devices
 from dftk.training.scorer import Scorer
 
@@ -62,6 +62,7 @@ class FrozenFeatures:
         self._shape = (len(examples.labels), 2 if config.augment else 1, detector.width)
         self.path = folder(config, devices, detector, examples.shards, root)
         self._kept = kept.Kept(self.path, (_FILE,), _FLAG, _REMEDY)
+        self.speeds: dict[str, Throughput] = {}  # of making them, if they were not there
         self._make()
         self._features = np.load(self.path / _FILE, mmap_mode="r")
         views, width = self._shape[1:]
@@ -101,7 +102,9 @@ class FrozenFeatures:
         else:  # on this machine they are there; others need this one's part of the work
             for _ in self._batches(progress):
                 pass
-        rate = math.prod(self._shape[:2]) / progress.seconds
+        images = math.prod(self._shape[:2])
+        self.speeds = {"features": Throughput(images, seconds=progress.seconds)}
+        rate = images / progress.seconds
         progress.close(f"{self._shape[0]} images, {rate:.0f} img/s, kept in {self.path}")
 
     def _batches(self, progress: Progress) -> Iterator[np.ndarray]:
