@@ -49,7 +49,7 @@ def test_a_saved_one_loads_with_keras_alone(detector, tmp_path):
     np.testing.assert_array_equal(loaded(IMAGES), detector.model(IMAGES))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_run_of_it_learns_the_sample(data_dir, tmp_path):
     from dftk.evaluation.workdir import Workdir
     from dftk.launch import run

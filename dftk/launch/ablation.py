@@ -1,6 +1,7 @@
 """Runs that differ from one in a single choice, on the same folds, and what each choice changed."""
 
 import contextlib
+import dataclasses
 import re
 import signal
 import subprocess
@@ -79,6 +80,10 @@ def _in_words(failed: Mapping[str, int]) -> str:
 
 def _train(config: Config, folds: Sequence[int], workdir: Workdir) -> int:
     """The exit status of dftk.train in a process of its own, which leaves no memory behind."""
+    if set(folds) <= set(workdir.finished_folds()):
+        there = workdir.config()["config"]
+        if all(there.get(name) == value for name, value in dataclasses.asdict(config).items()):
+            return 0  # else dftk.train says which flag differs
     command = [sys.executable, "-m", "dftk.train", f"--workdir={workdir.path}"]
     command += [f"--fold={','.join(map(str, folds))}", *as_flags(config)]
     with listening() as signals:
