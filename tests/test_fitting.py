@@ -76,7 +76,7 @@ def test_one_row_of_history_that_says_what_the_predictions_say(trainer):
     assert row["val_auc"] == pytest.approx(metrics.auc(labels, scores(result)))
     assert row["val_accuracy"] == pytest.approx(np.mean((scores(result) >= 0.5) == labels))
     assert 0.5 < row["accuracy"] < 1, "of real images, of which few are called fake"
-    assert set(result.throughput) == {"fit"}
+    assert {"fit"} <= set(result.throughput) <= {"features", "fit"}  # made by the first fold
 
 
 def test_the_saved_model_gives_the_predictions_again(trainer, examples, tmp_path):

@@ -1,5 +1,7 @@
 """A run of xception_multilevel from the command line, on the sample."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -28,6 +30,10 @@ def test_features_once_for_all_folds_then_fine_tuning_and_what_people_do_with_it
     ]
     assert rows[0]["learning_rate"] > rows[2]["learning_rate"], "along a cosine"
     assert len(read_csv(run / "predictions.csv")) == 80
+    first, second = json.loads((run / "metrics.json").read_text())["throughput"].values()
+    assert set(first) == {"features", "frozen", "finetune"}, "whose time is the first fold's"
+    assert set(second) == {"frozen", "finetune"}
+    assert first["features"]["train_seconds"] > 0
 
     model = keras.saving.load_model(run / "fold_0" / "model.keras", compile=False)
     pixels = examples.fetch(np.arange(3)).numpy()
