@@ -3,7 +3,8 @@
 python -m dftk.ablate --recipe=best --max_examples=2000 --fold=0,1 crop_size=96 decay=plateau
 
 Each argument is a change: NAME=VALUE of a flag below, or several with commas between, as in
-image_size=224,crop_size=112. All runs share the other flags: folds, seed, epochs.
+image_size=224,crop_size=112. All runs share the other flags: folds, seed, epochs. Finished ones are
+not trained again: give the whole list each time, the table is of its changes.
 """
 
 from collections.abc import Sequence
@@ -28,20 +29,17 @@ def main(argv: Sequence[str]) -> None:
     changes = argv[1:]
     if not changes:
         raise UsageError("give a change or more, such as crop_size=96 decay=plateau")
-    if len(set(changes)) < len(changes):
-        raise UsageError("one change is given twice")
     given = cli.given_config()
     configs = {"base": resolve(given)}
     for change in changes:
+        if change in configs:
+            raise UsageError(f"{change}: given twice")
         configs[change] = resolve({**given, **cli.changed_config(change)})
-        if configs[change] == configs["base"]:
-            raise UsageError(f"{change}: the base is so already")
     folds = parse_folds(_FOLD.value, configs["base"].folds)
 
     from dftk.launch import ablation
 
-    text, _ = ablation.ablate(configs, folds, Path(_WORKDIR.value))
-    print(text)
+    print(ablation.ablate(configs, folds, Path(_WORKDIR.value)))
     print(f"report: {Path(_WORKDIR.value) / 'comparison.html'}")
 
 

@@ -12,8 +12,9 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "convnext_tiny": {"scaling": "imagenet"},
     "vit": {"scaling": "imagenet"},
 }
-# Side of a transformer's patches, in pixels. It knows each by its place in images of one size.
-PATCHES = {"vit": 16, "vit_multilevel": 16}
+# Networks for images of one size, which must be a multiple of this: a transformer's patches, each
+# known by its place; a head that sees every place.
+ONE_SIZE = {"vit": 16, "vit_multilevel": 16, "cnn": 1}
 # A head that sees every level: logistic regression on features that are computed once.
 MULTILEVEL: dict[str, Any] = {
     "head": "linear",
@@ -69,25 +70,29 @@ SCRATCH = ("cnn", "residual")  # networks that have no ImageNet weights
 
 # From scratch on 320 pictures of 64 pixels: small batches for more steps, the rate of training
 # from random weights, and BatchNorm statistics that settle within a hundred steps.
-_SMALL = {"image_size": 64, "batch_size": 16, "augment": False}
+_SMALL: dict[str, Any] = {
+    "weights": "none",
+    "image_size": 64,
+    "batch_size": 16,
+    "augment": False,
+    "crop_size": 0,
+    "warmup": 0,
+}
+_FROM_SCRATCH: dict[str, Any] = {
+    "frozen_epochs": 1,
+    "finetune_epochs": 4,
+    "finetune_lr": 1e-3,
+    "base_batchnorm": "update",
+    "batchnorm_momentum": 0.8,
+}
 SAMPLE: dict[str, dict[str, Any]] = {
-    "xception_multilevel": {**_SMALL, "weights": "none"},
-    "anomaly": {**_SMALL, "weights": "none"},
-    "xception": {
-        **_SMALL,
-        "weights": "none",
-        "frozen_epochs": 1,
-        "finetune_epochs": 4,
-        "finetune_lr": 1e-3,
-        "base_batchnorm": "update",
-        "batchnorm_momentum": 0.8,
-    },
-    "cnn": {**MODELS["cnn"], **_SMALL, "finetune_epochs": 12},
-    "residual": {**_SMALL, "crop_size": None, "warmup": 0},
+    **dict.fromkeys(MODELS, _SMALL),
+    **{name: {**_SMALL, **_FROM_SCRATCH} for name in NETWORKS},
+    "cnn": {**_SMALL, "finetune_epochs": 12},
 }
 
-# Each choice of `best` has its row in README's ablation. The notebook's choices are faults; each
-# is named in the help of its flag.
+# What each choice is worth: benchmarks/accuracy. The notebook's are faults; each is named in the
+# help of its flag.
 RECIPES: dict[str, dict[str, Any]] = {
     "default": {},
     "best": {

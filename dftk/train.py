@@ -64,6 +64,8 @@ def main(argv: Sequence[str]) -> int:
     from dftk.evaluation.workdir import Workdir
 
     workdir = Workdir(_WORKDIR.value)
+    if not _MERGE.value:
+        resolve(cli.given_config())  # complains before TensorFlow is loaded
     sets = _test_sets(workdir) if _ALSO_EVALUATE.value is not None else {}
     summary = _merge(workdir) if _MERGE.value else _train(workdir)
     if not summary:

@@ -1,8 +1,10 @@
 """The table of an ablation, from a comparison of trained runs."""
 
+import dataclasses
+
 import pytest
 
-from dftk.config import Config, UsageError
+from dftk.config import Config, UsageError, resolve
 from dftk.evaluation import comparison
 from dftk.launch import ablation
 
@@ -10,7 +12,11 @@ from dftk.launch import ablation
 def test_a_row_a_run_with_what_the_change_made_of_it(trained, trained_cnn):
     content, _ = comparison.compare([trained, trained_cnn], None, False, with_valid=False)
     assert content["runs"][0]["valid"] is None
-    head, rule, base, other = ablation.table(content, ["base", "model=cnn"]).splitlines()
+    configs = {"base": Config(), "model=cnn": resolve({"model": "cnn", "keep": "last"})}
+    text = ablation.table(content, configs)
+    head, rule, base, other = text.splitlines()[:4]
+    assert "`model=cnn` also brings weights=none image_size=256 head=hidden" in text
+    assert "†" not in text
     assert head.startswith("| change | accuracy | difference | p | AUC |")
     assert rule.count("--:") == 8
     assert base.startswith("| base | ")
@@ -23,3 +29,12 @@ def test_two_changes_of_one_folder_are_refused(tmp_path):
     configs = dict.fromkeys(["base", "weights=a/b", "weights=a?b"], Config())
     with pytest.raises(UsageError, match="share a workdir"):
         ablation.ablate(configs, [0], tmp_path)
+
+
+def test_a_change_that_chooses_by_what_it_is_scored_on_is_marked(trained, trained_cnn):
+    content, _ = comparison.compare([trained, trained_cnn], None, False, with_valid=False)
+    base = resolve({"decay": "cosine", "keep": "last"})
+    changed = dataclasses.replace(base, keep="best")
+    text = ablation.table(content, {"base": base, "keep=best": changed})
+    assert "| `keep=best` † |" in text
+    assert "†: chose its epoch" in text

@@ -67,5 +67,4 @@ def test_compression_comes_last_and_by_its_own_draws():
     np.testing.assert_array_equal(found, compression.travelled(before, draws[:, 7:9]))
     changed = np.any(found != before, axis=(1, 2, 3))
     np.testing.assert_array_equal(changed, [False, True, True, True, False, True])
-    config = resolve({"augment": False, "augment_compression": True})
-    assert not Augmentation.of(config).compression
+    assert Augmentation.of(resolve({"augment_compression": True})).compression

@@ -25,7 +25,7 @@ def door(name, *arguments):
         (["--batch_size=many"], "--batch_size"),
         (["--nonsense"], "nonsense"),
         (["stray"], "unexpected argument 'stray'"),
-        (["--recipe=best"], "default|seed"),
+        (["--recipe=better"], "default|best|seed"),
     ],
 )
 def test_usage_errors_are_one_line_and_status_2(arguments, message):

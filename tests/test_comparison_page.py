@@ -68,5 +68,5 @@ def test_p_values():
 
 
 def test_a_folder_that_cannot_be_written_is_named(compared):
-    with pytest.raises(UserError, match="--output=/dev/null/x: cannot write there"):
+    with pytest.raises(UserError, match="/dev/null/x: cannot write there"):
         comparison_page.write(comparison_page.Path("/dev/null/x"), *compared)

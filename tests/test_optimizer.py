@@ -94,17 +94,3 @@ def test_each_variable_moves_by_its_factor_of_the_rate():
     adam.apply([tf.fill([2], 3.0), tf.fill([2], -2.0)], weights)
     np.testing.assert_allclose(weights[0], -0.1, rtol=1e-4)
     np.testing.assert_allclose(weights[1], 0.025, rtol=1e-4)
-
-
-@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
-def test_averages_follow_the_weights(policy):
-    weight = keras.Variable(np.zeros(1, np.float32))
-    adam = optimizer.build([weight], policy, average=0.75)
-    adam.learning_rate = 0.1
-    (average,) = getattr(adam, "inner_optimizer", adam).averages
-    expected = None
-    for gradient in (1.0, -2.0, 0.5):
-        adam.apply([adam.scale_loss(tf.fill([1], gradient))], [weight])
-        now = weight.numpy()
-        expected = now if expected is None else 0.75 * expected + 0.25 * now
-        np.testing.assert_allclose(average, expected, rtol=1e-5)

@@ -20,9 +20,17 @@ from dftk.config import UsageError, resolve
         ({"stored_size": 16}, "--stored_size=16: must be at least 32"),
         ({"stored_size": 10**6}, "--stored_size=1000000: must be at most 4096"),
         ({"recipe": "better"}, "--recipe=better: choose from"),
-        ({"average": 1.0}, "--average=1.0: must be below 1"),
         ({"model": "residual", "weights": "imagenet"}, "--weights=imagenet: residual has none"),
         ({"crop_size": 256}, "--crop_size=256: must be at most --image_size=224"),
+        ({"crop_size": 8}, "--crop_size=8: must be at least 32; 0 is the whole image"),
+        ({"model": "cnn", "crop_size": 128}, "--crop_size=128 --model=cnn: takes one size"),
+        ({"model": "anomaly", "head": "linear"}, "--head=linear --model=anomaly: needs fakes"),
+        ({"recipe": "best", "model": "anomaly"}, "needs fakes"),
+        ({"augment": False, "augment_compression": True}, "nothing of it without --augment"),
+        ({"fakes_lie": "outside"}, "--fakes_lie=outside: only for a --head of"),
+        ({"finetune_epochs": 0, "layer_decay": 0.5}, "--layer_decay=0.5: only where a second"),
+        ({"recipe": "seed", "freeze_blocks": 1}, "--freeze_blocks=1: only where a second"),
+        ({"model": "anomaly", "label_smoothing": 0.1}, "--label_smoothing=0.1: it is fitted once"),
     ],
 )
 def test_impossible_values_are_named(given, message):

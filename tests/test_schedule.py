@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from dftk.config import resolve
+from dftk.config import UsageError, resolve
 from dftk.training import schedule
 
 
@@ -97,3 +97,10 @@ def test_a_rest_of_a_cosine_goes_on_where_it_was():
     assert schedule.rates(phase, 1e-3, 17, 10) == (1e-3, 17.0, 5.0, 35.0)
     still = schedule.Phase("finetune", 4, 1e-3, 9, 9, train_base=True)
     assert schedule.rates(still, 5e-4, 17, 10) == (5e-4, 17.0, 0.0, float("inf"))
+
+
+def test_a_warm_up_that_never_ends_is_refused():
+    (phase,) = schedule.phases(resolve({"frozen_epochs": 0, "finetune_epochs": 2, "warmup": 20}))
+    with pytest.raises(UsageError, match="--warmup=20: the phase finetune has 20 steps"):
+        schedule.rates(phase, 1e-3, 0, 10)
+    assert schedule.rates(phase, 1e-3, 0, 11)[2] == 20

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from dftk.evaluation.plots import STYLE
 from dftk.evaluation.workdir import Workdir
 
-COLOURS = ("#64748b", "#0e7490", "#7c3aed", "#c2410c")
+COLOURS = ("#64748b", "#0e7490", "#7c3aed", "#c2410c")  # of the runs, in order
 
 
 def steps(workdir: Workdir) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -40,12 +40,12 @@ def steps(workdir: Workdir) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("runs", nargs="+", help="NAME=WORKDIR")
+    parser.add_argument("runs", nargs=len(COLOURS), help="NAME=WORKDIR, four of them")
     arguments = parser.parse_args()
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(9, 3.8))
         axes = figure.subplots(1, 2)
-        for colour, run in zip(COLOURS, arguments.runs):
+        for colour, run in zip(COLOURS, arguments.runs, strict=True):
             name, _, path = run.partition("=")
             minutes, *scores = steps(Workdir(path))
             for side, values in zip(axes, scores):

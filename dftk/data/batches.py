@@ -52,6 +52,12 @@ def plan(
     ]
 
 
+def _draws(rows: int, seed: int, epoch: int) -> np.ndarray:
+    """float32 [rows, DRAWS]; those that came later have a key of their own, so that none moved."""
+    first, later = (np.random.default_rng([seed, epoch, key]) for key in (1, 2))
+    return np.hstack([first.random((rows, 7), np.float32), later.random((rows, 2), np.float32)])
+
+
 class Batcher:
     """Makes the batches of any epoch; traced once, so that an epoch begins within milliseconds.
 
@@ -100,8 +106,7 @@ class Batcher:
         if shuffle is not None:
             seed, epoch = shuffle
             order = np.random.default_rng([seed, epoch, 0]).permutation(rows)
-            table = np.random.default_rng([seed, epoch, 1]).random((self._n, DRAWS), np.float32)
-            draws = {"draws": table}
+            draws = {"draws": _draws(self._n, seed, epoch)}
         parallel = self._parallel(math.ceil(batch_size / parts)) if images else 2
         cuts = plan(len(rows), batch_size, parts, mine, first)
         with tf.device("CPU:0"):  # where the pipeline runs; a GPU's memory would be a detour

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import socket
+import time
 import zlib
 from collections.abc import Iterator, Sequence
 from concurrent import futures
@@ -73,6 +74,12 @@ class Kept:
                 shutil.rmtree(self.path)
         return self.path.exists()
 
+    @property
+    def seconds(self) -> float:
+        """What writing it took, whichever process did; 0 if that is not on record."""
+        index = json.loads((self.path / "index.json").read_text())
+        return float(index.get("seconds", 0.0))
+
     @contextlib.contextmanager
     def written(self) -> Iterator[Path]:
         """A folder beside `path` that takes its name when the block ends well, and else goes away.
@@ -92,8 +99,9 @@ class Kept:
                     if not process.exists() or left == temporary:
                         shutil.rmtree(left)
                 temporary.mkdir()
+                began = time.perf_counter()
                 yield temporary
-                _seal(temporary, self.files)
+                _seal(temporary, self.files, time.perf_counter() - began)
                 try:
                     temporary.rename(self.path)
                 except OSError:
@@ -126,10 +134,10 @@ class Kept:
             ) from error
 
 
-def _seal(path: Path, files: Sequence[str]) -> None:
-    """Adds the checksums; all is in storage then."""
+def _seal(path: Path, files: Sequence[str], seconds: float) -> None:
+    """Adds the checksums, and how long it took; all is in storage then."""
     size = (path / files[-1]).stat().st_size
-    index = {"bytes": size, "checksums": _checksums(path, files)}
+    index = {"bytes": size, "checksums": _checksums(path, files), "seconds": seconds}
     (path / "index.json").write_text(json.dumps(index))
     for file in path.iterdir():
         with file.open("rb") as complete:

@@ -13,7 +13,7 @@ from dftk.config import UsageError
 from dftk.evaluation import compared_runs, intervals, metrics, statistics
 from dftk.evaluation.compared_runs import Run, Scored
 from dftk.evaluation.scoring import load_ensemble
-from dftk.evaluation.workdir import Workdir
+from dftk.evaluation.workdir import Workdir, training_seconds
 
 _BATCH, _SIZE, _ROUNDS = 32, 256, 7  # of the measurement of inference
 
@@ -65,8 +65,7 @@ def _side(run: Run, folds: list[int]) -> dict[str, Any]:
     """What stands in a run's own column."""
     record = run.workdir.config()
     config, speed = record["config"], run.workdir.throughput()
-    phases = [phase for fold in folds for phase in speed[f"fold_{fold}"].values()]
-    seconds = sum(phase["train_seconds"] + phase["compile_seconds"] for phase in phases)
+    seconds = training_seconds({name: speed[name] for name in map("fold_{}".format, folds)})
     epochs = [row for row in run.workdir.history() if row["fold"] in folds]
     return {
         "name": run.name,

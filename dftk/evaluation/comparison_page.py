@@ -50,7 +50,7 @@ def write(folder: Path, content: Mapping[str, Any], runs: Sequence[Run]) -> None
                 roc += picture(folder / f"roc_{name}.png", f"ROC on {words}")
         write_text(folder / "comparison.html", _page(content, roc))
     except OSError as error:
-        raise UserError(f"--output={folder}: cannot write there ({error.strerror})") from None
+        raise UserError(f"{folder}: cannot write there ({error.strerror})") from None
 
 
 def _curves(content: Mapping[str, Any], runs: Sequence[Run], name: str) -> plots.Curves:

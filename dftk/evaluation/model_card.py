@@ -8,7 +8,7 @@ from typing import Any
 
 from dftk.evaluation.html_parts import number
 from dftk.evaluation.report_sections import read_valid
-from dftk.evaluation.workdir import Workdir
+from dftk.evaluation.workdir import Workdir, training_seconds
 from dftk.presets import ONE_CLASS
 
 # Of datasets that we know; of any other, the reader knows more than we do.
@@ -107,12 +107,12 @@ def _training(config: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
     if config["finetune_epochs"]:
         what = "everything" if config["finetune_base"] else "the head, its base at rest,"
         phases.append(f"{config['finetune_epochs']} epochs of {what} at {config['finetune_lr']:g}")
-    seconds = sum(
-        phase["train_seconds"] + phase["compile_seconds"]
-        for fold in summary["throughput"].values()
-        for phase in fold.values()
-    )
-    how = "" if one_class else f"early stopping; Adam, batch {config['batch_size']}, "
+    seconds = training_seconds(summary["throughput"])
+    # Runs of before had no such choices.
+    cosine, last = config.get("decay") == "cosine", config.get("keep") == "last"
+    rate = "a cosine" if cosine else "early stopping"
+    how = f"{rate}, {'last' if last else 'best'} weights kept; Adam, batch {config['batch_size']}, "
+    how = "" if one_class else how
     given = Path(config["weights"]).name
     weights = "random weights" if given == "none" else f"weights {given}"
     return html.escape(

@@ -36,6 +36,23 @@ _LOCK_S = 180  # that a process may take to end, or a file server to notice that
 FREE = ("dataset", "data_dir", "weights", "cache")
 
 
+def training_seconds(throughput: Mapping[str, Any]) -> float:
+    """Of training and compiling, all folds; features that serve all of them count once.
+
+    Args:
+      throughput: as Workdir.throughput gives it.
+    """
+    features, rest = [0.0], 0.0
+    for phases in throughput.values():
+        for name, phase in phases.items():
+            seconds = phase["train_seconds"] + phase["compile_seconds"]
+            if name == "features":
+                features.append(seconds)
+            else:
+                rest += seconds
+    return rest + max(features)
+
+
 class Workdir:
     """Paths, readers and writers of one run's folder.
 

@@ -13,7 +13,7 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import IO
 
 from dftk.config import Config, UsageError, as_flags
@@ -85,6 +85,17 @@ def train_folds(
             signals.number,
         )
     return failed
+
+
+def tied(cores: Sequence[int]) -> Callable[[], None]:
+    """For a process to call before it becomes another: it ends with its parent, on these cores."""
+    libc = ctypes.CDLL(None)  # loaded here: little may be done between fork and exec
+
+    def prepare() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        os.sched_setaffinity(0, cores)
+
+    return prepare
 
 
 @dataclasses.dataclass
@@ -166,19 +177,13 @@ class _Pool:
         folder = self._workdir.fold_dir(fold)
         folder.mkdir(exist_ok=True)
         output, theirs = os.openpty() if self._board.is_terminal else os.pipe()
-        libc = ctypes.CDLL(None)  # loaded here: little may be done between fork and exec
-
-        def prepare() -> None:
-            libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-            os.sched_setaffinity(0, slot.cores)
-
         process = subprocess.Popen(
             command,
             env={**os.environ, **slot.environment, "DFTK_FOLD": str(fold)},
             stdin=subprocess.DEVNULL,
             stdout=theirs,
             stderr=theirs,
-            preexec_fn=prepare,
+            preexec_fn=tied(slot.cores),
         )
         os.close(theirs)
         self._board.line(f"fold {fold}: started, log in {folder / 'train.log'}")

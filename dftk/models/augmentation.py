@@ -29,7 +29,7 @@ class Augmentation:
         """That of a config: augment, augment_colour, augment_compression, crop_size."""
         colour, travelled = config.augment_colour, config.augment_compression
         on = config.augment
-        return cls(on, on and colour, config.crop_size, on and travelled)
+        return cls(on, on and colour, config.crop_size or None, on and travelled)
 
     def __call__(self, images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
         """float32 [b, h, w, 3] in [0, 1] and draws [b, DRAWS] to [b, h or crop, w or crop, 3]."""

@@ -13,7 +13,7 @@ def mean_over_image() -> keras.layers.Layer:
 
 @dataclasses.dataclass(frozen=True)
 class Backbone:
-    """A network without its top, where its activations are taken, and the head on them.
+    """A network without its top, and where its activations are taken.
 
     Attributes:
       network: of ("imagenet" or None, image_size): float [b, s, s, 3] to its last activation.

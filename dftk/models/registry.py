@@ -96,6 +96,11 @@ def build(config: Config, policy: str, synchronized: bool) -> Detector:
     with dtype_policy(policy):
         base = backbone.base(load_network(backbone, config))
         depth = depths(base)
+        if config.freeze_blocks > (last := max(depth.values())):
+            raise UserError(
+                f"--freeze_blocks={config.freeze_blocks}: {config.model} has {last + 1} blocks, "
+                "and phase 2 trains one of them at least"
+            )
         for layer in base.layers:
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.momentum = config.batchnorm_momentum

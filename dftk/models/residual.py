@@ -25,8 +25,9 @@ def network(weights: str | None, image_size: int | None = None) -> keras.Model:
     """
     del weights, image_size
     image = keras.Input((None, None, 3))
+    # In float32: bfloat16 would round pixels by up to half a level before they are compared.
     differences = keras.layers.DepthwiseConv2D(
-        2, depth_multiplier=3, use_bias=False, trainable=False, name="differences",
+        2, depth_multiplier=3, use_bias=False, trainable=False, name="differences", dtype="float32",
         depthwise_initializer=keras.initializers.Constant(np.stack([DIFFERENCES] * 3, axis=2)),
     )  # fmt: skip
     activation = _normal(_convolution(FILTERS[0], 3, 2)(differences(image)))

@@ -60,7 +60,7 @@ def _train_folds(
     signals: interruption.Interruption,
 ) -> None:
     devices = devices_lib.choose(config)
-    dataset, record = _describe(config)
+    dataset, record = describe(config)
     todo = [fold for fold in folds if not workdir.is_finished(fold)]
     identity = _identity(record)
     steps = [options.checkpoint_steps or 0, *(options.profile_steps or (0, 0))]
@@ -108,7 +108,7 @@ def begin(config: Config, workdir: Workdir) -> None:
     What they would have to make is made: the sample is drawn, the folder there, and refused if it
     holds another run.
     """
-    _, record = _describe(config)
+    _, record = describe(config)
     workdir.open({**record, **environment("see fold_*/train.log")})
 
 
@@ -119,8 +119,12 @@ def _identity(record: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _describe(config: Config) -> tuple[catalog.Catalog, dict[str, Any]]:
-    """The run's dataset, and what config.json says of the run whatever the device."""
+def describe(config: Config) -> tuple[catalog.Catalog, dict[str, Any]]:
+    """The run's dataset, and what config.json says of the run whatever the device.
+
+    Raises:
+      UserError: see dftk.data.catalog, dftk.models.registry.weights_identity.
+    """
     registry.BACKBONES[config.model].require_package()  # before a dataset is built for it
     dataset = catalog.open_dataset(
         config.dataset, config.data_dir, config.folds, any_size=config.stored_size is not None

@@ -140,7 +140,7 @@ class FoldTrainer:
         self._initial.restore()
         others = [index for index in range(self._config.folds) if index != fold]
         state = FoldState(fold, *schedule.patience(self._schedule[0], self._config))
-        if self._frozen:  # the first fold made them
+        if self._frozen:
             state.throughput, self._frozen.speeds = self._frozen.speeds, {}
         run = _Run(
             state,
@@ -234,12 +234,11 @@ class FoldTrainer:
         moving = phase.cosine or phase.warmup  # then the last step's stands in the history
         rate = float(trainable.optimizer.learning_rate) if moving else state.rate.rate
         row |= {"learning_rate": rate, **trained}
-        with trainable.averaged():
-            row |= run.held_out.validate(phase.train_base, self._epochs.stop_if_asked)
-            history.check_finite(row)
-            if state.end_epoch(row, phase.epochs, self._config.keep):
-                run.best_weights = loop.Snapshot(self._variables(state.phase))
-                run.best_is_new = True
+        row |= run.held_out.validate(phase.train_base, self._epochs.stop_if_asked)
+        history.check_finite(row)
+        if state.end_epoch(row, phase.epochs, self._config.keep):
+            run.best_weights = loop.Snapshot(self._variables(state.phase))
+            run.best_is_new = True
         return row, speed
 
     def _forecast(

@@ -62,8 +62,10 @@ class FrozenFeatures:
         self._shape = (len(examples.labels), 2 if config.augment else 1, detector.width)
         self.path = folder(config, devices, detector, examples.shards, root)
         self._kept = kept.Kept(self.path, (_FILE,), _FLAG, _REMEDY)
-        self.speeds: dict[str, Throughput] = {}  # of making them, if they were not there
         self._make()
+        images = math.prod(self._shape[:2])
+        # Of making them, whichever run did: for the first fold, whose time it is counted as.
+        self.speeds = {"features": Throughput(images, seconds=self._kept.seconds)}
         self._features = np.load(self.path / _FILE, mmap_mode="r")
         views, width = self._shape[1:]
 
@@ -102,9 +104,7 @@ class FrozenFeatures:
         else:  # on this machine they are there; others need this one's part of the work
             for _ in self._batches(progress):
                 pass
-        images = math.prod(self._shape[:2])
-        self.speeds = {"features": Throughput(images, seconds=progress.seconds)}
-        rate = images / progress.seconds
+        rate = math.prod(self._shape[:2]) / progress.seconds
         progress.close(f"{self._shape[0]} images, {rate:.0f} img/s, kept in {self.path}")
 
     def _batches(self, progress: Progress) -> Iterator[np.ndarray]:

@@ -4,7 +4,6 @@ Keras's `fit` is not used: on several replicas it takes neither many steps per c
 step, and it retraces for every fold (keras issues 19246 and 20585 among them).
 """
 
-import contextlib
 from collections.abc import Callable, Iterator
 
 import keras
@@ -53,7 +52,7 @@ class Trainable:
     Args:
       detector: built inside the strategy's scope.
       devices: as chosen.
-      config: base_batchnorm, augmentation, layer_decay, label_smoothing, average.
+      config: base_batchnorm, augmentation, layer_decay, label_smoothing.
       train_base: False trains the head on features that no gradient passes.
       pixels: of the examples that it will train on; None where its batches hold views of frozen
         features, float32 [b, views, width], for images.
@@ -72,33 +71,17 @@ class Trainable:
         self._update_batchnorm = train_base and config.base_batchnorm == "update"
         self._augmentation = Augmentation.of(config)
         self._resident = None if pixels is None else pixels.resident
-        self._smoothing, self._average = config.label_smoothing, config.average
+        self._smoothing = config.label_smoothing
         self.variables = list(detector.head.trainable_variables)
         factors = [1.0] * len(self.variables)
         if train_base:
             self.variables += detector.base.trainable_variables
             factors += layer_rates(detector.base, config.layer_decay)
         with devices.strategy.scope():
-            self.optimizer = optimizer.build(
-                self.variables, devices.policy, factors, config.average
-            )
+            self.optimizer = optimizer.build(self.variables, devices.policy, factors)
         self._features = compiled(detector.features, devices)
         self.traces = 0
         self.run = tf.function(self._run, reduce_retracing=True)
-
-    @contextlib.contextmanager
-    def averaged(self) -> Iterator[None]:
-        """Inside the block the weights are their moving averages, where the run has these."""
-        if not self._average:
-            yield
-            return
-        inner = getattr(self.optimizer, "inner_optimizer", self.optimizer)
-        raw = Snapshot(self.variables)
-        Snapshot(self.variables, [average.numpy() for average in inner.averages]).restore()
-        try:
-            yield
-        finally:  # a signal may come while they are validated; a checkpoint is of the others
-            raw.restore()
 
     def _run(
         self,

@@ -15,17 +15,11 @@ class FusedAdam(keras.optimizers.Adam):
 
     Args:
       factors: of the learning rate, one for each variable; all 1 if not given.
-      average: momentum of a moving average of the variables; 0 keeps none.
     """
 
-    def __init__(self, factors: Sequence[float] | None = None, average: float = 0.0):
-        super().__init__(0.0, use_ema=average > 0, ema_momentum=average)
+    def __init__(self, factors: Sequence[float] | None = None):
+        super().__init__(0.0)
         self._factors = factors
-
-    @property
-    def averages(self) -> list[keras.Variable]:
-        """Of the variables, in their order, if they are averaged."""
-        return self._model_variables_moving_average
 
     def update_step(
         self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor
@@ -62,10 +56,7 @@ class AgreedLossScale(keras.optimizers.LossScaleOptimizer):
 
 
 def build(
-    variables: list[keras.Variable],
-    policy: str,
-    factors: Sequence[float] | None = None,
-    average: float = 0.0,
+    variables: list[keras.Variable], policy: str, factors: Sequence[float] | None = None
 ) -> keras.optimizers.Optimizer:
     """The optimizer of a phase, its state made; its learning rate is set epoch by epoch.
 
@@ -73,9 +64,9 @@ def build(
       variables: what it will train.
       policy: Keras dtype policy of the base. With float16 gradients it scales losses, and skips
         steps whose gradients overflow.
-      factors, average: see FusedAdam.
+      factors: see FusedAdam.
     """
-    optimizer: keras.optimizers.Optimizer = FusedAdam(factors, average)
+    optimizer: keras.optimizers.Optimizer = FusedAdam(factors)
     if policy == "mixed_float16":
         optimizer = AgreedLossScale(optimizer)
     optimizer.build(variables)

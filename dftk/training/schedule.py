@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from dftk.config import Config
+from dftk.config import Config, UsageError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,11 +33,17 @@ def rates(
       steps_done: in this phase.
       steps_per_epoch: of this fold.
 
+    Raises:
+      UsageError: a warm-up that the phase never gets through.
+
     Returns:
       rate; steps done; steps of the warm-up; steps of the half cosine after it, or infinity.
     """
-    cosine = phase.epochs * steps_per_epoch - phase.warmup if phase.cosine else math.inf
-    return rate, float(steps_done), float(phase.warmup), float(max(cosine, 1))
+    steps = phase.epochs * steps_per_epoch
+    if phase.warmup >= steps:
+        raise UsageError(f"--warmup={phase.warmup}: the phase {phase.name} has {steps} steps")
+    cosine = steps - phase.warmup if phase.cosine else math.inf
+    return rate, float(steps_done), float(phase.warmup), float(cosine)
 
 
 def phases(config: Config) -> tuple[Phase, ...]:
