@@ -53,7 +53,7 @@ def test_runs_of_one_change_each_and_a_table_of_what_it_changed(data_dir, tmp_pa
     assert not list(tmp_path.glob("*/valid_predictions.csv")), "valid has no say"
     rows = (tmp_path / "ablation.md").read_text().splitlines()
     assert rows == found.stdout.splitlines()[: len(rows)]
-    base, other = [row.split(" | ") for row in rows[2:]]
+    base, other = [row.split(" | ") for row in rows[2:4]]
     assert base[0] == "| base"
     assert base[2:4] == ["", ""]
     assert other[0] == "| `augment=true,dropout=0.5`"
