@@ -9,7 +9,7 @@ from test_cli import door
 from dftk.evaluation.files import read_csv
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_fitted_on_reals_and_used_as_any_other(data_dir, examples, tmp_path):
     run, image = tmp_path / "run", tmp_path / "one.png"
     given = [
