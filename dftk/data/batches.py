@@ -10,7 +10,8 @@ from dftk.data import pipeline
 
 # Random numbers of one augmentation: flip, brightness, contrast, saturation, hue; top and left;
 # blur, JPEG.
-DRAWS = 9
+_KINDS = (5, 2, 2)
+DRAWS = sum(_KINDS)
 
 Fetch = Callable[[tf.Tensor], tf.Tensor]  # rows int64 [b] to uint8 [b, h, w, 3]
 
@@ -53,9 +54,10 @@ def plan(
 
 
 def _draws(rows: int, seed: int, epoch: int) -> np.ndarray:
-    """float32 [rows, DRAWS]; those that came later have a key of their own, so that none moved."""
-    first, later = (np.random.default_rng([seed, epoch, key]) for key in (1, 2))
-    return np.hstack([first.random((rows, 7), np.float32), later.random((rows, 2), np.float32)])
+    """float32 [rows, DRAWS]; each kind has a key of its own: a new one moves none of the others."""
+    keyed = [np.random.default_rng([seed, epoch, key]) for key in range(1, 1 + len(_KINDS))]
+    tables = [rng.random((rows, count), np.float32) for rng, count in zip(keyed, _KINDS)]
+    return np.hstack(tables)
 
 
 class Batcher:
