@@ -57,7 +57,7 @@ def test_weights_of_a_file_are_taken(detector, tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_run_of_it_ends_with_a_model_and_a_report(data_dir, tmp_path):
     from dftk.evaluation.workdir import Workdir
     from dftk.launch import run
