@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dftk.evaluation.workdir import Workdir
 
 FLAGS = flags.FLAGS
+_CONFIG = [field.name for field in dataclasses.fields(Config)]  # flags that decide a run
 
 
 def define_config_flags() -> None:
@@ -41,8 +42,7 @@ def define_config_flags() -> None:
 
 def given_config() -> dict[str, object]:
     """The config flags that the user set, by name."""
-    names = [field.name for field in dataclasses.fields(Config)]
-    return {name: FLAGS[name].value for name in names if FLAGS[name].present}
+    return {name: FLAGS[name].value for name in _CONFIG if FLAGS[name].present}
 
 
 def changed_config(change: str) -> dict[str, object]:
@@ -51,11 +51,10 @@ def changed_config(change: str) -> dict[str, object]:
     Raises:
       UsageError: no such flag, or not a value of it.
     """
-    names = [field.name for field in dataclasses.fields(Config)]
     given = {}
     for part in change.split(","):
         name, equals, value = part.partition("=")
-        if name not in names or not equals:
+        if name not in _CONFIG or not equals:
             raise UsageError(f"{change}: give NAME=VALUE of a flag that decides what is computed")
         try:
             given[name] = FLAGS[name].parser.parse(value)

@@ -11,7 +11,7 @@ from typing import Any
 from absl import flags
 
 from dftk import cli
-from dftk.config import UsageError, resolve
+from dftk.config import Config, UsageError, resolve
 from dftk.launch.job_index import fold_of_job
 from dftk.options import RunOptions, parse_folds, parse_steps
 
@@ -64,10 +64,10 @@ def main(argv: Sequence[str]) -> int:
     from dftk.evaluation.workdir import Workdir
 
     workdir = Workdir(_WORKDIR.value)
-    if not _MERGE.value:
-        resolve(cli.given_config())  # complains before TensorFlow is loaded
+    # Resolved here: it complains before TensorFlow is loaded.
+    config = None if _MERGE.value else resolve(cli.given_config())
     sets = _test_sets(workdir) if _ALSO_EVALUATE.value is not None else {}
-    summary = _merge(workdir) if _MERGE.value else _train(workdir)
+    summary = _merge(workdir) if config is None else _train(workdir, config)
     if not summary:
         return 0
     from dftk.evaluation import report
@@ -92,8 +92,8 @@ def _merge(workdir: Any) -> dict[str, Any]:
     return run.merge(workdir, _FOLD.value)
 
 
-def _train(workdir: Any) -> dict[str, Any]:
-    config, fold = resolve(cli.given_config()), _FOLD.value
+def _train(workdir: Any, config: Config) -> dict[str, Any]:
+    fold = _FOLD.value
     job = fold == "job"
     folds = [fold_of_job(os.environ, config.folds)] if job else parse_folds(fold, config.folds)
     options = RunOptions(
