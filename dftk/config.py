@@ -186,6 +186,13 @@ class Config:
         "ConvNeXt and vit have none.",
         choices=("inference", "update"),
     )
+    head_batchnorm: str = option(
+        "moving",
+        "The head's BatchNorm normalises, once trained, with averages over the batches of training "
+        "(moving), or with what 1,024 whole training images give, not augmented, measured after "
+        "each epoch (whole): the two differ where squares of them were trained on.",
+        choices=("moving", "whole"),
+    )
     batchnorm_momentum: float = option(
         0.99, "Momentum of the base's BatchNorm statistics when they update.", low=0.0
     )

@@ -26,6 +26,7 @@ MULTILEVEL: dict[str, Any] = {
     "decay": "cosine",
     "keep": "last",
 }
+NORMALISED = ("dense", "linear")  # heads with BatchNorm
 # Everything trained on squares of the image as it was stored, nothing resized: what betrays a
 # generator lies in single pixels.
 NATIVE: dict[str, Any] = {
@@ -34,6 +35,7 @@ NATIVE: dict[str, Any] = {
     "augment_colour": False,
     "frozen_epochs": 0,
     "base_batchnorm": "update",
+    "head_batchnorm": "whole",
     "warmup": 150,
     "decay": "cosine",
     "keep": "last",

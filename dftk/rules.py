@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from dftk.presets import FITTED, ONE_CLASS, ONE_SIZE, SCRATCH, words
+from dftk.presets import FITTED, NORMALISED, ONE_CLASS, ONE_SIZE, SCRATCH, words
 
 _BELOW_ONE = ("dropout", "lr_factor", "batchnorm_momentum", "label_smoothing")
 
@@ -37,6 +37,11 @@ def broken(config: Any) -> Iterator[str]:
         yield f"--recipe=seed --model={model}: the notebook's was xception"
     if model == "anomaly" and config.head not in ONE_CLASS:
         yield f"--head={config.head} --model=anomaly: needs fakes; give one of {list(ONE_CLASS)}"
+    if config.head_batchnorm == "whole" and config.head not in NORMALISED:
+        yield (
+            f"--head_batchnorm=whole --head={config.head}: it has none; give one of "
+            f"{list(NORMALISED)}, or --head_batchnorm=moving"
+        )
     if config.head in ONE_CLASS:
         yield from _of_a_fitted_head(config)
     else:

@@ -4,6 +4,8 @@ It costs next to nothing, and a loss in half precision would.
 """
 
 import keras
+import numpy as np
+import tensorflow as tf
 
 
 def dense(width: int, dropout: float, l2: float, seed: int, synchronized: bool) -> keras.Model:
@@ -73,6 +75,25 @@ def hidden(width: int, dropout: float, l2: float, seed: int, synchronized: bool)
         keras.layers.Dense(1, kernel_initializer=glorot(seed + 1), dtype="float32", name="logit"),
     ]
     return keras.Sequential(layers, name="head")
+
+
+def measure_batchnorm(head: keras.Model, features: np.ndarray) -> None:
+    """Sets what a head's BatchNorm normalises with to mean and variance over given features.
+
+    Training saw features of squares of images, say; of whole images means differ, and with them
+    where the head says 0.5.
+
+    Args:
+      head: `dense` or `linear`.
+      features: float32 [n, width], as the head shall see them.
+    """
+    seen = tf.constant(features)
+    for layer in head.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            mean, variance = tf.nn.moments(seen, axes=[0])
+            layer.moving_mean.assign(mean)
+            layer.moving_variance.assign(variance)
+        seen = layer(seen, training=False)
 
 
 HEADS = {"dense": dense, "hidden": hidden, "linear": linear}  # of --head; see also one_class

@@ -104,7 +104,6 @@ class Epochs:
             "accuracy": right / seen,
             "examples_per_s": speed.examples_per_s,
             "input_wait": speed.input_wait,
-            "seconds": speed.seconds + speed.compile_seconds,
         }
         return result, speed
 
