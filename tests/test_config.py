@@ -45,6 +45,7 @@ FLAGS = {
     "min_lr": 1e-7,
     "keep": "best",
     "base_batchnorm": "inference",
+    "head_batchnorm": "moving",
     "batchnorm_momentum": 0.99,
     "jit": "auto",
     "seed": 42,

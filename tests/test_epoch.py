@@ -15,6 +15,7 @@ from dftk.training.interruption import Interrupted, Interruption
 from dftk.training.profile import StepProfile
 from dftk.training.schedule import EarlyStop, Phase, PlateauRate
 from dftk.training.state import FoldState
+from dftk.training.stop import StopIfAsked
 
 PHASE = Phase("frozen", 3, 1e-3, 9, 4, train_base=False)
 ROWS = np.arange(100)  # 7 steps of 16, or one less
@@ -30,7 +31,7 @@ def epochs(rig):
     def make(save_steps=None, signals=None):
         return Epochs(
             rig.config, rig.devices, rig.detector, save_steps,
-            signals or Interruption(), StepProfile(None, Path()),
+            StopIfAsked(rig.devices, signals or Interruption()), StepProfile(None, Path()),
         )  # fmt: skip
 
     rig.initial.restore()

@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 
 import numpy as np
@@ -6,7 +7,7 @@ from conftest import quick_config
 
 from dftk.config import UserError
 from dftk.data import batches
-from dftk.models import registry
+from dftk.models import heads, registry
 from dftk.training import devices, fold
 from dftk.training.checkpoint import Checkpoints
 from dftk.training.held_out import HeldOut
@@ -28,8 +29,6 @@ def saved(tmp_path):
 
 @pytest.fixture(scope="module")
 def trainer(data_dir, examples):
-    import dataclasses
-
     config = dataclasses.replace(quick_config(data_dir), finetune_epochs=0, frozen_epochs=4,
                                  frozen_stop=2, frozen_plateau=1, frozen_lr=3e-3)  # fmt: skip
     return make(config, examples)
@@ -88,9 +87,32 @@ def test_patience_halves_the_rate_ends_the_phase_and_brings_the_best_weights_bac
 
 
 def test_a_loss_that_is_no_number_stops_with_the_epoch_and_the_rate(data_dir, saved, examples):
-    import dataclasses
-
     config = dataclasses.replace(quick_config(data_dir), finetune_epochs=0, frozen_lr=1e30)
     trainer = make(config, examples)
     with pytest.raises(UserError, match=r"learning rate .*1e\+30"):
         trainer.run(0, saved())
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"image_size": 48, "crop_size": 32}, {"frozen_features": "cached", "augment": False}],
+    ids=["squares", "kept features"],
+)
+def test_the_heads_batchnorm_is_measured_on_whole_training_images(
+    given, data_dir, examples, saved, monkeypatch
+):
+    chosen = {"model": "mobilenetv2_multilevel", "head": "linear", "head_batchnorm": "whole"}
+    config = dataclasses.replace(
+        quick_config(data_dir), **chosen, frozen_epochs=2, finetune_epochs=0, **given
+    )
+    trainer, seen, measure = make(config, examples), [], heads.measure_batchnorm
+    monkeypatch.setattr(
+        heads, "measure_batchnorm", lambda head, given: seen.append(given) or measure(head, given)
+    )
+    trainer.run(1, saved())
+    expected = trainer._scorer.features(examples, examples.rows([0, 2, 3, 4]), 32)
+    assert len(seen) == 2, "after each epoch"
+    for features in seen:
+        np.testing.assert_allclose(features, expected, rtol=1e-3, atol=1e-4)
+    found = trainer.detector.head.get_layer("standardise").moving_mean
+    np.testing.assert_allclose(found, expected.mean(axis=0), rtol=1e-3, atol=1e-4)

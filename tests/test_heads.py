@@ -45,3 +45,35 @@ def test_the_linear_head_is_logistic_regression_on_standardised_features():
     np.testing.assert_allclose(head(features, training=False), expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(float(head.losses[0]), 0.5 * np.sum(kernel**2), rtol=1e-5)
     assert len(head.trainable_variables) == 2
+
+
+FEATURES = np.random.default_rng(3).normal(5, 3, (200, 2048)).astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", ["dense", "linear"])
+def test_measured_on_features_batchnorm_normalises_these(kind):
+    head = heads.HEADS[kind](2048, 0.3, 1e-4, seed=1, synchronized=False)
+    trained = [variable.numpy() for variable in head.trainable_variables]
+    heads.measure_batchnorm(head, FEATURES)
+    seen, normalised = FEATURES, 0
+    for layer in head.layers:
+        seen = layer(seen, training=False)
+        if isinstance(layer, keras.layers.BatchNormalization):
+            normalised += 1
+            spread = np.std(seen, axis=0)
+            np.testing.assert_allclose(np.mean(seen, axis=0), 0, atol=1e-4)
+            np.testing.assert_allclose(spread[spread > 0.1], 1, atol=0.05)  # others: no activation
+            assert (spread > 0.1).mean() > 0.9
+    assert normalised == {"dense": 2, "linear": 1}[kind]
+    for before, now in zip(trained, head.trainable_variables):
+        np.testing.assert_array_equal(before, now)
+
+
+def test_what_is_measured_is_what_training_on_them_would_average():
+    """Keras's own moving statistics, with a momentum of 0 and all features as one batch."""
+    ours, theirs = (heads.linear(2048, 0.0, 0.0, seed=1, synchronized=False) for _ in range(2))
+    heads.measure_batchnorm(ours, FEATURES)
+    theirs.get_layer("standardise").momentum = 0.0
+    theirs(FEATURES, training=True)
+    for mine, keras_own in zip(ours.variables, theirs.variables):
+        np.testing.assert_allclose(mine, keras_own, rtol=1e-4, atol=1e-4)

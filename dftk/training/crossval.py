@@ -30,6 +30,7 @@ from dftk.training.checkpoint import Checkpoints
 from dftk.training.fitting import FitTrainer
 from dftk.training.fold import FoldResult, FoldTrainer
 from dftk.training.profile import StepProfile
+from dftk.training.stop import StopIfAsked
 
 
 def train_folds(
@@ -88,17 +89,20 @@ def _train_folds(
         with devices.strategy.scope():  # before the pixels: a fault in the weights shows at once
             detector = registry.build(config, devices.policy, devices.replicas > 1)
         examples = _load(shards, where.kind, config.stored_size)
-        trainer = (FitTrainer if config.head in ONE_CLASS else FoldTrainer)(
-            config,
-            devices,
-            detector,
-            examples,
-            folds=len(todo),
-            save_steps=options.checkpoint_steps,
-            interruption=signals,
-            profile=StepProfile(options.profile_steps, workdir.path / "tensorboard"),
-        )
-        with examples.explained():
+        profile = StepProfile(options.profile_steps, workdir.path / "tensorboard")
+        parts, stop_if_asked = (config, devices, detector, examples), StopIfAsked(devices, signals)
+        with contextlib.closing(profile), examples.explained():
+            trainer: FitTrainer | FoldTrainer
+            if config.head in ONE_CLASS:
+                trainer = FitTrainer(*parts, stop_if_asked=stop_if_asked)
+            else:
+                trainer = FoldTrainer(
+                    *parts,
+                    folds=len(todo),
+                    save_steps=options.checkpoint_steps,
+                    stop_if_asked=stop_if_asked,
+                    profile=profile,
+                )
             _train_each(trainer, todo, workdir, devices, identity)
 
 
@@ -145,23 +149,22 @@ def _train_each(
     identity: str,
 ) -> None:
     """Trains one fold after the other, through the same compiled phases."""
-    with contextlib.closing(trainer.profile):
-        for fold in folds:
-            with workdir.locked(fold) if devices.chief else contextlib.nullcontext():
-                if devices.workers == 1 and workdir.is_finished(fold):
-                    say(f"fold {fold}: trained meanwhile by another process")
-                    continue
-                if devices.chief:
-                    workdir.begin_fold(fold)
-                devices.require_same([fold], "fold")  # none reads before the chief has the lock
-                checkpoints = Checkpoints(
-                    workdir.fold_dir(fold) / "checkpoint", identity, write=devices.chief
-                )
-                with _events(workdir, fold, devices.chief).as_default():
-                    result = trainer.run(fold, checkpoints)
-                if devices.chief:
-                    _write_fold(workdir, fold, trainer.detector.model, result)
-                    checkpoints.remove()
+    for fold in folds:
+        with workdir.locked(fold) if devices.chief else contextlib.nullcontext():
+            if devices.workers == 1 and workdir.is_finished(fold):
+                say(f"fold {fold}: trained meanwhile by another process")
+                continue
+            if devices.chief:
+                workdir.begin_fold(fold)
+            devices.require_same([fold], "fold")  # none reads before the chief has the lock
+            checkpoints = Checkpoints(
+                workdir.fold_dir(fold) / "checkpoint", identity, write=devices.chief
+            )
+            with _events(workdir, fold, devices.chief).as_default():
+                result = trainer.run(fold, checkpoints)
+            if devices.chief:
+                _write_fold(workdir, fold, trainer.detector.model, result)
+                checkpoints.remove()
 
 
 def _events(workdir: Workdir, fold: int, chief: bool) -> tf.summary.SummaryWriter:

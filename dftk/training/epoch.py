@@ -14,9 +14,9 @@ from dftk.models.registry import Detector
 from dftk.progress import Throughput
 from dftk.training import loop, schedule
 from dftk.training.devices import Devices
-from dftk.training.interruption import Interrupted, Interruption
 from dftk.training.profile import StepProfile
 from dftk.training.state import FoldState
+from dftk.training.stop import StopIfAsked
 
 _CALL_SECONDS = 1.0  # of training per call of the compiled loop: rare enough, and still live
 
@@ -28,7 +28,7 @@ class Epochs:
     Args:
       config: batch_size, seed.
       save_steps: calls `save` after every so many steps; None never does.
-      interruption: asked between calls.
+      stop_if_asked: called between calls of the compiled loop.
       profile: of some steps, or of none.
     """
 
@@ -36,7 +36,7 @@ class Epochs:
     devices: Devices
     detector: Detector
     save_steps: int | None
-    interruption: Interruption
+    stop_if_asked: StopIfAsked
     profile: StepProfile
 
     def train(
@@ -143,13 +143,3 @@ class Epochs:
                 f"rate {state.rate.rate}; lower it (in another --workdir)"
             )
         self.stop_if_asked()
-
-    def stop_if_asked(self) -> None:
-        """Raises Interrupted where a signal came to this or another worker."""
-        number = self.interruption.number
-        if self.devices.workers > 1:
-            heard = np.zeros(self.devices.workers, np.int32)
-            heard[self.devices.worker] = number
-            number = int(self.devices.sum_over_workers(heard).max())
-        if number:
-            raise Interrupted("stopped by a signal; the same command begins this anew", number)

@@ -2,7 +2,6 @@
 
 import math
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,13 +15,11 @@ from dftk.progress import Progress, Throughput
 from dftk.training import history, loop
 from dftk.training.checkpoint import Checkpoints
 from dftk.training.devices import Devices
-from dftk.training.epoch import Epochs
 from dftk.training.fold import FoldResult
 from dftk.training.frozen import FrozenFeatures
 from dftk.training.held_out import HeldOut
-from dftk.training.interruption import Interruption
-from dftk.training.profile import StepProfile
 from dftk.training.scorer import Scorer
+from dftk.training.stop import StopIfAsked
 
 _FITTED = 0.8  # of the real images; the rest says where their scores lie
 _FALSE_ALARMS = 0.05  # share of the rest to which 0.5 and more is given
@@ -32,7 +29,7 @@ _FEWEST = 20  # real images
 class FitTrainer:
     """Fits folds one after the other on features that are kept beside the dataset.
 
-    Args: as FoldTrainer's; a fold takes seconds, and is not saved on the way.
+    Args: as FoldTrainer's. A fold takes seconds, and is not saved on the way.
 
     Raises:
       Interrupted: by a signal, while features are made.
@@ -46,20 +43,13 @@ class FitTrainer:
         detector: Detector,
         examples: Examples,
         *,
-        folds: int = 1,
-        save_steps: int | None = None,
-        interruption: Interruption | None = None,
-        profile: StepProfile | None = None,
+        stop_if_asked: StopIfAsked | None = None,
     ):
-        del folds
         self._config, self._devices, self._examples = config, devices, examples
         self.detector = detector
-        self.profile = profile or StepProfile(None, Path())
         self._scorer = Scorer(detector, devices, loop.Pixels(devices, examples))
         self._saved = Ensemble([detector.model])
-        self._stop_if_asked = Epochs(
-            config, devices, detector, save_steps, interruption or Interruption(), self.profile
-        ).stop_if_asked
+        self._stop_if_asked = stop_if_asked or StopIfAsked(devices)
         self._frozen = FrozenFeatures(
             config, devices, detector, self._scorer, examples, self._stop_if_asked
         )

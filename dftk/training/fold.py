@@ -21,10 +21,11 @@ from dftk.training.devices import Devices
 from dftk.training.epoch import Epochs
 from dftk.training.frozen import FrozenFeatures
 from dftk.training.held_out import HeldOut
-from dftk.training.interruption import Interrupted, Interruption
+from dftk.training.interruption import Interrupted
 from dftk.training.profile import StepProfile
 from dftk.training.scorer import Scorer
 from dftk.training.state import FoldState
+from dftk.training.stop import StopIfAsked
 
 _MEASURED = 1024  # training images: means to a thirtieth of a standard deviation
 
@@ -60,7 +61,7 @@ class FoldTrainer:
       examples: all folds of `train`, decoded.
       folds: how many will be trained, for the forecast.
       save_steps: saves the state after every so many steps too, not only after each epoch.
-      interruption: asked between calls of the compiled loop.
+      stop_if_asked: called between calls of the compiled loop.
       profile: of some steps, or of none.
     """
 
@@ -73,23 +74,22 @@ class FoldTrainer:
         *,
         folds: int = 1,
         save_steps: int | None = None,
-        interruption: Interruption | None = None,
+        stop_if_asked: StopIfAsked | None = None,
         profile: StepProfile | None = None,
     ):
         self._config, self._devices, self._examples = config, devices, examples
         self.detector = detector
-        self.profile = profile or StepProfile(None, Path())
+        self._stop_if_asked = stop_if_asked or StopIfAsked(devices)
         self._schedule = list(schedule.phases(config))
         pixels = loop.Pixels(devices, examples)
         self._scorer = Scorer(self.detector, devices, pixels)
         self._saved = Ensemble([self.detector.model])
-        self._epochs = Epochs(
-            config, devices, detector, save_steps, interruption or Interruption(), self.profile
-        )
+        profile = profile or StepProfile(None, Path())
+        self._epochs = Epochs(config, devices, detector, save_steps, self._stop_if_asked, profile)
         self._frozen: FrozenFeatures | None = None
         if config.frozen_features == "cached" and self._schedule[0].name == "frozen":
             self._frozen = FrozenFeatures(
-                config, devices, detector, self._scorer, examples, self._epochs.stop_if_asked
+                config, devices, detector, self._scorer, examples, self._stop_if_asked
             )
         self.phases, self._batchers = {}, {}
         for phase in self._schedule:
@@ -240,7 +240,7 @@ class FoldTrainer:
         row |= {"learning_rate": rate, **trained}
         if self._config.head_batchnorm == "whole":
             self._measure_head(run, phase)
-        row |= run.held_out.validate(phase.train_base, self._epochs.stop_if_asked)
+        row |= run.held_out.validate(phase.train_base, self._stop_if_asked)
         row["seconds"] = time.perf_counter() - began
         history.check_finite(row)
         if state.end_epoch(row, phase.epochs, self._config.keep):
@@ -256,7 +256,7 @@ class FoldTrainer:
             features = self._frozen.of(rows)
         else:
             features = self._scorer.features(
-                self._examples, rows, self._config.batch_size, self._epochs.stop_if_asked
+                self._examples, rows, self._config.batch_size, self._stop_if_asked
             )
         heads.measure_batchnorm(self.detector.head, features)
 
