@@ -10,16 +10,13 @@ from dftk.training.interruption import Interrupted, Interruption
 
 @dataclasses.dataclass(frozen=True)
 class StopIfAsked:
-    """Asks when called; every worker has to call it as often as the others.
-
-    Raises:
-      Interrupted: a signal came to this or another worker.
-    """
+    """Asks when it is called; every worker has to call it as often as the others."""
 
     devices: Devices
-    interruption: Interruption = Interruption()
+    interruption: Interruption = dataclasses.field(default_factory=Interruption)
 
     def __call__(self) -> None:
+        """Raises Interrupted where a signal came to this or another worker."""
         number, devices = self.interruption.number, self.devices
         if devices.workers > 1:
             heard = np.zeros(devices.workers, np.int32)
