@@ -189,7 +189,7 @@ class Config:
     head_batchnorm: str = option(
         "moving",
         "The head's BatchNorm normalises, once trained, with averages over the batches of training "
-        "(moving), or with what 1,024 whole training images give, not augmented, measured after "
+        "(moving), or with what 512 whole training images give, not augmented, measured after "
         "each epoch (whole): the two differ where squares of them were trained on.",
         choices=("moving", "whole"),
     )

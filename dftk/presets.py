@@ -105,7 +105,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "dropout": 0.3,
         "l2": 1e-4,
         "frozen_features": "live",
-        "finetune_epochs": 8,
+        "finetune_epochs": 7,
         "finetune_lr": 4e-4,
     },
     "seed": {"scaling": "unit", "finetune_base": False},
