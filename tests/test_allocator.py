@@ -1,0 +1,53 @@
+"""Pages that a process has to be given anew when it allocates again what it has just freed."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+CODE = """
+import resource, sys, threading
+from dftk import allocator
+kept = allocator.keep_freed_memory() if sys.argv[1] == "kept" else None
+import numpy as np
+
+def allocate():
+    for _ in range(12):
+        np.ones(2**24)  # 128 MB
+        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+
+faults = []
+thread = threading.Thread(target=allocate)
+thread.start()
+thread.join()
+print(kept, faults[-1] - faults[1])
+"""
+
+
+def faults(how, **environment):
+    command = [sys.executable, "-c", CODE, how]
+    done = subprocess.run(
+        command, env={**os.environ, **environment}, capture_output=True, text=True, check=True
+    )
+    kept, count = done.stdout.split()
+    return kept, int(count)
+
+
+@pytest.fixture(autouse=True)
+def glibcs_own(monkeypatch):
+    for name in list(os.environ):
+        if name.startswith(("MALLOC_", "GLIBC_TUNABLES")):
+            monkeypatch.delenv(name)
+
+
+@pytest.mark.skipif(os.path.exists("/dev/nvidiactl"), reason="there is a GPU")
+def test_freed_memory_is_kept_for_the_next_allocation():
+    (_, plain), (kept, few) = faults("plain"), faults("kept")
+    assert kept == "True"
+    assert few < plain / 20, (few, plain)
+
+
+def test_the_environment_has_the_say():
+    kept, _ = faults("kept", MALLOC_ARENA_MAX="4")
+    assert kept == "False"
