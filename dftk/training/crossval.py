@@ -28,8 +28,9 @@ from dftk.training import devices as devices_lib
 from dftk.training import interruption
 from dftk.training.checkpoint import Checkpoints
 from dftk.training.fitting import FitTrainer
-from dftk.training.fold import FoldResult, FoldTrainer
+from dftk.training.fold import FoldTrainer
 from dftk.training.profile import StepProfile
+from dftk.training.state import FoldResult
 from dftk.training.stop import StopIfAsked
 
 

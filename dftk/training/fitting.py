@@ -15,10 +15,10 @@ from dftk.progress import Progress, Throughput
 from dftk.training import history, loop
 from dftk.training.checkpoint import Checkpoints
 from dftk.training.devices import Devices
-from dftk.training.fold import FoldResult
 from dftk.training.frozen import FrozenFeatures
 from dftk.training.held_out import HeldOut
 from dftk.training.scorer import Scorer
+from dftk.training.state import FoldResult
 from dftk.training.stop import StopIfAsked
 
 _FITTED = 0.8  # of the real images; the rest says where their scores lie

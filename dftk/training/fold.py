@@ -12,10 +12,9 @@ import numpy as np
 from dftk.config import Config
 from dftk.data.residency import Examples
 from dftk.evaluation.scoring import Ensemble
-from dftk.models import heads
 from dftk.models.registry import Detector
 from dftk.progress import Progress, Throughput, duration, say
-from dftk.training import history, loop, schedule
+from dftk.training import head_statistics, history, loop, schedule
 from dftk.training.checkpoint import Checkpoints
 from dftk.training.devices import Devices
 from dftk.training.epoch import Epochs
@@ -24,19 +23,8 @@ from dftk.training.held_out import HeldOut
 from dftk.training.interruption import Interrupted
 from dftk.training.profile import StepProfile
 from dftk.training.scorer import Scorer
-from dftk.training.state import FoldState
+from dftk.training.state import FoldResult, FoldState
 from dftk.training.stop import StopIfAsked
-
-_MEASURED = 512  # training images: the mean logit to a twentieth of its standard deviation
-
-
-@dataclasses.dataclass(frozen=True)
-class FoldResult:
-    """What training a fold leaves, beside the model's weights."""
-
-    history: list[dict[str, Any]]
-    predictions: list[dict[str, Any]]
-    throughput: dict[str, dict[str, float]]  # by phase
 
 
 @dataclasses.dataclass
@@ -173,6 +161,10 @@ class FoldTrainer:
         parts = (self._examples, self.detector, self._scorer)
         return HeldOut(fold, rows, *parts, batch_size, known)
 
+    def _features_of(self, rows: np.ndarray) -> np.ndarray:
+        batch_size, between = self._config.batch_size, self._stop_if_asked
+        return self._scorer.features(self._examples, rows, batch_size, between)
+
     def _where(self, state: FoldState) -> str:
         name = self._schedule[state.phase].name
         if state.step:
@@ -239,7 +231,10 @@ class FoldTrainer:
         rate = float(trainable.optimizer.learning_rate) if moving else state.rate.rate
         row |= {"learning_rate": rate, **trained}
         if self._config.head_batchnorm == "whole":
-            self._measure_head(run, phase)
+            key = (self._config.seed, state.fold)
+            known = self._frozen if phase.name == "frozen" else None
+            features_of = known.of if known else self._features_of
+            head_statistics.measure(self.detector.head, run.train_rows, key, features_of)
         row |= run.held_out.validate(phase.train_base, self._stop_if_asked)
         row["seconds"] = time.perf_counter() - began
         history.check_finite(row)
@@ -247,18 +242,6 @@ class FoldTrainer:
             run.best_weights = loop.Snapshot(self._variables(state.phase))
             run.best_is_new = True
         return row, speed
-
-    def _measure_head(self, run: _Run, phase: schedule.Phase) -> None:
-        """Of the same images after every epoch, so that epochs can be compared."""
-        rng = np.random.default_rng([self._config.seed, run.state.fold])
-        rows = np.sort(rng.permutation(run.train_rows)[:_MEASURED])
-        if self._frozen and phase.name == "frozen":
-            features = self._frozen.of(rows)
-        else:
-            features = self._scorer.features(
-                self._examples, rows, self._config.batch_size, self._stop_if_asked
-            )
-        heads.measure_batchnorm(self.detector.head, features)
 
     def _forecast(
         self, state: FoldState, phase: schedule.Phase, epoch_s: float | None = None
