@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from absl import app, flags, logging
 
-from dftk import allocator
+from dftk import cpu
 from dftk.config import Config, UsageError, UserError
 from dftk.progress import ERASE
 from dftk.training.interruption import Interrupted
@@ -103,7 +103,7 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
     """
     # Fewer of TensorFlow's start-up notes; what it says before it reads this stays.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
-    allocator.keep_freed_memory()
+    cpu.prepare()
 
     def guarded(argv: Sequence[str]) -> int | None:
         if not FLAGS["verbosity"].present:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from dftk import allocator
+from dftk import cpu
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-allocator.keep_freed_memory()  # as the commands do
+cpu.prepare()  # as the commands do
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"

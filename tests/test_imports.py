@@ -26,7 +26,7 @@ LEVELS = {
     "presets": -2,
     "rules": -1,
     "progress": 0,
-    "allocator": 0,
+    "cpu": 0,
     "__init__": 0,
 }
 DOORS = {"train", "evaluate", "predict", "compare", "ablate", "export", "serve", "doctor",

@@ -8,8 +8,8 @@ import pytest
 
 CODE = """
 import resource, sys, threading
-from dftk import allocator
-kept = allocator.keep_freed_memory() if sys.argv[1] == "kept" else None
+from dftk import cpu
+kept = cpu.keep_freed_memory() if sys.argv[1] == "kept" else None
 import numpy as np
 
 def allocate():
@@ -51,3 +51,17 @@ def test_freed_memory_is_kept_for_the_next_allocation():
 def test_the_environment_has_the_say():
     kept, _ = faults("kept", MALLOC_ARENA_MAX="4")
     assert kept == "False"
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, "1"), ("0", "0")])
+def test_onednn_is_used_unless_the_environment_says_otherwise(given, expected, monkeypatch):
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    if given:
+        monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", given)
+    code = (
+        "from dftk import cpu; cpu.prepare();"
+        "from tensorflow.python.util import _pywrap_util_port as port;"
+        "print(int(port.IsMklEnabled()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == expected
