@@ -57,13 +57,11 @@ def test_measured_on_features_batchnorm_normalises_these(kind):
     heads.measure_batchnorm(head, FEATURES)
     seen, normalised = FEATURES, 0
     for layer in head.layers:
-        seen = layer(seen, training=False)
+        before, seen = np.asarray(seen), layer(seen, training=False)
         if isinstance(layer, keras.layers.BatchNormalization):
             normalised += 1
-            spread = np.std(seen, axis=0)
-            np.testing.assert_allclose(np.mean(seen, axis=0), 0, atol=1e-4)
-            np.testing.assert_allclose(spread[spread > 0.1], 1, atol=0.05)  # others: no activation
-            assert (spread > 0.1).mean() > 0.9
+            expected = (before - before.mean(axis=0)) / np.sqrt(before.var(axis=0) + 1e-3)
+            np.testing.assert_allclose(seen, expected, rtol=1e-3, atol=1e-3)
     assert normalised == {"dense": 2, "linear": 1}[kind]
     for before, now in zip(trained, head.trainable_variables):
         np.testing.assert_array_equal(before, now)
