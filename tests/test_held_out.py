@@ -79,10 +79,13 @@ def test_predictions_from_features_are_the_saved_models(rig, with_features):
         assert a == {**b, "probability": pytest.approx(b["probability"], abs=1e-4)}
 
 
-def test_features_of_another_base_are_found_out(rig, with_features):
+def test_features_of_another_base_are_found_out(rig, examples):
+    rig.initial.restore()
+    scorer = Scorer(rig.detector, rig.devices, rig.pixels)
+    rows = examples.rows([1])[:48]
+    others = scorer.features(examples, rows, 16) + 1
     head = rig.detector.head.layers[-1]
-    head.kernel.assign(np.ones(head.kernel.shape))  # of what is positive: fake, all of them
-    for variable in rig.detector.base.trainable_variables:
-        variable.assign(np.zeros(variable.shape))  # of a base that says nothing: 0.5
+    head.kernel.assign(np.ones(head.kernel.shape))  # of what is positive: fake, the more the surer
+    held_out = HeldOut(1, rows, examples, rig.detector, scorer, 16, others)
     with pytest.raises(RuntimeError, match="off its frozen features by "):
-        with_features.predict(Ensemble([rig.detector.model]), base_moved=False)
+        held_out.predict(Ensemble([rig.detector.model]), base_moved=False)

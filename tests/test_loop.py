@@ -203,7 +203,7 @@ def test_mixed_precision_has_the_gradients_of_float32(examples, policy):
 
 # Not the linear head: its kernel of zeros lets no gradient through in the first step.
 SMALL = {"model": "residual", "head": "hidden", "weights": "none", "crop_size": 0,
-         "augment": False}  # fmt: skip
+         "augment": False, "head_batchnorm": "moving"}  # fmt: skip
 
 
 def test_frozen_blocks_stay_as_they_are_batchnorm_too(examples):
