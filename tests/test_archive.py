@@ -247,9 +247,12 @@ def test_the_check_of_100_000_entries_is_little_beside_reading_their_names(tmp_p
     with zipfile.ZipFile(path, "w") as target:
         for index in range(100_000):
             target.writestr(zipfile.ZipInfo(f"rvf10k/train/real/{index:06d}.jpg"), b"")
-    began = time.perf_counter()
-    zipfile.ZipFile(path).close()
-    bare = time.perf_counter() - began
-    archive.open_archive(path).close()
-    checked = time.perf_counter() - began - bare
-    assert checked < 3 * bare  # 0.5 s against 0.4 s on an idle core
+    bare, checked = [], []
+    for _ in range(3):  # the quickest of each: other tests run beside this one
+        began = time.perf_counter()
+        zipfile.ZipFile(path).close()
+        opened = time.perf_counter()
+        archive.open_archive(path).close()
+        bare.append(opened - began)
+        checked.append(time.perf_counter() - opened)
+    assert min(checked) < 4 * min(bare)  # it reads them too: 0.9 s against 0.4 s on an idle core
