@@ -255,4 +255,4 @@ def test_the_check_of_100_000_entries_is_little_beside_reading_their_names(tmp_p
         archive.open_archive(path).close()
         bare.append(opened - began)
         checked.append(time.perf_counter() - opened)
-    assert min(checked) < 4 * min(bare)  # it reads them too: 0.9 s against 0.4 s on an idle core
+    assert min(checked) < 3 * min(bare)  # 0.5 s against 0.4 s on an idle core
