@@ -1,11 +1,12 @@
 """Steps on a CPU as dftk.cpu prepares it, against TensorFlow as it comes."""
 
 import json
-import os
 import subprocess
 import sys
 
 import pytest
+
+from dftk import cpu
 
 ROUNDS = 3
 CODE = """
@@ -51,7 +52,7 @@ def measured(how):
 
 
 @pytest.mark.long
-@pytest.mark.skipif(os.path.exists("/dev/nvidiactl"), reason="there is a GPU")
+@pytest.mark.skipif(cpu.gpu_is_there(), reason="there is a GPU")
 def test_steps_on_a_prepared_cpu_against_tensorflow_as_it_comes():
     """Keeping memory gives the same bits; oneDNN's kernels round otherwise."""
     found = {how: [] for how in ("plain", "kept", "prepared")}

@@ -28,7 +28,12 @@ def keep_freed_memory() -> bool:
     """
     told = any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ)
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if told or mallopt is None or any(Path(device).exists() for device in _GPUS):
+    if told or mallopt is None or gpu_is_there():
         return False
     values = ((_ARENA_MAX, 1), (_MMAP_THRESHOLD, 2**30), (_TRIM_THRESHOLD, 2**31 - 1))
     return sum(mallopt(*value) for value in values) == len(values)  # 1 where it took it
+
+
+def gpu_is_there() -> bool:
+    """Whether Linux has a GPU's device file: what can be known before TensorFlow is loaded."""
+    return any(Path(device).exists() for device in _GPUS)

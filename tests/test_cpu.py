@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from dftk import cpu
+
 CODE = """
 import resource, sys, threading
 from dftk import cpu
@@ -41,7 +43,7 @@ def glibcs_own(monkeypatch):
             monkeypatch.delenv(name)
 
 
-@pytest.mark.skipif(os.path.exists("/dev/nvidiactl"), reason="there is a GPU")
+@pytest.mark.skipif(cpu.gpu_is_there(), reason="there is a GPU")
 def test_freed_memory_is_kept_for_the_next_allocation():
     (_, plain), (kept, few) = faults("plain"), faults("kept")
     assert kept == "True"

@@ -107,7 +107,7 @@ def test_the_heads_batchnorm_is_measured_on_whole_training_images(
     )
     trainer, seen, measure = make(config, examples), [], heads.measure_batchnorm
     monkeypatch.setattr(
-        heads, "measure_batchnorm", lambda head, given: seen.append(given) or measure(head, given)
+        heads, "measure_batchnorm", lambda head, by: seen.append(by) or measure(head, by)
     )
     trainer.run(1, saved())
     expected = trainer._scorer.features(examples, examples.rows([0, 2, 3, 4]), 32)

@@ -49,14 +49,18 @@ def test_predictions_are_of_the_held_out_rows_in_order(rig, held_out, examples):
     assert np.ptp([row["probability"] for row in rows]) > 0
 
 
-@pytest.fixture
-def with_features(rig, examples):
+def holding_out(rig, examples, shift=0):
     """Held out with the frozen base's features given, as a run with cached features has them."""
     rig.initial.restore()
     scorer = Scorer(rig.detector, rig.devices, rig.pixels)
     rows = examples.rows([1])[:48]
-    features = scorer.features(examples, rows, 16)
+    features = scorer.features(examples, rows, 16) + shift
     return HeldOut(1, rows, examples, rig.detector, scorer, 16, features)
+
+
+@pytest.fixture
+def with_features(rig, examples):
+    return holding_out(rig, examples)
 
 
 def test_known_features_are_not_computed_again(with_features):
@@ -80,12 +84,8 @@ def test_predictions_from_features_are_the_saved_models(rig, with_features):
 
 
 def test_features_of_another_base_are_found_out(rig, examples):
-    rig.initial.restore()
-    scorer = Scorer(rig.detector, rig.devices, rig.pixels)
-    rows = examples.rows([1])[:48]
-    others = scorer.features(examples, rows, 16) + 1
+    with_others = holding_out(rig, examples, shift=1)
     head = rig.detector.head.layers[-1]
     head.kernel.assign(np.ones(head.kernel.shape))  # of what is positive: fake, the more the surer
-    held_out = HeldOut(1, rows, examples, rig.detector, scorer, 16, others)
     with pytest.raises(RuntimeError, match="off its frozen features by "):
-        held_out.predict(Ensemble([rig.detector.model]), base_moved=False)
+        with_others.predict(Ensemble([rig.detector.model]), base_moved=False)

@@ -1,7 +1,6 @@
 """One fold of a head that is fitted on real images: what FoldTrainer is to heads that train."""
 
 import math
-import time
 from typing import Any
 
 import numpy as np
@@ -68,10 +67,10 @@ class FitTrainer:
         """
         del checkpoints
         self._stop_if_asked()
-        progress, began = Progress(f"fold {fold}  fit", len(self._examples.labels)), time.time()
+        progress = Progress(f"fold {fold}  fit", len(self._examples.labels))
         real = self._frozen.of(self._real_rows(fold))
         self._fit(real, fold)
-        speed = Throughput(len(real), 1, time.time() - began)
+        speed = Throughput(len(real), 1, progress.seconds)
         rows = self._examples.rows([fold])
         held_out = HeldOut(fold, rows, self._examples, self.detector, self._scorer,
                            self._config.batch_size, self._frozen.of(rows))  # fmt: skip

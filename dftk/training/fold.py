@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import time
 from pathlib import Path
 from typing import Any
 
@@ -195,14 +194,13 @@ class FoldTrainer:
         """Trains until the epochs or the patience end; leaves the fold's best weights so far."""
         state, phase = run.state, self._schedule[run.state.phase]
         while not state.over:
-            began = time.perf_counter()
             title = f"fold {state.fold}  {phase.name} {state.epoch + 1}/{phase.epochs}"
             progress = Progress(title, len(run.train_rows))
             row, speed = self._run_epoch(run, phase, progress)
             state.throughput.setdefault(phase.name, Throughput()).add(speed)
             history.summarize(len(state.history) - 1, row)
             self._save(run)
-            self._outlook.saw(phase, time.perf_counter() - began - speed.compile_seconds)
+            self._outlook.saw(phase, progress.seconds - speed.compile_seconds)
             progress.close(f"{history.in_words(row)}  {self._forecast(state, phase)}".rstrip())
         self._initial.restore()
         run.best_weights.restore()
@@ -224,7 +222,6 @@ class FoldTrainer:
             progress.update(done, speed.examples_per_s, text)
 
         inputs, save = (run.train_rows, self._batchers[phase]), lambda: self._save(run)
-        began = time.perf_counter()
         trained, speed = self._epochs.train(trainable, phase, state, *inputs, save, show)
         row: dict[str, Any] = {"fold": state.fold, "phase": phase.name, "epoch": state.epoch + 1}
         moving = phase.cosine or phase.warmup  # then the last step's stands in the history
@@ -236,7 +233,7 @@ class FoldTrainer:
             features_of = known.of if known else self._features_of
             head_statistics.measure(self.detector.head, run.train_rows, key, features_of)
         row |= run.held_out.validate(phase.train_base, self._stop_if_asked)
-        row["seconds"] = time.perf_counter() - began
+        row["seconds"] = progress.seconds
         history.check_finite(row)
         if state.end_epoch(row, phase.epochs, self._config.keep):
             run.best_weights = loop.Snapshot(self._variables(state.phase))
