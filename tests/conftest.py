@@ -1,5 +1,6 @@
 """Fixtures of real parts: a drawn tree, the dataset TFDS builds of it, and ../shared if present."""
 
+import fcntl
 import os
 import shutil
 from pathlib import Path
@@ -132,13 +133,28 @@ def calibrated(examples, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def trained(data_dir, tmp_path_factory):
-    """The workdir of a run with folds 0 and 3, trained in this process."""
+    """The workdir of a run with folds 0 and 3; several pytest processes train it once."""
+    from dftk.evaluation.workdir import Workdir
+
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    made = folder / "trained"
+    with open(folder / "trained.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            _train(data_dir, made)
+    # A copy for each: tests write into it.
+    return Workdir(Path(shutil.copytree(made, tmp_path_factory.mktemp("runs") / "trained")))
+
+
+def _train(data_dir, path):
     from dftk.evaluation.workdir import Workdir
     from dftk.launch import run
 
-    workdir = Workdir(tmp_path_factory.mktemp("runs") / "trained")
-    run.train(quick_config(data_dir), [0, 3], workdir)
-    return workdir
+    part = path.with_name("trained.part")
+    run.train(quick_config(data_dir), [0, 3], Workdir(part))
+    part.rename(path)
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 import pytest
+from doors import door
 from PIL import Image
-from test_cli import door
 
 from dftk.evaluation.files import read_csv
 

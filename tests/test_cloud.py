@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 from conftest import ROOT
-from test_cli import door
+from doors import door
 
 yaml = pytest.importorskip("yaml")
 CLOUD = ROOT / "dftk" / "cloud"

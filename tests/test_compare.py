@@ -1,5 +1,5 @@
 import pytest
-from test_cli import door
+from doors import door
 
 
 @pytest.mark.long

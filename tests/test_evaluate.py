@@ -1,7 +1,7 @@
 import shutil
 
 import pytest
-from test_cli import door
+from doors import door
 
 from dftk.data import residency
 from dftk.evaluation import encoded

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_cli import door
+from doors import door
 
 from dftk.data import decoding
 from dftk.evaluation import scoring

@@ -5,7 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
-from test_cli import door
+from doors import door
 
 from dftk.evaluation.files import read_csv
 

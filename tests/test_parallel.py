@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, quick_config
-from test_cli import door
+from doors import door
 
 from dftk.config import as_flags
 from dftk.data import limits

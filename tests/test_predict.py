@@ -2,7 +2,7 @@ import csv
 import json
 
 import pytest
-from test_cli import door
+from doors import door
 
 from dftk.data import sample
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ROOT
+from doors import door
 from PIL import Image
-from test_cli import door
 
 from dftk.data import catalog, residency
 

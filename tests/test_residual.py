@@ -7,7 +7,7 @@ import pytest
 from dftk.config import resolve
 from dftk.models import registry, residual
 
-IMAGES = np.random.default_rng(0).integers(0, 256, (2, 80, 64, 3), np.uint8)
+IMAGES = np.random.default_rng(0).integers(90, 110, (2, 80, 64, 3), np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -19,13 +19,16 @@ def detector():
     return built
 
 
-def test_the_first_layer_is_each_pixel_less_its_neighbours(detector):
+def test_the_first_layers_are_each_pixel_less_its_neighbours_cut_off(detector):
+    first = keras.Model(detector.base.inputs[0], detector.base.get_layer("cut").output)
+    found = first(IMAGES / np.float32(127.5) - 1).numpy()
     image = IMAGES.astype(np.float32)
-    found = detector.base.get_layer("differences")(image).numpy()
     here = image[:, :-1, :-1]
     others = image[:, :-1, 1:], image[:, 1:, :-1], image[:, 1:, 1:]
     for sort, other in enumerate(others):
-        np.testing.assert_allclose(found[..., sort::3], here - other, atol=1e-3)
+        expected = np.clip((here - other) / residual.CUT, -1, 1)
+        np.testing.assert_allclose(found[..., sort::3], expected, atol=1e-4)
+    assert 0.1 < (np.abs(found) == 1).mean() < 0.9
 
 
 def test_the_first_layer_never_trains(detector):

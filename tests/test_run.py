@@ -8,7 +8,7 @@ import sys
 
 import pytest
 from conftest import ROOT, quick_config
-from test_cli import door
+from doors import door
 
 from dftk.config import UsageError, UserError, as_flags
 from dftk.evaluation.workdir import Workdir

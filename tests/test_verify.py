@@ -1,6 +1,6 @@
 import pytest
+from doors import door
 from small_dataset import records, shard, write
-from test_cli import door
 
 
 def errors(answer):
