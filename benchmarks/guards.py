@@ -66,6 +66,11 @@ def steps_are_as_fast_as_fit(ratio: Ratio) -> None:
     _at_least(1.0, ratio, "Keras's own loop is faster; see loop.Trainable, models.folding")
 
 
+def the_kernel_beats_keras_s_batchnorm(ratio: Ratio) -> None:
+    """BatchNorm that trains, in one kernel."""
+    _at_least(1.0, ratio, "Keras's operations are faster; see models.batchnorm")
+
+
 def saving_costs_little(share: float) -> None:
     """Of an epoch, in which training stands still for a checkpoint."""
     assert share < 0.02, f"{share:.1%} of an epoch: training waits for its checkpoints"

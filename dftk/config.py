@@ -189,9 +189,10 @@ class Config:
     head_batchnorm: str = option(
         "moving",
         "The head's BatchNorm normalises, once trained, with averages over the batches of training "
-        "(moving), or with what 512 whole training images give, not augmented, measured after "
-        "each epoch (whole): the two differ where squares of them were trained on.",
-        choices=("moving", "whole"),
+        "(moving), or, after each epoch, with what it finds over up to 512 training images, whole "
+        "and not augmented (precise; arXiv:2105.07576): the two differ where squares of images are "
+        "trained on.",
+        choices=("moving", "precise"),
     )
     batchnorm_momentum: float = option(
         0.99, "Momentum of the base's BatchNorm statistics when they update.", low=0.0

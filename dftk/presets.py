@@ -35,7 +35,7 @@ NATIVE: dict[str, Any] = {
     "augment_colour": False,
     "frozen_epochs": 0,
     "base_batchnorm": "update",
-    "head_batchnorm": "whole",
+    "head_batchnorm": "precise",
     "warmup": 150,
     "decay": "cosine",
     "keep": "last",

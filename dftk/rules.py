@@ -37,11 +37,14 @@ def broken(config: Any) -> Iterator[str]:
         yield f"--recipe=seed --model={model}: the notebook's was xception"
     if model == "anomaly" and config.head not in ONE_CLASS:
         yield f"--head={config.head} --model=anomaly: needs fakes; give one of {list(ONE_CLASS)}"
-    if config.head_batchnorm == "whole" and config.head not in NORMALISED:
+    if config.head_batchnorm == "precise" and config.head not in NORMALISED:
         yield (
-            f"--head_batchnorm=whole --head={config.head}: it has none; give one of "
-            f"{list(NORMALISED)}, or --head_batchnorm=moving"
+            f"--head={config.head}: has no BatchNorm for --head_batchnorm=precise, which recipe "
+            f"best and residual bring along; give one of {list(NORMALISED)}, or "
+            "--head_batchnorm=moving"
         )
+    if model == "residual" and config.scaling != "symmetric":
+        yield f"--scaling={config.scaling} --model=residual: it counts in levels of symmetric"
     if config.head in ONE_CLASS:
         yield from _of_a_fitted_head(config)
     else:

@@ -23,6 +23,8 @@ def door(name, *arguments):
     command = [f"dftk.{name}", *map(str, arguments)]
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder, stream) for stream in ("stdout", "stderr")]
+        for path in files:
+            path.touch()
         process = _forks.Process(target=_run, args=(command, files, dict(os.environ)))
         process.start()
         process.join()
@@ -32,7 +34,7 @@ def door(name, *arguments):
 
 def _run(command, files, environment):
     for descriptor, path in zip((1, 2), files):
-        opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        opened = os.open(path, os.O_WRONLY | os.O_APPEND)
         os.dup2(opened, descriptor)
         os.close(opened)
     os.environ.clear()

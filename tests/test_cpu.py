@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from conftest import ROOT
 
 from dftk import cpu
 
@@ -67,3 +68,35 @@ def test_onednn_is_used_unless_the_environment_says_otherwise(given, expected, m
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == expected
+
+
+def test_a_glibc_that_refuses_to_keep_large_blocks_is_left_as_it_is(monkeypatch):
+    """Any other setting would then fix the threshold at its least."""
+    asked = []
+
+    class Library:
+        def mallopt(self, parameter, _):
+            asked.append(parameter)
+            return 0
+
+    monkeypatch.setattr(cpu.ctypes, "CDLL", lambda _: Library())
+    monkeypatch.setattr(cpu, "gpu_is_there", lambda: False)
+    assert not cpu.keep_freed_memory()
+    assert asked == [cpu._MMAP_THRESHOLD]
+
+
+DOORS = [path.stem for path in (ROOT / "dftk").glob("*.py") if "cli.run(" in path.read_text()]
+
+
+@pytest.mark.parametrize("name", DOORS)
+def test_a_command_prepares_before_tensorflow_is_loaded(name):
+    code = (
+        "import runpy, sys\n"
+        "from dftk import cpu\n"
+        "cpu.prepare = lambda: print('prepared', 'tensorflow' in sys.modules)\n"
+        "sys.argv = [sys.argv[1], '--nonsense']\n"
+        "runpy.run_module(sys.argv[0], run_name='__main__')\n"
+    )
+    command = [sys.executable, "-c", code, f"dftk.{name}"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stdout) == (2, "prepared False\n"), done.stderr

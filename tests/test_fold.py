@@ -95,24 +95,33 @@ def test_a_loss_that_is_no_number_stops_with_the_epoch_and_the_rate(data_dir, sa
 
 @pytest.mark.parametrize(
     "given",
-    [{"image_size": 48, "crop_size": 32}, {"frozen_features": "cached", "augment": False}],
+    [
+        {"image_size": 48, "crop_size": 32, "frozen_epochs": 0, "finetune_epochs": 2},
+        {"frozen_features": "cached", "augment": False, "frozen_epochs": 2, "finetune_epochs": 0},
+    ],
     ids=["squares", "kept features"],
 )
 def test_the_heads_batchnorm_is_measured_on_whole_training_images(
     given, data_dir, examples, saved, monkeypatch
 ):
-    chosen = {"model": "mobilenetv2_multilevel", "head": "linear", "head_batchnorm": "whole"}
-    config = dataclasses.replace(
-        quick_config(data_dir), **chosen, frozen_epochs=2, finetune_epochs=0, **given
-    )
+    chosen = {"model": "mobilenetv2_multilevel", "head": "linear", "head_batchnorm": "precise",
+              "keep": "last"}  # fmt: skip
+    config = dataclasses.replace(quick_config(data_dir), **chosen, **given)
     trainer, seen, measure = make(config, examples), [], heads.measure_batchnorm
-    monkeypatch.setattr(
-        heads, "measure_batchnorm", lambda head, by: seen.append(by) or measure(head, by)
-    )
+
+    def measured(head, by):
+        seen.append(by)
+        expected = trainer._scorer.features(examples, examples.rows([0, 2, 3, 4]), 32)
+        np.testing.assert_allclose(by, expected, rtol=1e-3, atol=1e-4)
+        measure(head, by)
+
+    monkeypatch.setattr(heads, "measure_batchnorm", measured)
+    if config.frozen_features == "cached":
+        monkeypatch.setattr(trainer, "_features_of", None)  # kept ones are not made again
     trainer.run(1, saved())
-    expected = trainer._scorer.features(examples, examples.rows([0, 2, 3, 4]), 32)
     assert len(seen) == 2, "after each epoch"
-    for features in seen:
-        np.testing.assert_allclose(features, expected, rtol=1e-3, atol=1e-4)
+    moved = not np.array_equal(*seen)
+    assert moved == (config.finetune_epochs > 0)
+    expected = seen[1]
     found = trainer.detector.head.get_layer("standardise").moving_mean
     np.testing.assert_allclose(found, expected.mean(axis=0), rtol=1e-3, atol=1e-4)

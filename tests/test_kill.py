@@ -19,6 +19,7 @@ TIMINGS = ("examples_per_s", "input_wait", "seconds")
 FLAGS = (
     "--dataset=sample", "--fold=0,1", "--image_size=32", "--max_examples=100", "--batch_size=8",
     "--frozen_epochs=2", "--finetune_epochs=2", "--augment", "--checkpoint_steps=3",
+    "--base_batchnorm=update", "--head_batchnorm=precise",
 )  # fmt: skip
 
 

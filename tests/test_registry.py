@@ -90,6 +90,19 @@ def test_dropout_is_a_function_of_its_key(detector):
     assert (masked((42, 0, 3)) != masked((42, 1, 3))).any()
 
 
+def test_stochastic_depth_of_a_base_is_a_function_of_its_key():
+    config = resolve({"model": "efficientnetv2b0", "weights": "none", "image_size": 32})
+    detector = registry.build(config, "float32", False)
+    unit = np.random.default_rng(1).random((2, 32, 32, 3), np.float32)
+
+    def features(key):
+        detector.reset_dropout(key)
+        return detector.features(unit, training=True).numpy()
+
+    np.testing.assert_array_equal(features((42, 0, 3)), features((42, 0, 3)))
+    assert (features((42, 0, 3)) != features((42, 1, 3))).any()
+
+
 def test_a_saved_detector_loads_with_keras_alone(detector, tmp_path):
     """Built-in layers only: nothing of dftk is needed to use the file."""
     detector.model.save(tmp_path / "model.keras")

@@ -14,11 +14,13 @@ def environment(device: str) -> dict[str, Any]:
     import sklearn
     import tensorflow as tf
     import tensorflow_datasets as tfds
+    from tensorflow.python.util import _pywrap_util_port
 
     import dftk
 
     return {
         "device": device,
+        "onednn": _pywrap_util_port.IsMklEnabled(),  # other kernels, other rounding
         "machine": f"{platform.machine()}, {os.cpu_count()} CPU cores",
         "versions": {
             "dftk": dftk.__version__,

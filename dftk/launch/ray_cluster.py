@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from dftk import cpu
 from dftk.config import Config, UserError
 from dftk.data import limits
 from dftk.evaluation.workdir import Workdir
@@ -175,6 +176,7 @@ def _train_fold(
     """Runs on a node; yields its name, then how the training ended."""
     yield f"{platform.node()}, process {os.getpid()}"
     os.environ[limits.SIBLINGS] = str(together)
+    cpu.prepare()
     workdir = Workdir(path)
     try:
         require_mark(workdir, mark)

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dftk import cpu
 from dftk.config import Config, UsageError, UserError
 from dftk.evaluation.workdir import Workdir
 from dftk.launch.ray_session import (
@@ -99,6 +100,7 @@ def _train_as_worker(loop: dict[str, Any]) -> None:
     from ray import train
 
     os.environ.pop("TF_USE_LEGACY_KERAS", None)  # Ray Train sets it; this is Keras 3
+    cpu.prepare()
     config, folds, path, options = loop["arguments"]
     workdir = Workdir(path)
     require_mark(workdir, loop["mark"])

@@ -14,7 +14,17 @@ import numpy as np
 import tensorflow as tf
 
 from dftk.config import Config, UserError
-from dftk.models import applications, cnn, folding, heads, one_class, preprocess, residual, vit
+from dftk.models import (
+    applications,
+    batchnorm,
+    cnn,
+    folding,
+    heads,
+    one_class,
+    preprocess,
+    residual,
+    vit,
+)
 from dftk.models.backbone import Backbone, depths, residual_sums
 
 _OTHERWISE = "give a file with --weights=PATH, or train from scratch with --weights=none"
@@ -71,8 +81,8 @@ class Detector:
         return self.pool(self.base(scaled, training=True) if training else self.folded(scaled))
 
     def reset_dropout(self, key: Sequence[int]) -> None:
-        """Sets the state of every dropout layer from integers such as (seed, fold, epoch)."""
-        for position, layer in enumerate(dropouts(self.head)):
+        """Sets the state of every layer that draws from integers such as (seed, fold, epoch)."""
+        for position, layer in enumerate((*dropouts(self.head), *dropouts(self.base))):
             state = np.random.SeedSequence([*key, position]).generate_state(2)
             layer.seed_generator.state.assign(state)
 
@@ -105,6 +115,8 @@ def build(config: Config, policy: str, synchronized: bool) -> Detector:
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.momentum = config.batchnorm_momentum
                 layer.synchronized = synchronized
+                if not synchronized:
+                    batchnorm.fuse(layer)
             if depth[layer.name] < config.freeze_blocks:
                 layer.trainable = False
         unit_image = preprocess.unit_image(config.image_size)
@@ -115,7 +127,7 @@ def build(config: Config, policy: str, synchronized: bool) -> Detector:
         vector = pool(base(scale(unit_image(image))))
         width = vector.shape[-1]
         head = _head(config, width, synchronized)
-        for layer in dropouts(head):
+        for layer in (*dropouts(head), *dropouts(base)):
             _differ_by_replica(layer.seed_generator)
         logit = head(vector)
         probability = keras.layers.Activation("sigmoid", dtype="float32", name="probability")(logit)
@@ -135,11 +147,9 @@ def backbone_name(model: str) -> str:
     return next(name for name, one in BACKBONES.items() if one is BACKBONES[model])
 
 
-def dropouts(head: keras.Model) -> list[keras.layers.Dropout]:
-    """The layers that draw: Keras gives a rate of 0 no generator."""
-    return [
-        layer for layer in head.layers if isinstance(layer, keras.layers.Dropout) and layer.rate
-    ]
+def dropouts(model: keras.Model) -> list[keras.layers.Layer]:
+    """The layers that draw, stochastic depth included: Keras gives a rate of 0 no generator."""
+    return [layer for layer in model.layers if getattr(layer, "seed_generator", None) is not None]
 
 
 def _differ_by_replica(generator: keras.random.SeedGenerator) -> None:

@@ -29,8 +29,8 @@ from dftk.training import interruption
 from dftk.training.checkpoint import Checkpoints
 from dftk.training.fitting import FitTrainer
 from dftk.training.fold import FoldTrainer
+from dftk.training.history import FoldResult
 from dftk.training.profile import StepProfile
-from dftk.training.state import FoldResult
 from dftk.training.stop import StopIfAsked
 
 

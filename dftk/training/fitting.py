@@ -16,8 +16,8 @@ from dftk.training.checkpoint import Checkpoints
 from dftk.training.devices import Devices
 from dftk.training.frozen import FrozenFeatures
 from dftk.training.held_out import HeldOut
+from dftk.training.history import FoldResult
 from dftk.training.scorer import Scorer
-from dftk.training.state import FoldResult
 from dftk.training.stop import StopIfAsked
 
 _FITTED = 0.8  # of the real images; the rest says where their scores lie
@@ -75,6 +75,7 @@ class FitTrainer:
         held_out = HeldOut(fold, rows, self._examples, self.detector, self._scorer,
                            self._config.batch_size, self._frozen.of(rows))  # fmt: skip
         row = self._row(fold, real, held_out, speed)
+        row["seconds"] = progress.seconds
         history.check_finite(row)
         history.summarize(0, row)
         predictions = held_out.predict(self._saved, False) if self._devices.chief else []
@@ -118,7 +119,6 @@ class FitTrainer:
             **held_out.validate(False, self._stop_if_asked),
             "examples_per_s": speed.examples_per_s,
             "input_wait": 0.0,
-            "seconds": speed.seconds,
         }
 
 

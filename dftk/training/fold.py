@@ -19,10 +19,11 @@ from dftk.training.devices import Devices
 from dftk.training.epoch import Epochs
 from dftk.training.frozen import FrozenFeatures
 from dftk.training.held_out import HeldOut
+from dftk.training.history import FoldResult
 from dftk.training.interruption import Interrupted
 from dftk.training.profile import StepProfile
 from dftk.training.scorer import Scorer
-from dftk.training.state import FoldResult, FoldState
+from dftk.training.state import FoldState
 from dftk.training.stop import StopIfAsked
 
 
@@ -227,10 +228,10 @@ class FoldTrainer:
         moving = phase.cosine or phase.warmup  # then the last step's stands in the history
         rate = float(trainable.optimizer.learning_rate) if moving else state.rate.rate
         row |= {"learning_rate": rate, **trained}
-        if self._config.head_batchnorm == "whole":
+        if self._config.head_batchnorm == "precise":
+            frozen = self._frozen if phase.name == "frozen" else None
+            features_of = frozen.of if frozen else self._features_of
             key = (self._config.seed, state.fold)
-            known = self._frozen if phase.name == "frozen" else None
-            features_of = known.of if known else self._features_of
             head_statistics.measure(self.detector.head, run.train_rows, key, features_of)
         row |= run.held_out.validate(phase.train_base, self._stop_if_asked)
         row["seconds"] = progress.seconds

@@ -1,4 +1,7 @@
-"""What the head's BatchNorm normalises with, where training's squares are not what is scored."""
+"""What the head's BatchNorm normalises with, where training's squares are not what is scored.
+
+Precise BatchNorm in the words of Wu and Johnson 2021 (arXiv:2105.07576, section 3).
+"""
 
 from collections.abc import Callable, Sequence
 
@@ -7,6 +10,7 @@ import numpy as np
 
 from dftk.models import heads
 
+_DRAW = 2**16  # ends the key; those of dftk.data.batches end on small numbers
 _MEASURED = 512  # training images: the mean logit to a twentieth of its standard deviation
 
 
@@ -24,5 +28,5 @@ def measure(
       key: non-negative integers such as (seed, fold).
       features_of: rows, ascending, to what the head sees of them, float32 [n, width].
     """
-    drawn = np.random.default_rng(key).permutation(rows)[:_MEASURED]
+    drawn = np.random.default_rng([*key, _DRAW]).permutation(rows)[:_MEASURED]
     heads.measure_batchnorm(head, features_of(np.sort(drawn)))

@@ -1,5 +1,6 @@
 """A row of the history, one an epoch: in words, as TensorBoard scalars, and whether it is sane."""
 
+import dataclasses
 import math
 from typing import Any
 
@@ -34,3 +35,12 @@ def summarize(step: int, row: dict[str, Any]) -> None:
     for name, value in row.items():
         if isinstance(value, float):
             tf.summary.scalar(name, value, step=step)
+
+
+@dataclasses.dataclass(frozen=True)
+class FoldResult:
+    """What training a fold leaves, beside the model's weights."""
+
+    history: list[dict[str, Any]]
+    predictions: list[dict[str, Any]]
+    throughput: dict[str, dict[str, float]]  # by phase

@@ -16,7 +16,7 @@ from dftk.data.residency import Examples
 from dftk.models.augmentation import Augmentation
 from dftk.models.backbone import depths
 from dftk.models.registry import Detector
-from dftk.training import optimizer
+from dftk.training import gradients, optimizer
 from dftk.training.devices import Devices
 
 Batch = dict[str, tf.Tensor]
@@ -77,6 +77,7 @@ class Trainable:
         if train_base:
             self.variables += detector.base.trainable_variables
             factors += layer_rates(detector.base, config.layer_decay)
+        gradients.add_in_order()
         with devices.strategy.scope():
             self.optimizer = optimizer.build(self.variables, devices.policy, factors)
         self._features = compiled(detector.features, devices)

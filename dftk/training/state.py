@@ -66,12 +66,3 @@ class FoldState:
         values["rate"], values["stop"] = PlateauRate(**values["rate"]), EarlyStop(**values["stop"])
         speeds = {name: Throughput(**speed) for name, speed in values["throughput"].items()}
         return cls(**{**values, "throughput": speeds})
-
-
-@dataclasses.dataclass(frozen=True)
-class FoldResult:
-    """What training a fold leaves, beside the model's weights."""
-
-    history: list[dict[str, Any]]
-    predictions: list[dict[str, Any]]
-    throughput: dict[str, dict[str, float]]  # by phase
