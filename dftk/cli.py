@@ -1,6 +1,7 @@
 """What the doors share: flags from the config's fields, errors as one line, exit statuses."""
 
 import dataclasses
+import difflib
 import os
 import sys
 import typing
@@ -56,7 +57,11 @@ def changed_config(change: str) -> dict[str, object]:
     for part in change.split(","):
         name, equals, value = part.partition("=")
         if name not in _CONFIG or not equals:
-            raise UsageError(f"{change}: give NAME=VALUE of a flag that decides what is computed")
+            near = difflib.get_close_matches(name, _CONFIG, 1) if equals else []
+            raise UsageError(
+                f"{change}: give NAME=VALUE of a flag that decides what is computed"
+                + (f"; did you mean {near[0]}?" if near else "")
+            )
         try:
             given[name] = FLAGS[name].parser.parse(value)
         except ValueError as error:
@@ -128,5 +133,7 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
         except flags.Error as error:
             print(f"error: {error}; --help lists the flags", file=sys.stderr)
             sys.exit(2)
+        except SystemExit:  # of --help, which absl ends with 1
+            sys.exit(0)
 
     app.run(guarded, flags_parser=parse)

@@ -6,6 +6,7 @@ command line wins over all of them.
 """
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from dftk import rules
 from dftk.presets import FITTED, MODELS, MULTILEVEL, NETWORKS, ONE_CLASS, RECIPES, SAMPLE, words
 
 THRESHOLD = 0.5  # fake when the probability is at least this
+_BRING = ("model", "recipe", "dataset")  # their values bring others along
 
 
 class UserError(Exception):
@@ -225,7 +227,15 @@ def resolve(given: Mapping[str, Any]) -> Config:
     recipe = RECIPES.get(given.get("recipe", "default"), {})
     model = given.get("model", recipe.get("model", "xception"))
     sample = SAMPLE.get(model, {}) if given.get("dataset") == "sample" else {}
-    return Config(**{**MODELS.get(model, {}), **recipe, **sample, **given})
+    brought = {**MODELS.get(model, {}), **recipe, **sample}
+    try:
+        return Config(**{**brought, **given})
+    except UsageError as error:
+        named = set(re.findall(r"--(\w+)", str(error))) - given.keys()
+        if not (theirs := {f"--{name}": brought[name] for name in brought if name in named}):
+            raise
+        origin = {f"--{name}": given[name] for name in _BRING if name in given}
+        raise UsageError(f"{error} ({words(theirs)} comes with {words(origin)})") from None
 
 
 def as_flags(config: Config) -> list[str]:

@@ -23,6 +23,7 @@ MULTILEVEL: dict[str, Any] = {
     "dropout": 0.0,
     "frozen_features": "cached",
     "finetune_epochs": 0,
+    "head_batchnorm": "precise",
     "decay": "cosine",
     "keep": "last",
 }

@@ -61,11 +61,13 @@ class Progress:
     """
 
     interval = 0.5  # seconds between two redraws
+    line_interval = 60.0  # and between two lines off a terminal
 
     def __init__(self, title: str, total: int):
         self._title, self._total = title, total
-        self._started, self._drawn = time.perf_counter(), 0.0
+        self._started = time.perf_counter()
         self._live = sys.stderr.isatty()
+        self._drawn = 0.0 if self._live else self._started
 
     @property
     def seconds(self) -> float:
@@ -73,7 +75,7 @@ class Progress:
         return time.perf_counter() - self._started
 
     def update(self, done: int, rate: float | None = None, text: str = "") -> None:
-        """Redraws the line, at most twice a second, and not at all off a terminal.
+        """Redraws the line, at most twice a second; off a terminal a new one, once a minute.
 
         Args:
           done: examples so far.
@@ -82,15 +84,19 @@ class Progress:
           text: what else to say.
         """
         now = time.perf_counter()
-        if not self._live or now - self._drawn < self.interval:
+        if now - self._drawn < (self.interval if self._live else self.line_interval):
             return
         self._drawn = now
         if rate is None:
             rate = done / self.seconds
         left = duration((self._total - done) / rate) if rate > 0 else ""
         speed = f"{rate:.1f} img/s  {left} left" if left else ""
-        sys.stderr.write(f"{ERASE}{self._title}  {done}/{self._total}  {speed}  {text}")
-        sys.stderr.flush()
+        line = f"{self._title}  {done}/{self._total}  {speed}  {text}"
+        if self._live:
+            sys.stderr.write(ERASE + line)
+            sys.stderr.flush()
+        else:
+            say(line.rstrip())
 
     def close(self, text: str) -> None:
         """Replaces the live line by a final one."""

@@ -1,7 +1,7 @@
 """What values of dftk.config no run could use, each in one line with its flag and the remedy."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dftk.presets import FITTED, NORMALISED, ONE_CLASS, ONE_SIZE, SCRATCH, words
@@ -37,20 +37,32 @@ def broken(config: Any) -> Iterator[str]:
         yield f"--recipe=seed --model={model}: the notebook's was xception"
     if model == "anomaly" and config.head not in ONE_CLASS:
         yield f"--head={config.head} --model=anomaly: needs fakes; give one of {list(ONE_CLASS)}"
-    if config.head_batchnorm == "precise" and config.head not in NORMALISED:
+    if config.head_batchnorm == "precise" and config.head not in (*NORMALISED, *ONE_CLASS):
         yield (
-            f"--head={config.head}: has no BatchNorm for --head_batchnorm=precise, which recipe "
-            f"best and residual bring along; give one of {list(NORMALISED)}, or "
-            "--head_batchnorm=moving"
+            f"--head={config.head} --head_batchnorm=precise: it has no BatchNorm; give one of "
+            f"{list(NORMALISED)}, or --head_batchnorm=moving"
         )
     if model == "residual" and config.scaling != "symmetric":
-        yield f"--scaling={config.scaling} --model=residual: it counts in levels of symmetric"
+        yield (
+            f"--scaling={config.scaling} --model=residual: it takes pixels in [-1, 1]; give "
+            "--scaling=symmetric"
+        )
     if config.head in ONE_CLASS:
         yield from _of_a_fitted_head(config)
     else:
         yield from _without_effect(config)
     if config.frozen_epochs + config.finetune_epochs == 0:
         yield "--frozen_epochs=0 --finetune_epochs=0: nothing to train"
+
+
+def chooses_by_held_out(config: Mapping[str, Any]) -> bool:
+    """Whether a run's weights, its rates or where it stops depend on the fold held out.
+
+    Args:
+      config: its fields, by name.
+    """
+    fitted = config["head"] in ONE_CLASS  # in one go
+    return not fitted and (config["keep"] == "best" or config["decay"] == "plateau")
 
 
 def _of_field(field: dataclasses.Field, value: Any) -> Iterator[str]:

@@ -38,7 +38,9 @@ def test_usage_errors_are_one_line_and_status_2(arguments, message):
 
 
 def test_help_lists_every_field_with_its_default():
-    text = " ".join(door("train", "--help").stdout.split())
+    answer = door("train", "--help")
+    assert answer.returncode == 0
+    text = " ".join(answer.stdout.split())
     for field in dataclasses.fields(Config):
         assert f"--{field.name}" in text or f"--[no]{field.name}" in text
         assert f"Default: {field.default}." in text

@@ -53,6 +53,17 @@ def test_elsewhere_only_whole_lines(capsys):
     assert capsys.readouterr().err == "decoding  10 images\n"
 
 
+def test_elsewhere_a_line_a_minute(capsys, monkeypatch):
+    clock = iter([0.0, 59.0, 61.0, 61.0, 90.0, 122.0, 122.0])
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: next(clock))
+    line = progress.Progress("features", 7000)
+    for done in (1000, 1220, 1800, 2440):
+        line.update(done)
+    assert capsys.readouterr().err == (
+        "features  1220/7000  20.0 img/s  5 min left\nfeatures  2440/7000  20.0 img/s  4 min left\n"
+    )
+
+
 def test_throughput_leaves_compilation_out():
     speed = progress.Throughput(compile_seconds=9.0)
     assert math.isnan(speed.examples_per_s)

@@ -127,13 +127,13 @@ def test_missing_weights_are_named_with_a_remedy(tmp_path):
 def test_a_file_that_is_not_weights_is_named(tmp_path):
     path = tmp_path / "some.weights.h5"
     path.write_bytes(b"not an archive")
-    with pytest.raises(UserError, match=r"some.weights.h5: not weights of xception"):
+    with pytest.raises(UserError, match=r"some.weights.h5: not the weights of xception"):
         build(weights=str(path))
 
 
 def test_weights_of_another_network_are_refused(shared):
     path = str(shared / "weights" / "mobilenetv2_notop_imagenet.weights.h5")
-    with pytest.raises(UserError, match="not weights of xception without its top"):
+    with pytest.raises(UserError, match="not the weights of xception without its top"):
         build(weights=path)
 
 
@@ -145,7 +145,7 @@ def test_weights_that_lack_a_layer_are_refused(detector, tmp_path):
     detector.base.save_weights(path)
     with h5py.File(path, "r+") as file:
         del file["layers/separable_conv2d_5"]
-    with pytest.raises(UserError, match="not weights of xception without its top"):
+    with pytest.raises(UserError, match="not the weights of xception without its top"):
         build(weights=str(path))
 
 

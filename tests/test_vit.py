@@ -126,7 +126,7 @@ def test_a_file_of_kerashub_is_taken_and_one_for_another_size_is_not(tmp_path):
     unit = detector.scale(detector.unit_image(PIXELS))
     expected = network(unit).numpy()[:, 2:].reshape(2, 2, 2, 32)
     np.testing.assert_allclose(detector.base(unit), expected, atol=1e-4)
-    with pytest.raises(UserError, match="not weights of vit without its top"):
+    with pytest.raises(UserError, match="not the weights of vit without its top"):
         build(weights=str(path), image_size=64)
 
 

@@ -114,7 +114,8 @@ def _why_empty(path: Path) -> str:
     if any((path / name).is_dir() for name in CLASSES):
         return f"no {', '.join(image_files.IMAGE_SUFFIXES)} file in its real/ and fake/"
     for name in CLASSES:
-        for below in sorted(path.glob(f"*/{name}")) + sorted(path.glob(f"*/*/{name}")):
+        found = [*path.glob(f"*/{name}"), *path.glob(f"*/*/{name}")]
+        for below in sorted(found, key=lambda one: ("train" in one.parts, len(one.parts), one)):
             return f"no real/ or fake/ in it; {below.parent} has them: give that"
     return "no real/ or fake/ in it; sort the images into two folders of these names"
 

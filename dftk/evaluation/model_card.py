@@ -19,7 +19,7 @@ SOURCES = {
     "detector of them is for trying the software only",
 }
 _LIMITS = {
-    "rvf10k": "It was trained to tell StyleGAN faces from FFHQ photographs, aligned and 256 pixels "
+    "rvf10k": "It was made to tell StyleGAN faces from FFHQ photographs, aligned and 256 pixels "
     "wide. It says nothing about other generators, about edited or retouched photographs, or about "
     "other pictures, and a verdict is no proof.",
     "dftk_sample": "It was trained on small drawings that stand in for photographs. It says "

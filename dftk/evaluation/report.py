@@ -90,6 +90,7 @@ def write_html(workdir: Workdir) -> None:
         ),
         cards=report_sections.cards(summary),
         held_out=report_sections.held_out(summary),
+        chosen=report_sections.chosen(config),
         threshold=report_sections.threshold(summary),
         roc=picture(plots_dir / "roc.png", "ROC curves per fold and pooled"),
         confusion=picture(plots_dir / "confusion_matrices.png", "Confusion matrices"),

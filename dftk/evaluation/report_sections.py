@@ -17,6 +17,7 @@ from dftk.evaluation.html_parts import (
 )
 from dftk.evaluation.members import read_current
 from dftk.evaluation.workdir import Workdir
+from dftk.rules import chooses_by_held_out
 
 VALID_METRICS = "valid_metrics.json"
 
@@ -51,6 +52,16 @@ def held_out(summary: Mapping[str, Any]) -> str:
     rows.append(("95 % interval", summary["intervals"]["pooled"]))
     strong = len(summary["folds"])
     return _never(summary["pooled"]) + _both_tables("fold", rows, strong)
+
+
+def chosen(config: Mapping[str, Any]) -> str:
+    """What the held-out fold had a say in: a sentence on a config as config.json holds it."""
+    if chooses_by_held_out(config):
+        return (
+            "The same fold chose that model's epoch or learning rates, so these figures lean to "
+            "the bright side; the untouched split <code>valid</code> does not."
+        )
+    return "The run fixed epochs and learning rates beforehand: that fold chose none of them."
 
 
 def _never(entry: Mapping[str, Any]) -> str:

@@ -20,6 +20,7 @@ from dftk.evaluation.html_parts import number
 from dftk.evaluation.workdir import Workdir
 from dftk.launch.parallel import tied
 from dftk.progress import say
+from dftk.rules import chooses_by_held_out
 from dftk.training import crossval
 from dftk.training.interruption import SAVED, Interrupted, listening
 
@@ -162,7 +163,7 @@ def table(content: Mapping[str, Any], configs: Mapping[str, Config]) -> str:
 
 
 def _chooses(config: Config) -> bool:
-    return config.keep == "best" or config.decay == "plateau"
+    return chooses_by_held_out(dataclasses.asdict(config))
 
 
 def _difference(test: Mapping[str, Any]) -> list[str]:

@@ -174,7 +174,9 @@ def load_network(backbone: Backbone, config: Config) -> keras.Model:
     weights, size = config.weights, config.image_size
     if weights == "imagenet":
         try:
-            with contextlib.redirect_stdout(sys.stderr):  # the download's progress
+            # What comes of the download; that MobileNetV2's weights are of one size of input.
+            with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "`input_shape` is undefined or non-square")
                 return backbone.network("imagenet", size)
         except Exception as error:  # a failed download is a plain Exception in Keras
             raise UserError(f"--weights=imagenet: {_first_line(error)}; {_OTHERWISE}") from error
@@ -189,7 +191,8 @@ def load_network(backbone: Backbone, config: Config) -> keras.Model:
             network.load_weights(weights)
     except (ValueError, OSError, KeyError, UserWarning) as error:
         raise UserError(
-            f"--weights={weights}: not weights of {config.model} without its top; {_OTHERWISE}"
+            f"--weights={weights}: not the weights of {backbone_name(config.model)} without its "
+            "top; give that network's, see BUILD.md, or --weights=none"
         ) from error
     return network
 

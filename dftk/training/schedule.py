@@ -41,7 +41,10 @@ def rates(
     """
     steps = phase.epochs * steps_per_epoch
     if phase.warmup >= steps:
-        raise UsageError(f"--warmup={phase.warmup}: the phase {phase.name} has {steps} steps")
+        raise UsageError(
+            f"--warmup={phase.warmup}: the phase {phase.name} has {steps} steps in all; give "
+            f"fewer, or more --{phase.name}_epochs"
+        )
     cosine = steps - phase.warmup if phase.cosine else math.inf
     return rate, float(steps_done), float(phase.warmup), float(cosine)
 
