@@ -70,8 +70,9 @@ class Config:
     )
     recipe: str = option(
         "default",
-        "default: the schedule of this help. best: what scored best on RVF10K, everything trained "
-        f"on squares of the unresized image: {words(RECIPES['best'])}. seed: the choices of the "
+        "default: the schedule of this help. best: what scored best on RVF10K (measured in "
+        "benchmarks/accuracy/README.md), everything trained on squares of the unresized image: "
+        f"{words(RECIPES['best'])}. seed: the choices of the "
         "Kaggle notebook that this replaces, faults included (images in [0, 1], a second phase "
         "that never unfreezes the base); for its unstratified folds see tfds_rvf10k/README.md.",
         choices=tuple(RECIPES),
