@@ -1,7 +1,7 @@
 """The commands, each in a process of its own that is forked with TensorFlow loaded.
 
-To import TensorFlow and Keras takes longer than most commands under test need for all else.
-`test_cli` starts some as a shell does.
+To import TensorFlow and Keras takes longer than most commands under test need for all else. What a
+command refuses before it loads them is asked of `shell`: nothing of theirs is in its output.
 """
 
 import multiprocessing
@@ -30,6 +30,12 @@ def door(name, *arguments):
         process.join()
         written = [path.read_text() for path in files]
     return subprocess.CompletedProcess(command, process.exitcode, *written)
+
+
+def shell(name, *arguments):
+    """As `door`, in a process of its own from the start."""
+    command = [sys.executable, "-m", f"dftk.{name}", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
 
 
 def _run(command, files, environment):

@@ -1,20 +1,9 @@
 import dataclasses
-import subprocess
-import sys
 
 import pytest
-from conftest import ROOT
+from doors import shell
 
 from dftk.config import Config
-
-
-def door(name, *arguments):
-    return subprocess.run(
-        [sys.executable, "-m", f"dftk.{name}", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-    )
 
 
 @pytest.mark.parametrize(
@@ -29,7 +18,7 @@ def door(name, *arguments):
     ],
 )
 def test_usage_errors_are_one_line_and_status_2(arguments, message):
-    answer = door("train", *arguments)
+    answer = shell("train", *arguments)
     assert answer.returncode == 2
     assert answer.stdout == ""
     assert answer.stderr.startswith("error: ")
@@ -38,7 +27,7 @@ def test_usage_errors_are_one_line_and_status_2(arguments, message):
 
 
 def test_help_lists_every_field_with_its_default():
-    answer = door("train", "--help")
+    answer = shell("train", "--help")
     assert answer.returncode == 0
     text = " ".join(answer.stdout.split())
     for field in dataclasses.fields(Config):
@@ -48,5 +37,5 @@ def test_help_lists_every_field_with_its_default():
 
 def test_flagfile(tmp_path):
     (tmp_path / "run.flags").write_text("--fold=9\n--batch_size=8\n")
-    answer = door("train", f"--flagfile={tmp_path / 'run.flags'}")
+    answer = shell("train", f"--flagfile={tmp_path / 'run.flags'}")
     assert (answer.returncode, "--fold=9" in answer.stderr) == (2, True)

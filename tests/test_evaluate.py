@@ -1,7 +1,7 @@
 import shutil
 
 import pytest
-from doors import door
+from doors import door, shell
 
 from dftk.data import residency
 from dftk.evaluation import encoded
@@ -57,7 +57,7 @@ def test_a_broken_file_of_a_folder_is_status_1_after_the_rest(trained, tmp_path,
     ],
 )
 def test_flags_that_contradict_are_usage_errors(flags, message):
-    answer = door("evaluate", *flags)
+    answer = shell("evaluate", *flags)
     assert answer.returncode == 2
     assert answer.stderr.startswith(f"error: {message}")
     assert answer.stderr.count("\n") == 1

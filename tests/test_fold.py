@@ -96,10 +96,21 @@ def test_a_loss_that_is_no_number_stops_with_the_epoch_and_the_rate(data_dir, sa
 @pytest.mark.parametrize(
     "given",
     [
-        {"image_size": 48, "crop_size": 32, "frozen_epochs": 0, "finetune_epochs": 2},
-        {"frozen_features": "cached", "augment": False, "frozen_epochs": 2, "finetune_epochs": 0},
+        pytest.param(
+            {"image_size": 48, "crop_size": 32, "frozen_epochs": 0, "finetune_epochs": 2},
+            id="squares",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            {
+                "frozen_features": "cached",
+                "augment": False,
+                "frozen_epochs": 2,
+                "finetune_epochs": 0,
+            },
+            id="kept features",
+        ),
     ],
-    ids=["squares", "kept features"],
 )
 def test_the_heads_batchnorm_is_measured_on_whole_training_images(
     given, data_dir, examples, saved, monkeypatch

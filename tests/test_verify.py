@@ -1,5 +1,5 @@
 import pytest
-from doors import door
+from doors import door, shell
 from small_dataset import records, shard, write
 
 
@@ -21,7 +21,7 @@ def test_faults_are_lines_on_stderr_and_status_1(small):
 
 
 def test_an_argument_that_is_no_flag_is_a_usage_error():
-    answer = door("verify", "rvf10k")
+    answer = shell("verify", "rvf10k")
     assert (answer.returncode, answer.stdout) == (2, "")
     assert answer.stderr.startswith("error: unexpected argument 'rvf10k'")
 
