@@ -72,9 +72,9 @@ class Config:
         "default",
         "default: the schedule of this help. best: what scored best on RVF10K (measured in "
         "benchmarks/accuracy/README.md), everything trained on squares of the unresized image: "
-        f"{words(RECIPES['best'])}. seed: the choices of the "
-        "Kaggle notebook that this replaces, faults included (images in [0, 1], a second phase "
-        "that never unfreezes the base); for its unstratified folds see tfds_rvf10k/README.md.",
+        f"{words(RECIPES['best'])}. seed: the choices of the Kaggle notebook that this replaces, "
+        "faults included (images in [0, 1], a second phase that never unfreezes the base); for its "
+        "unstratified folds see tfds_rvf10k/README.md.",
         choices=tuple(RECIPES),
     )
 
@@ -191,10 +191,9 @@ class Config:
     )
     head_batchnorm: str = option(
         "moving",
-        "The head's BatchNorm normalises, once trained, with averages over the batches of training "
-        "(moving), or, after each epoch, with what it finds over up to 512 training images, whole "
-        "and not augmented (precise; arXiv:2105.07576): the two differ where squares of images are "
-        "trained on.",
+        "The head's BatchNorm normalises, once trained, with averages over training's batches "
+        "(moving), or over up to 512 training images, whole and not augmented, after each epoch "
+        "(precise; arXiv:2105.07576): the two differ where squares of images are trained on.",
         choices=("moving", "precise"),
     )
     batchnorm_momentum: float = option(
@@ -228,15 +227,16 @@ def resolve(given: Mapping[str, Any]) -> Config:
     recipe = RECIPES.get(given.get("recipe", "default"), {})
     model = given.get("model", recipe.get("model", "xception"))
     sample = SAMPLE.get(model, {}) if given.get("dataset") == "sample" else {}
-    brought = {**MODELS.get(model, {}), **recipe, **sample}
+    fitted = {"head_batchnorm": "moving"} if given.get("head") in ONE_CLASS else {}  # has none
+    brought = {**MODELS.get(model, {}), **recipe, **sample, **fitted}
     try:
         return Config(**{**brought, **given})
     except UsageError as error:
-        named = set(re.findall(r"--(\w+)", str(error))) - given.keys()
-        if not (theirs := {f"--{name}": brought[name] for name in brought if name in named}):
+        named = set(re.findall(r"--(\w+)", str(error))) & (brought.keys() - given.keys())
+        if not (theirs := {f"--{name}": brought[name] for name in sorted(named)}):
             raise
-        origin = {f"--{name}": given[name] for name in _BRING if name in given}
-        raise UsageError(f"{error} ({words(theirs)} comes with {words(origin)})") from None
+        origin = words({f"--{name}": given[name] for name in _BRING if name in given})
+        raise UsageError(f"{error} ({words(theirs)} comes with {origin})") from None
 
 
 def as_flags(config: Config) -> list[str]:

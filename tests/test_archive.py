@@ -1,5 +1,6 @@
 """Archives as people have them open and read; hostile and damaged ones are refused in one line."""
 
+import gc
 import random
 import stat
 import struct
@@ -242,17 +243,21 @@ def test_threads_share_one_archive(write):
         sys.setswitchinterval(interval)
 
 
-def test_the_check_of_100_000_entries_compares_no_entry_with_every_other(tmp_path):
+def test_the_check_of_100_000_entries_is_little_beside_reading_their_names(tmp_path):
     path = str(tmp_path / "many.zip")
     with zipfile.ZipFile(path, "w") as target:
         for index in range(100_000):
             target.writestr(zipfile.ZipInfo(f"rvf10k/train/real/{index:06d}.jpg"), b"")
     bare, checked = [], []
-    for _ in range(3):
-        began = time.process_time()  # other tests run beside this one
-        zipfile.ZipFile(path).close()
-        opened = time.process_time()
-        archive.open_archive(path).close()
-        bare.append(opened - began)
-        checked.append(time.process_time() - opened)
-    assert min(checked) < 10 * min(bare)  # about as much; entry against entry it would be hours
+    gc.disable()  # as timeit does: else it walks all that other tests left, now and then
+    try:
+        for _ in range(3):
+            began = time.process_time()  # other tests run beside this one
+            zipfile.ZipFile(path).close()
+            opened = time.process_time()
+            archive.open_archive(path).close()
+            bare.append(opened - began)
+            checked.append(time.process_time() - opened)
+    finally:
+        gc.enable()
+    assert min(checked) < 3 * min(bare)  # 0.5 s against 0.4 s on an idle core

@@ -31,6 +31,7 @@ from dftk.config import UsageError, resolve
         ({"finetune_epochs": 0, "layer_decay": 0.5}, "--layer_decay=0.5: only where a second"),
         ({"recipe": "seed", "freeze_blocks": 1}, "--freeze_blocks=1: only where a second"),
         ({"head": "hidden", "head_batchnorm": "precise"}, "=precise: it has no BatchNorm; give"),
+        ({"model": "anomaly", "head_batchnorm": "precise"}, "=precise: it has no BatchNorm; give"),
         ({"model": "residual", "scaling": "unit"}, "--scaling=unit --model=residual: it takes"),
         ({"model": "anomaly", "label_smoothing": 0.1}, "--label_smoothing=0.1: it is fitted once"),
     ],
