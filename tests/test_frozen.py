@@ -3,12 +3,17 @@
 import dataclasses
 import os
 import resource
+import shutil
+import signal
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import ROOT
 
 from dftk.config import UserError, resolve
 from dftk.data import residency
@@ -16,6 +21,7 @@ from dftk.models import registry
 from dftk.training import devices as devices_lib
 from dftk.training import loop
 from dftk.training.frozen import FrozenFeatures
+from dftk.training.interruption import Interrupted
 from dftk.training.scorer import Scorer
 
 GIVEN = {"model": "cnn", "image_size": 64, "augment_colour": False, "frozen_epochs": 1,
@@ -119,11 +125,11 @@ def test_other_images_have_other_features(rig):
 def test_damage_is_said_and_they_are_made_again(rig, capfd):
     first = rig.features()
     expected = np.array(first.of(np.arange(60)))
-    with (first.path / "features.npy").open("r+b") as file:
+    with (first.path / "features.f32").open("r+b") as file:
         file.seek(5000)
         file.write(b"\1\2\3")
     again = rig.features()
-    assert "checksum 0 of 1 differs; written again" in capfd.readouterr().err
+    assert "checksum 1 of 2 differs; written again" in capfd.readouterr().err
     np.testing.assert_allclose(again.of(np.arange(60)), expected, rtol=1e-5, atol=1e-6)
 
 
@@ -132,7 +138,7 @@ def test_memory_is_a_batch_not_the_whole(copy):
     next(rig.scorer.views(rig.examples, np.arange(400), 16, mirror=True))  # traces
     tracemalloc.start()
     try:
-        size = (rig.features().path / "features.npy").stat().st_size
+        size = (rig.features().path / "features.f32").stat().st_size
         peak = tracemalloc.get_traced_memory()[1]
         assert peak < size / 3, f"{peak:,} of {size:,} bytes"
     finally:
@@ -150,14 +156,77 @@ def test_a_full_disk_is_named(rig):
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
 
 
-def test_stopped_half_way_nothing_is_taken_for_whole(rig):
-    def stop():
-        raise KeyboardInterrupt
+class After:
+    """Raises in place of so many calls and all that follow; counts them."""
 
+    def __init__(self, calls, error):
+        self.left, self.error, self.calls = calls, error, 0
+
+    def __call__(self):
+        if self.calls == self.left:
+            raise self.error
+        self.calls += 1
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), Interrupted("", signal.SIGTERM)])
+def test_stopped_half_way_it_goes_on_from_there(rig, error, capfd):
+    expected = rig.features()
+    whole = np.array(expected.of(np.arange(60)))
+    shutil.rmtree(expected.path)
+    with pytest.raises(type(error)) as stopped:
+        rig.features(After(2, error))
+    if isinstance(error, Interrupted):
+        assert str(stopped.value).endswith("the same command goes on from there")
+    assert not expected.path.exists(), "half of it is not taken for whole"
+    rest = After(99, None)
+    again = rig.features(rest)
+    assert rest.calls == 2, "four batches of 15, two of them again"
+    assert "features: going on after 60 of 120 images" in capfd.readouterr().err
+    np.testing.assert_array_equal(again.of(np.arange(60)), whole)
+    assert [path for path in rig.folder().iterdir() if path.is_dir()] == [again.path]
+
+
+def test_begun_with_other_batches_it_is_made_from_the_start(rig):
     with pytest.raises(KeyboardInterrupt):
-        rig.features(stop)
-    left = [path.name for path in rig.folder().iterdir()]
-    assert all(name.endswith(".lock") for name in left)
+        rig.features(After(2, KeyboardInterrupt()))
+    rig.config = dataclasses.replace(rig.config, batch_size=30)
+    rest = After(99, None)
+    rig.features(rest)
+    assert rest.calls == 2
+
+
+def test_kill_9_leaves_what_is_gone_on_with(rig):
+    shard = Path(rig.examples.shards[0].path)
+    command = [sys.executable, "-c", KILLED, str(shard.parent)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT / "tests")
+    assert process.stdout.readline() == "stopped\n"
+    process.kill()
+    process.wait()
+    rest = After(99, None)
+    found = rig.features(rest)
+    assert rest.calls == 2
+    live = next(iter(rig.examples.batches(np.arange(60), batch_size=60)))
+    expected = rig.detector.features(rig.detector.unit_image(live["image"]), training=False)
+    np.testing.assert_allclose(found.of(np.arange(60)), expected, rtol=1e-3, atol=1e-5)
+
+
+KILLED = """
+import sys, time
+from dftk import cpu
+cpu.prepare()
+from dftk.data import catalog
+from dftk.training.growing import Growing
+from test_frozen import Rig
+calls = 0
+def between():
+    global calls
+    calls += 1
+    if calls == 3:
+        print("stopped", flush=True)
+        time.sleep(600)
+Growing.interval = 0
+Rig(catalog.open_dataset(sys.argv[1], None, 5).train).features(between)
+"""
 
 
 def test_a_folder_that_cannot_be_written_is_named(rig):

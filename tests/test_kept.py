@@ -34,6 +34,19 @@ def test_written_whole_or_not_at_all(tmp_path):
     assert sorted(file.name for file in path.iterdir()) == ["index.json", "large", "small"]
 
 
+def test_what_is_continued_stays_until_it_is_whole(tmp_path):
+    path = tmp_path / "dftk_things" / "key"
+    with pytest.raises(ZeroDivisionError), at(path).continued() as folder:
+        (folder / "small").write_text("half")
+        raise ZeroDivisionError
+    assert not at(path).usable()
+    with at(path).continued() as folder:
+        assert (folder / "small").read_text() == "half"
+        (folder / "large").write_text("rest")
+    assert at(path).usable()
+    assert list(path.parent.iterdir()) == [path]
+
+
 def test_a_changed_byte_in_any_file_is_found_and_the_folder_removed(tmp_path, capfd):
     for name, number in (("small", 0), ("large", 1)):
         path = tmp_path / "dftk_things" / name

@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import socket
-import time
 import zlib
 from collections.abc import Iterator, Sequence
 from concurrent import futures
@@ -74,12 +73,6 @@ class Kept:
                 shutil.rmtree(self.path)
         return self.path.exists()
 
-    @property
-    def seconds(self) -> float:
-        """What writing it took, whichever process did; 0 if that is not on record."""
-        index = json.loads((self.path / "index.json").read_text())
-        return float(index.get("seconds", 0.0))
-
     @contextlib.contextmanager
     def written(self) -> Iterator[Path]:
         """A folder beside `path` that takes its name when the block ends well, and else goes away.
@@ -99,16 +92,34 @@ class Kept:
                     if not process.exists() or left == temporary:
                         shutil.rmtree(left)
                 temporary.mkdir()
-                began = time.perf_counter()
                 yield temporary
-                _seal(temporary, self.files, time.perf_counter() - began)
-                try:
-                    temporary.rename(self.path)
-                except OSError:
-                    if not self.path.exists():  # else another process was faster, to the same end
-                        raise
+                self._finish(temporary)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def continued(self) -> Iterator[Path]:
+        """As `written`, but the folder stays where the block ends badly: the next call gives it.
+
+        To be called inside `alone`; of another machine it is another folder.
+
+        Raises:
+          UserError: as `written`.
+        """
+        begun = self.path.with_name(f".{self.path.name}.{socket.gethostname()}.begun")
+        with self._told():
+            begun.parent.mkdir(exist_ok=True)
+            begun.mkdir(exist_ok=True)
+            yield begun
+            self._finish(begun)
+
+    def _finish(self, temporary: Path) -> None:
+        _seal(temporary, self.files)
+        try:
+            temporary.rename(self.path)
+        except OSError:
+            if not self.path.exists():  # else another process was faster, to the same end
+                raise
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
@@ -134,10 +145,10 @@ class Kept:
             ) from error
 
 
-def _seal(path: Path, files: Sequence[str], seconds: float) -> None:
-    """Adds the checksums, and how long it took; all is in storage then."""
+def _seal(path: Path, files: Sequence[str]) -> None:
+    """Adds the checksums; all is in storage then."""
     size = (path / files[-1]).stat().st_size
-    index = {"bytes": size, "checksums": _checksums(path, files), "seconds": seconds}
+    index = {"bytes": size, "checksums": _checksums(path, files)}
     (path / "index.json").write_text(json.dumps(index))
     for file in path.iterdir():
         with file.open("rb") as complete:

@@ -3,12 +3,13 @@
 As long as the base rests, what the head sees of an image changes with its augmentation only. Of a
 fixed set, the image and its mirror image, it is computed once; an epoch of the head is then a
 matter of reading vectors. They lie in a file beside the dataset, which the kernel maps: rows are
-read as they are asked for, and a run with the same base finds them there.
+read as they are asked for, and a run with the same base finds them there. A process that is stopped
+leaves what it has made of them to the next.
 """
 
 import hashlib
+import json
 import math
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -23,12 +24,14 @@ from dftk.models import registry
 from dftk.models.registry import Detector
 from dftk.progress import Progress, Throughput, say
 from dftk.training.devices import Devices
+from dftk.training.growing import Growing
+from dftk.training.interruption import Interrupted
 from dftk.training.scorer import Scorer
 
-_FILE = "features.npy"
+_NOTE, _FILE = "note.json", "features.f32"
 _FLAG = "--frozen_features=cached"
 _REMEDY = "make room or let it be written, or give --frozen_features=live"
-_FORMAT = 1  # part of the name: for a change of what lies in the folder
+_FORMAT = 2  # part of the name: for a change of what lies in the folder
 
 
 class FrozenFeatures:
@@ -60,13 +63,14 @@ class FrozenFeatures:
         self._devices, self._scorer, self._examples = devices, scorer, examples
         self._batch_size, self._between = config.batch_size, between
         self._shape = (len(examples.labels), 2 if config.augment else 1, detector.width)
+        self._images, self._row = math.prod(self._shape[:2]), 4 * detector.width  # bytes
         self.path = folder(config, devices, detector, examples.shards, root)
-        self._kept = kept.Kept(self.path, (_FILE,), _FLAG, _REMEDY)
+        self._kept = kept.Kept(self.path, (_NOTE, _FILE), _FLAG, _REMEDY)
         self._make()
-        images = math.prod(self._shape[:2])
+        seconds = json.loads((self.path / _NOTE).read_text())["seconds"]
         # Of making them, whichever run did: for the first fold, whose time it is counted as.
-        self.speeds = {"features": Throughput(images, seconds=self._kept.seconds)}
-        self._features = np.load(self.path / _FILE, mmap_mode="r")
+        self.speeds = {"features": Throughput(self._images, seconds=seconds)}
+        self._features = np.memmap(self.path / _FILE, "<f4", "r", shape=self._shape)
         views, width = self._shape[1:]
 
         def fetch(rows: tf.Tensor) -> tf.Tensor:
@@ -93,30 +97,54 @@ class FrozenFeatures:
                 self._compute(True)
 
     def _compute(self, write: bool) -> None:
-        progress = Progress("features", math.prod(self._shape[:2]))
+        progress = Progress("features", self._images)
         if write:
-            with self._kept.written() as folder, (folder / _FILE).open("wb") as file:
-                os.posix_fallocate(file.fileno(), 0, 4 * math.prod(self._shape))  # as in RawFile
-                header = {"descr": "<f4", "fortran_order": False, "shape": self._shape}
-                np.lib.format.write_array_header_1_0(file, header)
-                for found in self._batches(progress):
-                    file.write(found.data)
+            # Several workers begin anew: how far each had come need not be the same.
+            alone = self._devices.workers == 1
+            begin = self._kept.continued if alone else self._kept.written
+            with begin() as folder, self._growing(folder) as file:
+                self._write(file, progress)
+            seconds = file.seconds
         else:  # on this machine they are there; others need this one's part of the work
             for _ in self._batches(progress):
                 pass
-        rate = math.prod(self._shape[:2]) / progress.seconds
+            seconds = progress.seconds
+        rate = self._images / seconds
         progress.close(f"{self._shape[0]} images, {rate:.0f} img/s, kept in {self.path}")
 
-    def _batches(self, progress: Progress) -> Iterator[np.ndarray]:
-        """Rows of the file, float32 [b, views, width], from the first to the last."""
-        (count, views, _), done = self._shape, 0
+    def _growing(self, folder: Path) -> Growing:
+        plan = f"batches of {self._batch_size} over {self._devices.replicas}"
+        return Growing(folder / _FILE, folder / _NOTE, self._images * self._row, plan)
+
+    def _write(self, file: Growing, progress: Progress) -> None:
+        before = file.bytes // self._row
+        if before:
+            say(f"features: going on after {before} of {self._images} images")
+        try:
+            for found in self._batches(progress, file.count, before):
+                file.append(found.data)
+        except Interrupted as stop:
+            if self._devices.workers > 1:
+                raise
+            text = "features: stopped by a signal; the same command goes on from there"
+            raise Interrupted(text, stop.number) from stop
+
+    def _batches(self, progress: Progress, first: int = 0, before: int = 0) -> Iterator[np.ndarray]:
+        """Rows of the file, float32 [b, views, width], from one of the batches to the last.
+
+        Args:
+          progress: told of each batch.
+          first: the batch to begin with.
+          before: images in the batches before it, their mirror images counted.
+        """
+        (count, views, _), done = self._shape, before
         rows, mirror = np.arange(count), views > 1
         for found in self._scorer.views(
-            self._examples, rows, self._batch_size, self._between, mirror
+            self._examples, rows, self._batch_size, self._between, mirror, first
         ):
             yield found
             done += len(found) * views
-            progress.update(done)
+            progress.update(done, (done - before) / progress.seconds)
 
 
 def folder(

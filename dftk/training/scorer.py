@@ -55,6 +55,7 @@ class Scorer:
         batch_size: int,
         between: Callable[[], None] = lambda: None,
         mirror: bool = False,
+        first: int = 0,
     ) -> Iterator[np.ndarray]:
         """What the head sees of the given rows, a batch after the other, in their order.
 
@@ -66,6 +67,7 @@ class Scorer:
           batch_size: global.
           between: called before each batch.
           mirror: of the mirror images, too.
+          first: the batch to begin with.
 
         Yields:
           float32 [b, 1, width], or [b, 2, width] with `mirror`.
@@ -73,14 +75,15 @@ class Scorer:
         devices = self._devices
         batch_size = max(batch_size, devices.replicas)
         dataset = examples.batches(
-            rows, batch_size=batch_size, parts=devices.replicas, mine=devices.local
+            rows, batch_size=batch_size, parts=devices.replicas, mine=devices.local, first=first
         )
         iterator = loop.distribute(devices, dataset)
         place = np.zeros(len(examples.labels), np.int64)
         place[rows] = np.arange(len(rows))
         seen = np.zeros(len(rows), np.float32)
         steps = batches.steps_per_epoch(len(rows), batch_size, devices.replicas)
-        for batch in np.array_split(np.arange(len(rows)), steps):
+        whole = np.array_split(np.arange(len(rows)), steps)
+        for batch in whole[first:]:
             between()
             index, features = self.run(iterator, mirror)
             found = np.zeros((len(batch), 1 + mirror, self._detector.width), np.float32)
@@ -90,7 +93,8 @@ class Scorer:
                 found[here - batch[0]] = values.numpy()
                 seen[here] += 1
             yield devices.sum_over_workers(found)
-        assert (devices.sum_over_workers(seen) == 1).all(), "every row is looked at once"
+        wanted = np.arange(len(rows)) >= sum(map(len, whole[:first]))
+        assert (devices.sum_over_workers(seen) == wanted).all(), "every row is looked at once"
 
     def logits(self, features: np.ndarray) -> np.ndarray:
         """Logits of features, float32 [n], by the head as it is now."""

@@ -1,0 +1,97 @@
+"""What a finished run would gain by a flip at test time, or by one temperature for its logits.
+
+python benchmarks/accuracy/after_training.py --workdir=RUN
+
+Each fold's saved model scores the images it held out; its temperature (Guo et al., 2017) is the one
+that gives its own training images, or the others that it held out, the least cross-entropy.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import expit, logit
+from sklearn.metrics import log_loss
+
+from dftk import cpu
+
+SCORES = ("accuracy", "auc", "ece")
+
+
+def tempered(logits: np.ndarray, by_logits: np.ndarray, by_labels: np.ndarray) -> np.ndarray:
+    """Probabilities of logits over the temperature that fits `by_logits` to their labels best."""
+
+    def loss(log_temperature: float) -> float:
+        return log_loss(by_labels, expit(by_logits / np.exp(log_temperature)))
+
+    return expit(logits / np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))
+
+
+def halves(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Each half by the temperature of the other."""
+    found = np.zeros(len(labels))
+    for mine in (np.arange(len(labels)) % 2 == 0, np.arange(len(labels)) % 2 == 1):
+        found[mine] = tempered(logits[mine], logits[~mine], labels[~mine])
+    return found
+
+
+def variants(run: Path, data_dir: str | None) -> list[dict[str, dict[str, float]]]:
+    """Name to scores, a fold each."""
+    cpu.prepare()  # before TensorFlow is loaded
+    from dftk.data import residency
+    from dftk.evaluation import metrics, saved_folds
+    from dftk.evaluation.scoring import Ensemble, load_model
+    from dftk.evaluation.workdir import Workdir
+
+    workdir = Workdir(run)
+    config, dataset = saved_folds.open_data(workdir, data_dir)
+    shards = residency.limit(dataset.train, config["max_examples"])
+    examples = residency.open_examples(shards, "ram")
+    folds = []
+    for fold in workdir.require_folds():
+        model = load_model(workdir.model_path(fold))
+
+        def mirrored(images, training, model=model):
+            return model(images[:, :, ::-1], training=training)
+
+        held = examples.rows([fold])
+        rest = np.setdiff1d(np.arange(len(examples.labels)), held)
+        plain, flipped = Ensemble([model, mirrored]).score(examples, held).astype(float)
+        (seen,) = Ensemble([model]).score(examples, rest).astype(float)
+        plain, flipped, seen = (logit(p.clip(1e-7, 1 - 1e-7)) for p in (plain, flipped, seen))
+        labels = examples.labels[held]
+        found = {
+            "as it is": expit(plain),
+            "flip": expit((plain + flipped) / 2),
+            "temperature of training images": tempered(plain, seen, examples.labels[rest]),
+            "temperature of held-out images": halves(plain, labels),
+        }
+        folds.append(
+            {
+                name: {
+                    **{score: metrics.binary_metrics(labels, each)[score] for score in SCORES},
+                    "cross-entropy": log_loss(labels, each),
+                }
+                for name, each in found.items()
+            }
+        )
+    return folds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--workdir", type=Path, required=True)
+    parser.add_argument("--data_dir", help="where TFDS keeps datasets, if not the run's")
+    arguments = parser.parse_args()
+    folds = variants(arguments.workdir, arguments.data_dir)
+    names = [*SCORES, "cross-entropy"]
+    print("| | " + " | ".join(names) + " |")
+    print("|---|" + "--:|" * len(names))
+    for variant in folds[0]:
+        means = (np.mean([fold[variant][name] for fold in folds]) for name in names)
+        print(f"| {variant} | " + " | ".join(f"{mean:.4f}" for mean in means) + " |")
+
+
+if __name__ == "__main__":
+    main()
