@@ -1,5 +1,6 @@
 """Fixtures of real parts: a drawn tree, the dataset TFDS builds of it, and ../shared if present."""
 
+import dataclasses
 import fcntl
 import os
 import shutil
@@ -16,14 +17,29 @@ ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
 
 
+def once(tmp_path_factory, name, make):
+    """What `make` writes to the path it is given; of several pytest processes the first does."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    made, part = folder / name, folder / "part" / name
+    with open(folder / f"{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            part.parent.mkdir(exist_ok=True)
+            make(part)
+            part.rename(made)
+    return made
+
+
 @pytest.fixture(scope="session")
 def data_dir(tmp_path_factory):
     """A TFDS directory with the sample in it, 5 folds."""
     from dftk.data import sample
 
-    path = tmp_path_factory.mktemp("tensorflow_datasets")
-    sample.build(str(path), 5)
-    return str(path)
+    made = once(tmp_path_factory, "tensorflow_datasets", lambda path: sample.build(str(path), 5))
+    # A copy for each process, as of all that tests write into.
+    return str(shutil.copytree(made, tmp_path_factory.mktemp("data") / made.name))
 
 
 @pytest.fixture(scope="session")
@@ -123,38 +139,34 @@ def calibrated(examples, tmp_path_factory):
     from dftk.config import resolve
     from dftk.models import registry
 
-    config = resolve({"dataset": "sample", "image_size": 32, "batchnorm_momentum": 0.0})
-    detector = registry.build(config, "float32", False)
-    detector.features(detector.unit_image(examples.fetch(tf.range(0, 400, 4))), training=True)
-    path = tmp_path_factory.mktemp("weights") / "calibrated.weights.h5"
-    detector.base.save_weights(path)
-    return path
+    def make(path):
+        config = resolve({"dataset": "sample", "image_size": 32, "batchnorm_momentum": 0.0})
+        detector = registry.build(config, "float32", False)
+        detector.features(detector.unit_image(examples.fetch(tf.range(0, 400, 4))), training=True)
+        detector.base.save_weights(path)
+
+    return once(tmp_path_factory, "calibrated.weights.h5", make)
 
 
 @pytest.fixture(scope="session")
 def trained(data_dir, tmp_path_factory):
-    """The workdir of a run with folds 0 and 3; several pytest processes train it once."""
-    from dftk.evaluation.workdir import Workdir
-
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
-    made = folder / "trained"
-    with open(folder / "trained.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not made.exists():
-            _train(data_dir, made)
-    # A copy for each: tests write into it.
-    return Workdir(Path(shutil.copytree(made, tmp_path_factory.mktemp("runs") / "trained")))
+    """The workdir of a run with folds 0 and 3."""
+    return _trained(tmp_path_factory, "trained", quick_config(data_dir))
 
 
-def _train(data_dir, path):
+@pytest.fixture(scope="session")
+def trained_cnn(data_dir, tmp_path_factory):
+    """As `trained`, of the small network."""
+    config = dataclasses.replace(quick_config(data_dir), model="cnn", frozen_epochs=0)
+    return _trained(tmp_path_factory, "trained_cnn", config)
+
+
+def _trained(tmp_path_factory, name, config):
     from dftk.evaluation.workdir import Workdir
     from dftk.launch import run
 
-    part = path.with_name("trained.part")
-    run.train(quick_config(data_dir), [0, 3], Workdir(part))
-    part.rename(path)
+    made = once(tmp_path_factory, name, lambda path: run.train(config, [0, 3], Workdir(path)))
+    return Workdir(Path(shutil.copytree(made, tmp_path_factory.mktemp("runs") / name)))
 
 
 @pytest.fixture(scope="session")
@@ -218,17 +230,3 @@ def counted_decodes(monkeypatch):
 
     monkeypatch.setattr(pipeline, "decode_jpeg", counted)
     return lambda: len(calls)
-
-
-@pytest.fixture(scope="session")
-def trained_cnn(data_dir, tmp_path_factory):
-    """As `trained`, of the small network."""
-    import dataclasses
-
-    from dftk.evaluation.workdir import Workdir
-    from dftk.launch import run
-
-    workdir = Workdir(tmp_path_factory.mktemp("runs") / "trained_cnn")
-    config = dataclasses.replace(quick_config(data_dir), model="cnn", frozen_epochs=0)
-    run.train(config, [0, 3], workdir)
-    return workdir

@@ -3,7 +3,8 @@
 python benchmarks/accuracy/after_training.py --workdir=RUN
 
 Each fold's saved model scores the images it held out; its temperature (Guo et al., 2017) is the one
-that gives its own training images, or the others that it held out, the least cross-entropy.
+that gives the images it was trained on, or the other half of those that it held out, the least
+cross-entropy. p: of a difference from the model as it is, by McNemar and DeLong.
 """
 
 import argparse
@@ -15,8 +16,7 @@ from scipy.special import expit, logit
 from sklearn.metrics import log_loss
 
 from dftk import cpu
-
-SCORES = ("accuracy", "auc", "ece")
+from dftk.config import THRESHOLD
 
 
 def tempered(logits: np.ndarray, by_logits: np.ndarray, by_labels: np.ndarray) -> np.ndarray:
@@ -36,11 +36,11 @@ def halves(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return found
 
 
-def variants(run: Path, data_dir: str | None) -> list[dict[str, dict[str, float]]]:
-    """Name to scores, a fold each."""
+def variants(run: Path, data_dir: str | None) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Labels of all held-out images, and their probabilities by variant; [n] each."""
     cpu.prepare()  # before TensorFlow is loaded
     from dftk.data import residency
-    from dftk.evaluation import metrics, saved_folds
+    from dftk.evaluation import saved_folds
     from dftk.evaluation.scoring import Ensemble, load_model
     from dftk.evaluation.workdir import Workdir
 
@@ -48,7 +48,7 @@ def variants(run: Path, data_dir: str | None) -> list[dict[str, dict[str, float]
     config, dataset = saved_folds.open_data(workdir, data_dir)
     shards = residency.limit(dataset.train, config["max_examples"])
     examples = residency.open_examples(shards, "ram")
-    folds = []
+    parts = []
     for fold in workdir.require_folds():
         model = load_model(workdir.model_path(fold))
 
@@ -57,9 +57,11 @@ def variants(run: Path, data_dir: str | None) -> list[dict[str, dict[str, float]
 
         held = examples.rows([fold])
         rest = np.setdiff1d(np.arange(len(examples.labels)), held)
-        plain, flipped = Ensemble([model, mirrored]).score(examples, held).astype(float)
-        (seen,) = Ensemble([model]).score(examples, rest).astype(float)
-        plain, flipped, seen = (logit(p.clip(1e-7, 1 - 1e-7)) for p in (plain, flipped, seen))
+        scored = (
+            *Ensemble([model, mirrored]).score(examples, held),
+            *Ensemble([model]).score(examples, rest),
+        )
+        plain, flipped, seen = (logit(p.astype(float).clip(1e-7, 1 - 1e-7)) for p in scored)
         labels = examples.labels[held]
         found = {
             "as it is": expit(plain),
@@ -67,16 +69,9 @@ def variants(run: Path, data_dir: str | None) -> list[dict[str, dict[str, float]
             "temperature of training images": tempered(plain, seen, examples.labels[rest]),
             "temperature of held-out images": halves(plain, labels),
         }
-        folds.append(
-            {
-                name: {
-                    **{score: metrics.binary_metrics(labels, each)[score] for score in SCORES},
-                    "cross-entropy": log_loss(labels, each),
-                }
-                for name, each in found.items()
-            }
-        )
-    return folds
+        parts.append((labels, found))
+    together = {name: np.concatenate([part[name] for _, part in parts]) for name in parts[0][1]}
+    return np.concatenate([labels for labels, _ in parts]), together
 
 
 def main() -> None:
@@ -84,13 +79,22 @@ def main() -> None:
     parser.add_argument("--workdir", type=Path, required=True)
     parser.add_argument("--data_dir", help="where TFDS keeps datasets, if not the run's")
     arguments = parser.parse_args()
-    folds = variants(arguments.workdir, arguments.data_dir)
-    names = [*SCORES, "cross-entropy"]
-    print("| | " + " | ".join(names) + " |")
-    print("|---|" + "--:|" * len(names))
-    for variant in folds[0]:
-        means = (np.mean([fold[variant][name] for fold in folds]) for name in names)
-        print(f"| {variant} | " + " | ".join(f"{mean:.4f}" for mean in means) + " |")
+    labels, found = variants(arguments.workdir, arguments.data_dir)
+    from dftk.evaluation import metrics, statistics
+
+    plain, *_ = found.values()
+    print("| | accuracy | p | AUC | p | calibration error | cross-entropy |")
+    print("|---|--:|--:|--:|--:|--:|--:|")
+    for name, each in found.items():
+        scores = metrics.binary_metrics(labels, each)
+        right, before = ((p >= THRESHOLD) == labels for p in (each, plain))
+        decided = statistics.mcnemar(before, right).p_value
+        ranked = statistics.delong(labels, plain, each).p_value
+        print(
+            f"| {name} | {scores['accuracy']:.4f} | {decided:.2g} "
+            f"| {scores['auc']:.4f} | {ranked:.2g} "
+            f"| {scores['ece']:.3f} | {log_loss(labels, each):.3f} |"
+        )
 
 
 if __name__ == "__main__":
