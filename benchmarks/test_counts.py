@@ -29,6 +29,7 @@ def run(dataset_dir):
         {
             "dataset": dataset_dir,
             "cache": "ram",
+            "model": "mobilenetv2",  # the smallest with two phases
             "weights": "none",
             "image_size": 32,
             "batch_size": 16,

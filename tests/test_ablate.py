@@ -1,19 +1,11 @@
 """python -m dftk.ablate: what it refuses, and a table of runs of the sample."""
 
 import json
-import subprocess
-import sys
 
 import pytest
-from conftest import ROOT
+from doors import door
 
 QUICK = ["--dataset=sample", "--model=cnn", "--image_size=32", "--finetune_epochs=1"]
-
-
-def ablate(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "dftk.ablate", *arguments], capture_output=True, text=True, cwd=ROOT
-    )
 
 
 @pytest.mark.parametrize(
@@ -32,7 +24,7 @@ def ablate(*arguments):
     ],
 )
 def test_changes_that_cannot_be(changes, message):
-    found = ablate(*changes)
+    found = door("ablate", *changes)
     assert found.returncode == 2
     assert found.stderr.splitlines()[-1].startswith(f"error: {message}")
 
@@ -43,7 +35,7 @@ def test_runs_of_one_change_each_and_a_table_of_what_it_changed(data_dir, tmp_pa
         *QUICK, f"--data_dir={data_dir}", f"--workdir={tmp_path}", "--fold=1",
         "augment=true,dropout=0.5",
     ]  # fmt: skip
-    found = ablate(*arguments)
+    found = door("ablate", *arguments)
     assert found.returncode == 0, found.stderr
     content = json.loads((tmp_path / "comparison.json").read_text())
     assert [run["name"] for run in content["runs"]] == [
@@ -61,7 +53,8 @@ def test_runs_of_one_change_each_and_a_table_of_what_it_changed(data_dir, tmp_pa
     config = json.loads((tmp_path / "augment=true,dropout=0.5" / "config.json").read_text())
     assert (config["config"]["augment"], config["config"]["dropout"]) == (True, 0.5)
 
-    again = ablate(*arguments, "finetune_lr=1e30")  # the others are there; this one diverges
+    # The others are there; this one diverges.
+    again = door("ablate", *arguments, "finetune_lr=1e30")
     assert again.returncode == 1
     assert (tmp_path / "ablation.md").read_text().splitlines()[:4] == rows[:4]
     assert "error: finetune_lr=1e30: exit status" in again.stderr.splitlines()[-1]

@@ -17,9 +17,9 @@ from dftk.evaluation.workdir import Workdir
 
 TIMINGS = ("examples_per_s", "input_wait", "seconds")
 FLAGS = (
-    "--dataset=sample", "--fold=0,1", "--image_size=32", "--max_examples=100", "--batch_size=8",
-    "--frozen_epochs=2", "--finetune_epochs=2", "--augment", "--checkpoint_steps=3",
-    "--base_batchnorm=update", "--head_batchnorm=precise",
+    "--dataset=sample", "--model=mobilenetv2", "--fold=0,1", "--image_size=32",
+    "--max_examples=100", "--batch_size=8", "--frozen_epochs=2", "--finetune_epochs=2",
+    "--augment", "--checkpoint_steps=3", "--base_batchnorm=update", "--head_batchnorm=precise",
 )  # fmt: skip
 
 
