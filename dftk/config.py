@@ -120,8 +120,7 @@ class Config:
     dropout: float = option(0.3, "Dropout rate of the head.", low=0.0)
     l2: float = option(1e-4, "L2 penalty on the head's kernels.", low=0.0)
     augment: bool = option(
-        True,
-        "Flip, brightness 0.2, contrast and saturation 0.8-1.2, hue 0.05, on the device.",
+        True, "Flip, brightness 0.2, contrast and saturation 0.8-1.2, hue 0.05, on the device."
     )
     augment_colour: bool = option(True, "Of the augmentation: false leaves only the flip.")
     augment_compression: bool = option(
@@ -144,12 +143,8 @@ class Config:
         choices=("live", "cached"),
     )
     frozen_lr: float = option(1e-3, "Learning rate of phase 1.", low=0.0)
-    frozen_stop: int = option(
-        10, "Phase 1: epochs without a better val_loss before it ends.", low=1
-    )
-    frozen_plateau: int = option(
-        4, "Phase 1: epochs without a better val_loss before the rate is halved.", low=1
-    )
+    frozen_stop: int = option(10, "Phase 1: epochs without a better val_loss that end it.", low=1)
+    frozen_plateau: int = option(4, "Phase 1: epochs without one that halve the rate.", low=1)
     finetune_epochs: int = option(30, "Epochs of phase 2, everything trained.", low=0)
     finetune_lr: float = option(1e-5, "Learning rate of phase 2.", low=0.0)
     finetune_stop: int = option(15, "Phase 2: as --frozen_stop.", low=1)
@@ -181,6 +176,11 @@ class Config:
         "The weights that a fold ends with: those of the epoch with the best val_loss, which "
         "chooses by the images that are scored then; or the last.",
         choices=("best", "last"),
+    )
+    temperature_scaling: bool = option(
+        False,
+        "Divide a fold's logits, once trained, by what gives its training images, whole, the "
+        "least cross-entropy (arXiv:1706.04599); decisions at 0.5 and AUC stay.",
     )
     base_batchnorm: str = option(
         "inference",

@@ -108,6 +108,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "frozen_features": "live",
         "finetune_epochs": 7,
         "finetune_lr": 4e-4,
+        "temperature_scaling": True,
     },
     "seed": {"scaling": "unit", "finetune_base": False},
 }

@@ -93,7 +93,7 @@ def _of_one_size(config: Any, patch: int) -> Iterator[str]:
 
 
 def _of_a_fitted_head(config: Any) -> Iterator[str]:
-    for name, value in {**FITTED, "label_smoothing": 0.0}.items():
+    for name, value in {**FITTED, "label_smoothing": 0.0, "temperature_scaling": False}.items():
         if getattr(config, name) != value:
             yield (
                 f"--head={config.head} --{name}={getattr(config, name)}: it is fitted once, on "

@@ -44,6 +44,7 @@ FLAGS = {
     "lr_factor": 0.5,
     "min_lr": 1e-7,
     "keep": "best",
+    "temperature_scaling": False,
     "base_batchnorm": "inference",
     "head_batchnorm": "moving",
     "batchnorm_momentum": 0.99,

@@ -1,9 +1,11 @@
 import dataclasses
 import itertools
+import re
 
 import numpy as np
 import pytest
 from conftest import quick_config
+from scipy.special import logit
 
 from dftk.config import UserError
 from dftk.data import batches
@@ -128,7 +130,7 @@ def test_the_heads_batchnorm_is_measured_on_whole_training_images(
 
     monkeypatch.setattr(heads, "measure_batchnorm", measured)
     if config.frozen_features == "cached":
-        monkeypatch.setattr(trainer, "_features_of", None)  # kept ones are not made again
+        monkeypatch.setattr(trainer._whole, "_scorer", None)  # kept ones are not made again
     trainer.run(1, saved())
     assert len(seen) == 2, "after each epoch"
     moved = not np.array_equal(*seen)
@@ -136,3 +138,21 @@ def test_the_heads_batchnorm_is_measured_on_whole_training_images(
     expected = seen[1]
     found = trainer.detector.head.get_layer("standardise").moving_mean
     np.testing.assert_allclose(found, expected.mean(axis=0), rtol=1e-3, atol=1e-4)
+
+
+def test_a_temperature_divides_the_logits_and_nothing_else(data_dir, examples, saved, capfd):
+    """Twice: where the second fold ended must not be where the first had begun."""
+    config = dataclasses.replace(
+        quick_config(data_dir), model="cnn", frozen_epochs=0, finetune_lr=3e-4
+    )
+    scaled = dataclasses.replace(config, temperature_scaling=True)
+    plain, divided = make(config, examples), make(scaled, examples)
+    for number in (1, 1):
+        logits, fewer = (
+            logit([row["probability"] for row in trainer.run(number, saved()).predictions])
+            for trainer in (plain, divided)
+        )
+        said = re.search(r"fold 1  temperature  (\S+), by 320 training", capfd.readouterr().err)
+        assert 1 / 16 < float(said[1]) < 16
+        assert float(said[1]) != pytest.approx(1, abs=0.01)
+        np.testing.assert_allclose(logits / fewer, float(said[1]), rtol=1e-2)

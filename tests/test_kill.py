@@ -20,6 +20,7 @@ FLAGS = (
     "--dataset=sample", "--model=mobilenetv2", "--fold=0,1", "--image_size=32",
     "--max_examples=100", "--batch_size=8", "--frozen_epochs=2", "--finetune_epochs=2",
     "--augment", "--checkpoint_steps=3", "--base_batchnorm=update", "--head_batchnorm=precise",
+    "--temperature_scaling",
 )  # fmt: skip
 
 

@@ -2,38 +2,19 @@
 
 python benchmarks/accuracy/after_training.py --workdir=RUN
 
-Each fold's saved model scores the images it held out; its temperature (Guo et al., 2017) is the one
-that gives the images it was trained on, or the other half of those that it held out, the least
-cross-entropy. p: of a difference from the model as it is, by McNemar and DeLong.
+Each fold's saved model scores the images it held out; its temperature is that of
+--temperature_scaling. p: of a difference from the model as it is, by McNemar and DeLong.
 """
 
 import argparse
 from pathlib import Path
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit
 from sklearn.metrics import log_loss
 
 from dftk import cpu
 from dftk.config import THRESHOLD
-
-
-def tempered(logits: np.ndarray, by_logits: np.ndarray, by_labels: np.ndarray) -> np.ndarray:
-    """Probabilities of logits over the temperature that fits `by_logits` to their labels best."""
-
-    def loss(log_temperature: float) -> float:
-        return log_loss(by_labels, expit(by_logits / np.exp(log_temperature)))
-
-    return expit(logits / np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))
-
-
-def halves(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Each half by the temperature of the other."""
-    found = np.zeros(len(labels))
-    for mine in (np.arange(len(labels)) % 2 == 0, np.arange(len(labels)) % 2 == 1):
-        found[mine] = tempered(logits[mine], logits[~mine], labels[~mine])
-    return found
 
 
 def variants(run: Path, data_dir: str | None) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -43,6 +24,7 @@ def variants(run: Path, data_dir: str | None) -> tuple[np.ndarray, dict[str, np.
     from dftk.evaluation import saved_folds
     from dftk.evaluation.scoring import Ensemble, load_model
     from dftk.evaluation.workdir import Workdir
+    from dftk.training.head_statistics import temperature
 
     workdir = Workdir(run)
     config, dataset = saved_folds.open_data(workdir, data_dir)
@@ -66,8 +48,7 @@ def variants(run: Path, data_dir: str | None) -> tuple[np.ndarray, dict[str, np.
         found = {
             "as it is": expit(plain),
             "flip": expit((plain + flipped) / 2),
-            "temperature of training images": tempered(plain, seen, examples.labels[rest]),
-            "temperature of held-out images": halves(plain, labels),
+            "temperature": expit(plain / temperature(seen, examples.labels[rest])),
         }
         parts.append((labels, found))
     together = {name: np.concatenate([part[name] for _, part in parts]) for name in parts[0][1]}

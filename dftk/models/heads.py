@@ -77,6 +77,16 @@ def hidden(width: int, dropout: float, l2: float, seed: int, synchronized: bool)
     return keras.Sequential(layers, name="head")
 
 
+def divide_logit(head: keras.Model, by: float) -> None:
+    """Divides the logit by a positive number, in the weights: nothing is added to the model.
+
+    Args:
+      head: `dense`, `linear` or `hidden`.
+    """
+    for variable in head.get_layer("logit").variables:
+        variable.assign(variable / by)
+
+
 def measure_batchnorm(head: keras.Model, features: np.ndarray) -> None:
     """Sets what a head's BatchNorm normalises with to mean and variance over given features.
 

@@ -13,11 +13,12 @@ from dftk.data.residency import Examples
 from dftk.evaluation.scoring import Ensemble
 from dftk.models.registry import Detector
 from dftk.progress import Progress, Throughput, duration, say
-from dftk.training import head_statistics, history, loop, schedule
+from dftk.training import history, loop, schedule
 from dftk.training.checkpoint import Checkpoints
 from dftk.training.devices import Devices
 from dftk.training.epoch import Epochs
 from dftk.training.frozen import FrozenFeatures
+from dftk.training.head_statistics import WholeImages
 from dftk.training.held_out import HeldOut
 from dftk.training.history import FoldResult
 from dftk.training.interruption import Interrupted
@@ -79,6 +80,8 @@ class FoldTrainer:
             self._frozen = FrozenFeatures(
                 config, devices, detector, self._scorer, examples, self._stop_if_asked
             )
+        parts = (self.detector, self._scorer, examples, self._frozen, self._stop_if_asked)
+        self._whole = WholeImages(config, *parts)
         self.phases, self._batchers = {}, {}
         for phase in self._schedule:
             frozen = self._frozen if phase.name == "frozen" else None
@@ -111,6 +114,9 @@ class FoldTrainer:
             while run.state.phase + 1 < len(self._schedule):
                 self._next_phase(run)
                 self._run_phase(run)
+            moved = any(phase.train_base for phase in self._schedule[: run.state.best_phase + 1])
+            if self._config.temperature_scaling:
+                self._whole.scale_logit(fold, run.train_rows, at_rest=not moved)
         except Interrupted as stop:
             self._save(run)
             checkpoints.wait()
@@ -121,7 +127,6 @@ class FoldTrainer:
             ) from None
         checkpoints.wait()
         self._outlook.end_fold()
-        moved = any(phase.train_base for phase in self._schedule[: run.state.best_phase + 1])
         predictions = run.held_out.predict(self._saved, moved) if self._devices.chief else []
         speeds = {name: speed.summary() for name, speed in run.state.throughput.items()}
         return FoldResult(run.state.history, predictions, speeds)
@@ -160,10 +165,6 @@ class FoldTrainer:
         known = self._frozen.of(rows) if self._frozen else None
         parts = (self._examples, self.detector, self._scorer)
         return HeldOut(fold, rows, *parts, batch_size, known)
-
-    def _features_of(self, rows: np.ndarray) -> np.ndarray:
-        batch_size, between = self._config.batch_size, self._stop_if_asked
-        return self._scorer.features(self._examples, rows, batch_size, between)
 
     def _where(self, state: FoldState) -> str:
         name = self._schedule[state.phase].name
@@ -229,10 +230,8 @@ class FoldTrainer:
         rate = float(trainable.optimizer.learning_rate) if moving else state.rate.rate
         row |= {"learning_rate": rate, **trained}
         if self._config.head_batchnorm == "precise":
-            frozen = self._frozen if phase.name == "frozen" else None
-            features_of = frozen.of if frozen else self._features_of
-            key = (self._config.seed, state.fold)
-            head_statistics.measure(self.detector.head, run.train_rows, key, features_of)
+            at_rest = phase.name == "frozen"
+            self._whole.measure_batchnorm(state.fold, run.train_rows, at_rest)
         row |= run.held_out.validate(phase.train_base, self._stop_if_asked)
         row["seconds"] = progress.seconds
         history.check_finite(row)

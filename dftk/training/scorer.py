@@ -20,7 +20,8 @@ class Scorer:
         self._detector, self._devices, self._pixels = detector, devices, pixels
         self._features = loop.compiled(detector.features, devices)
         self.run = tf.function(self._run, reduce_retracing=True)
-        self._head = tf.function(self._logits, reduce_retracing=True)
+        spec = tf.TensorSpec([None, detector.width], tf.float32)
+        self._head = tf.function(self._logits, input_signature=[spec])  # any number, one trace
 
     def _run(self, iterator: Iterator[loop.Batch], mirror: bool) -> tuple[tf.Tensor, tf.Tensor]:
         inputs = (next(iterator), self._pixels.resident)
