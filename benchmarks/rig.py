@@ -15,8 +15,7 @@ from dftk.perf.meter import Work
 from dftk.training import devices as devices_lib
 from dftk.training import loop
 
-# Small on a CPU, where a step takes long, and in float32, for which every CPU has units; on a GPU
-# as in training, and enough steps to time.
+# Small on a CPU, where a step takes long; on a GPU as in training, and enough steps to time.
 GPU = bool(tf.config.list_physical_devices("GPU"))
 IMAGE_SIZE, BATCH_SIZE = (224, 64) if GPU else (96, 16)
 STEPS = {"frozen": 100, "finetune": 100} if GPU else {"frozen": 6, "finetune": 2}
@@ -34,7 +33,7 @@ class Rig:
     def __init__(self, opened: Callable[[str], Examples]):
         self._opened = opened
         given = {"weights": "none", "image_size": IMAGE_SIZE, "batch_size": BATCH_SIZE}
-        self.config = resolve({**given, "mixed_precision": GPU})
+        self.config = resolve({**given, "mixed_precision": True})
         self.devices = devices_lib.choose(self.config)
         with self.devices.strategy.scope():
             self.detector = registry.build(

@@ -144,7 +144,9 @@ class Config:
     )
     frozen_lr: float = option(1e-3, "Learning rate of phase 1.", low=0.0)
     frozen_stop: int = option(10, "Phase 1: epochs without a better val_loss that end it.", low=1)
-    frozen_plateau: int = option(4, "Phase 1: epochs without one that halve the rate.", low=1)
+    frozen_plateau: int = option(
+        4, "Phase 1: epochs without a better val_loss that halve the rate.", low=1
+    )
     finetune_epochs: int = option(30, "Epochs of phase 2, everything trained.", low=0)
     finetune_lr: float = option(1e-5, "Learning rate of phase 2.", low=0.0)
     finetune_stop: int = option(15, "Phase 2: as --frozen_stop.", low=1)
@@ -179,8 +181,8 @@ class Config:
     )
     temperature_scaling: bool = option(
         False,
-        "Divide a fold's logits, once trained, by what gives its training images, whole, the "
-        "least cross-entropy (arXiv:1706.04599); decisions at 0.5 and AUC stay.",
+        "Divide a fold's logits, once trained, by the number that fits its training images best, "
+        "whole (arXiv:1706.04599). Its decisions at 0.5 and AUC stay; val_loss is from before.",
     )
     base_batchnorm: str = option(
         "inference",
@@ -196,9 +198,7 @@ class Config:
         "(precise; arXiv:2105.07576): the two differ where squares of images are trained on.",
         choices=("moving", "precise"),
     )
-    batchnorm_momentum: float = option(
-        0.99, "Momentum of the base's BatchNorm statistics when they update.", low=0.0
-    )
+    batchnorm_momentum: float = option(0.99, "Of the base's BatchNorm, when it updates.", low=0.0)
 
     jit: str = option(
         "auto",

@@ -22,11 +22,12 @@ def once(tmp_path_factory, name, make):
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent
-    made, part = folder / name, folder / "part" / name
+    made, part = folder / name, folder / f"{name}.part" / name
     with open(folder / f"{name}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not made.exists():
-            part.parent.mkdir(exist_ok=True)
+            shutil.rmtree(part.parent, ignore_errors=True)  # of one that failed
+            part.parent.mkdir()
             make(part)
             part.rename(made)
     return made

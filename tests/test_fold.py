@@ -1,6 +1,7 @@
 import dataclasses
 import itertools
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -109,6 +110,7 @@ def test_a_loss_that_is_no_number_stops_with_the_epoch_and_the_rate(data_dir, sa
                 "augment": False,
                 "frozen_epochs": 2,
                 "finetune_epochs": 0,
+                "temperature_scaling": True,
             },
             id="kept features",
         ),
@@ -130,7 +132,8 @@ def test_the_heads_batchnorm_is_measured_on_whole_training_images(
 
     monkeypatch.setattr(heads, "measure_batchnorm", measured)
     if config.frozen_features == "cached":
-        monkeypatch.setattr(trainer._whole, "_scorer", None)  # kept ones are not made again
+        logits_alone = SimpleNamespace(logits=trainer._scorer.logits)
+        monkeypatch.setattr(trainer._whole, "_scorer", logits_alone)  # kept ones are not made again
     trainer.run(1, saved())
     assert len(seen) == 2, "after each epoch"
     moved = not np.array_equal(*seen)
@@ -147,6 +150,10 @@ def test_a_temperature_divides_the_logits_and_nothing_else(data_dir, examples, s
     )
     scaled = dataclasses.replace(config, temperature_scaling=True)
     plain, divided = make(config, examples), make(scaled, examples)
+    fitted_on, features = [], divided._whole._features
+    divided._whole._features = lambda rows, at_rest: (
+        fitted_on.append(rows) or features(rows, at_rest)
+    )
     for number in (1, 1):
         logits, fewer = (
             logit([row["probability"] for row in trainer.run(number, saved()).predictions])
@@ -156,3 +163,4 @@ def test_a_temperature_divides_the_logits_and_nothing_else(data_dir, examples, s
         assert 1 / 16 < float(said[1]) < 16
         assert float(said[1]) != pytest.approx(1, abs=0.01)
         np.testing.assert_allclose(logits / fewer, float(said[1]), rtol=1e-2)
+        np.testing.assert_array_equal(fitted_on.pop(), examples.rows([0, 2, 3, 4]))

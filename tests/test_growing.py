@@ -1,6 +1,7 @@
 """A file goes on where its note and its bytes agree, and else from the start."""
 
 import json
+import resource
 
 import pytest
 
@@ -18,9 +19,10 @@ def piece(number):
 @pytest.fixture
 def begun(tmp_path):
     """Two pieces of three, and where they are."""
-    with grow(tmp_path) as file:
+    with pytest.raises(KeyboardInterrupt), grow(tmp_path) as file:
         file.append(piece(1))
         file.append(piece(2))
+        raise KeyboardInterrupt
     return tmp_path
 
 
@@ -34,14 +36,19 @@ def test_a_file_that_was_left_goes_on(begun):
 
 
 def test_what_came_after_the_last_note_is_written_again(tmp_path):
-    with grow(tmp_path) as file:
+    with pytest.raises(KeyboardInterrupt), grow(tmp_path) as file:
         file.append(piece(1))
+        raise KeyboardInterrupt
     note = (tmp_path / "note").read_bytes()
-    with grow(tmp_path) as file:
+    with pytest.raises(KeyboardInterrupt), grow(tmp_path) as file:
         file.append(piece(9))
+        raise KeyboardInterrupt
     (tmp_path / "note").write_bytes(note)  # as when it was killed before the next
     with grow(tmp_path) as file:
         assert file.count == 1
+        file.append(piece(2))
+        file.append(piece(3))
+    assert (tmp_path / "file").read_bytes() == bytes([1] * 10 + [2] * 10 + [3] * 10)
 
 
 @pytest.mark.parametrize(
@@ -58,17 +65,32 @@ def test_what_came_after_the_last_note_is_written_again(tmp_path):
 )
 def test_what_does_not_agree_is_written_from_the_start(begun, damage):
     damage(begun)
-    with grow(begun) as file:
+    with pytest.raises(RuntimeError, match="file ends after 0 of 30 bytes"), grow(begun) as file:
         assert (file.count, file.bytes, file.seconds) == (0, 0, 0)
 
 
 def test_another_plan_begins_anew(begun):
-    with grow(begun, "fifteens") as file:
+    file = grow(begun, "fifteens")
+    with pytest.raises(RuntimeError, match="file ends after 0 of 30 bytes"), file:
         assert file.count == 0
 
 
 def test_a_note_is_written_now_and_then_too(tmp_path, monkeypatch):
     monkeypatch.setattr(Growing, "interval", 0)
-    with grow(tmp_path) as file:
+    with (
+        pytest.raises(RuntimeError, match="file ends after 10 of 30 bytes"),
+        grow(tmp_path) as file,
+    ):
         file.append(piece(1))
         assert json.loads((tmp_path / "note").read_text())["count"] == 1
+
+
+def test_a_full_disk_has_its_space_back(tmp_path):
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20, limit[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"), grow(tmp_path):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert (tmp_path / "file").stat().st_size == 0

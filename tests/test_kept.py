@@ -43,7 +43,19 @@ def test_what_is_continued_stays_until_it_is_whole(tmp_path):
     with at(path).continued() as folder:
         assert (folder / "small").read_text() == "half"
         (folder / "large").write_text("rest")
+        (folder / ".part-of-a-killed-one").touch()
     assert at(path).usable()
+    assert list(path.parent.iterdir()) == [path]
+    assert sorted(file.name for file in path.iterdir()) == ["index.json", "large", "small"]
+
+
+def test_what_is_begun_survives_another_way_to_write_and_goes_when_all_is_there(tmp_path):
+    path = tmp_path / "dftk_things" / "key"
+    with pytest.raises(ZeroDivisionError), at(path).continued() as folder:
+        raise ZeroDivisionError
+    write(path)
+    assert folder.exists()
+    at(path).forget_begun()
     assert list(path.parent.iterdir()) == [path]
 
 

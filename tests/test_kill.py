@@ -1,5 +1,6 @@
 """kill -9 at any moment, the same command again: the same bits as a run that never stopped."""
 
+import functools
 import itertools
 import json
 import random
@@ -17,15 +18,16 @@ from dftk.evaluation.workdir import Workdir
 
 TIMINGS = ("examples_per_s", "input_wait", "seconds")
 FLAGS = (
-    "--dataset=sample", "--model=mobilenetv2", "--fold=0,1", "--image_size=32",
+    "--dataset=sample", "--fold=0,1", "--image_size=32",
     "--max_examples=100", "--batch_size=8", "--frozen_epochs=2", "--finetune_epochs=2",
     "--augment", "--checkpoint_steps=3", "--base_batchnorm=update", "--head_batchnorm=precise",
     "--temperature_scaling",
 )  # fmt: skip
 
 
-def start(data_dir, workdir):
-    command = [sys.executable, "-m", "dftk.train", *FLAGS, f"--data_dir={data_dir}"]
+def start(data_dir, workdir, model="mobilenetv2"):
+    command = [sys.executable, "-m", "dftk.train", *FLAGS, f"--data_dir={data_dir}",
+               f"--model={model}"]  # fmt: skip
     with open(f"{workdir}.log", "a") as log:
         return subprocess.Popen(
             [*command, f"--workdir={workdir}"], cwd=ROOT, stderr=log, stdout=log
@@ -94,20 +96,32 @@ def contents(workdir):
 
 @pytest.fixture(scope="module")
 def reference(data_dir, tmp_path_factory):
-    workdir = tmp_path_factory.mktemp("kill") / "reference"
-    finish(start(data_dir, workdir))
-    return contents(workdir)
+    """What a run of a model that is never stopped ends with."""
+
+    @functools.cache
+    def of(model):
+        workdir = tmp_path_factory.mktemp("kill") / "reference"
+        finish(start(data_dir, workdir, model))
+        return contents(workdir)
+
+    return of
 
 
 @pytest.mark.parametrize(
-    "kills", [pytest.param(2, marks=pytest.mark.slow), pytest.param(20, marks=pytest.mark.long)]
+    ("kills", "model"),
+    [
+        pytest.param(2, "mobilenetv2", marks=pytest.mark.slow),
+        pytest.param(20, "xception", marks=pytest.mark.long),
+    ],
 )
-def test_killed_at_any_moment_a_run_ends_with_the_same_bits(reference, data_dir, tmp_path, kills):
+def test_killed_at_any_moment_a_run_ends_with_the_same_bits(
+    reference, data_dir, tmp_path, kills, model
+):
     rng, moments, runs = random.Random(0), itertools.cycle(MOMENTS), 0
     while kills:
         workdir = tmp_path / f"run_{(runs := runs + 1)}"
         while not (workdir / "report.html").exists():
-            process = start(data_dir, workdir)
+            process = start(data_dir, workdir, model)
             if kills:
                 moment = next(moments)
                 moment(process, workdir, rng)
@@ -119,7 +133,7 @@ def test_killed_at_any_moment_a_run_ends_with_the_same_bits(reference, data_dir,
                     continue
             finish(process)
         found = contents(workdir)
-        for part, expected in reference.items():
+        for part, expected in reference(model).items():
             assert found[part] == expected, part
         assert not list(workdir.glob("fold_*/**/.part-*")), "no orphan"
         assert not list(workdir.rglob("checkpoint")), "no state of a fold that is done"
@@ -142,7 +156,7 @@ def test_a_signal_saves_and_says_so(reference, data_dir, tmp_path, number):
     finish(start(data_dir, workdir))
     where = last.partition("saved ")[2].partition(";")[0]
     assert f"fold 0: goes on {where}" in (tmp_path / "run.log").read_text()
-    assert contents(workdir) == reference
+    assert contents(workdir) == reference("mobilenetv2")
 
 
 @pytest.mark.long
@@ -154,7 +168,7 @@ def test_other_settings_do_not_go_on(data_dir, tmp_path):
     process.wait()
     answer = subprocess.run(
         [sys.executable, "-m", "dftk.train", *FLAGS, f"--data_dir={data_dir}",
-         f"--workdir={workdir}", "--dropout=0.2"],
+         "--model=mobilenetv2", f"--workdir={workdir}", "--dropout=0.2"],
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert answer.returncode == 1

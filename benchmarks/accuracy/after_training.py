@@ -3,7 +3,8 @@
 python benchmarks/accuracy/after_training.py --workdir=RUN
 
 Each fold's saved model scores the images it held out; its temperature is that of
---temperature_scaling. p: of a difference from the model as it is, by McNemar and DeLong.
+--temperature_scaling, which the run must not have. p: of a difference from the model as it is, by
+McNemar and DeLong; of the cross-entropy, the difference and its 95 % interval over the images.
 """
 
 import argparse
@@ -11,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 from scipy.special import expit, logit
-from sklearn.metrics import log_loss
 
 from dftk import cpu
 from dftk.config import THRESHOLD
@@ -28,6 +28,9 @@ def variants(run: Path, data_dir: str | None) -> tuple[np.ndarray, dict[str, np.
 
     workdir = Workdir(run)
     config, dataset = saved_folds.open_data(workdir, data_dir)
+    if config.get("temperature_scaling"):
+        raise SystemExit(f"error: {run}: its logits are over a temperature already; give a run "
+                         "with --notemperature_scaling")  # fmt: skip
     shards = residency.limit(dataset.train, config["max_examples"])
     examples = residency.open_examples(shards, "ram")
     parts = []
@@ -64,17 +67,19 @@ def main() -> None:
     from dftk.evaluation import metrics, statistics
 
     plain, *_ = found.values()
-    print("| | accuracy | p | AUC | p | calibration error | cross-entropy |")
-    print("|---|--:|--:|--:|--:|--:|--:|")
+    print("| | accuracy | p | AUC | p | calibration error | cross-entropy | difference |")
+    print("|---|--:|--:|--:|--:|--:|--:|--:|")
     for name, each in found.items():
         scores = metrics.binary_metrics(labels, each)
         right, before = ((p >= THRESHOLD) == labels for p in (each, plain))
         decided = statistics.mcnemar(before, right).p_value
         ranked = statistics.delong(labels, plain, each).p_value
+        losses, former = (-np.log(np.where(labels == 1, p, 1 - p)) for p in (each, plain))
+        gap, error = np.mean(losses - former), np.std(losses - former) / np.sqrt(len(labels))
         print(
             f"| {name} | {scores['accuracy']:.4f} | {decided:.2g} "
-            f"| {scores['auc']:.4f} | {ranked:.2g} "
-            f"| {scores['ece']:.3f} | {log_loss(labels, each):.3f} |"
+            f"| {scores['auc']:.4f} | {ranked:.2g} | {scores['ece']:.3f} | {losses.mean():.3f} "
+            f"| {gap:+.3f} [{gap - 1.96 * error:+.3f}, {gap + 1.96 * error:+.3f}] |"
         )
 
 

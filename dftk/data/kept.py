@@ -88,8 +88,10 @@ class Kept:
             with self._told():
                 self.path.parent.mkdir(exist_ok=True)
                 for left in self.path.parent.glob(f"{start}*"):  # by a process that was killed
-                    process = Path("/proc", left.name.removeprefix(start))
-                    if not process.exists() or left == temporary:
+                    process = left.name.removeprefix(start)
+                    if process.isdigit() and (
+                        left == temporary or not Path("/proc", process).exists()
+                    ):
                         shutil.rmtree(left)
                 temporary.mkdir()
                 yield temporary
@@ -106,12 +108,22 @@ class Kept:
         Raises:
           UserError: as `written`.
         """
-        begun = self.path.with_name(f".{self.path.name}.{socket.gethostname()}.begun")
         with self._told():
-            begun.parent.mkdir(exist_ok=True)
-            begun.mkdir(exist_ok=True)
-            yield begun
-            self._finish(begun)
+            self._begun.parent.mkdir(exist_ok=True)
+            self._begun.mkdir(exist_ok=True)
+            yield self._begun
+            for left in set(self._begun.iterdir()) - {self._begun / name for name in self.files}:
+                left.unlink()  # by a process that was killed
+            self._finish(self._begun)
+            self.forget_begun()
+
+    def forget_begun(self) -> None:
+        """Removes what `continued` has left here, for what is whole is there."""
+        shutil.rmtree(self._begun, ignore_errors=True)
+
+    @property
+    def _begun(self) -> Path:
+        return self.path.with_name(f".{self.path.name}.{socket.gethostname()}.begun")
 
     def _finish(self, temporary: Path) -> None:
         _seal(temporary, self.files)

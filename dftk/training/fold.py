@@ -115,8 +115,9 @@ class FoldTrainer:
                 self._next_phase(run)
                 self._run_phase(run)
             moved = any(phase.train_base for phase in self._schedule[: run.state.best_phase + 1])
+            temperature = 1.0
             if self._config.temperature_scaling:
-                self._whole.scale_logit(fold, run.train_rows, at_rest=not moved)
+                temperature = self._whole.scale_logit(fold, run.train_rows, at_rest=not moved)
         except Interrupted as stop:
             self._save(run)
             checkpoints.wait()
@@ -127,7 +128,9 @@ class FoldTrainer:
             ) from None
         checkpoints.wait()
         self._outlook.end_fold()
-        predictions = run.held_out.predict(self._saved, moved) if self._devices.chief else []
+        predictions = []
+        if self._devices.chief:
+            predictions = run.held_out.predict(self._saved, moved, temperature)
         speeds = {name: speed.summary() for name, speed in run.state.throughput.items()}
         return FoldResult(run.state.history, predictions, speeds)
 

@@ -92,6 +92,7 @@ class FrozenFeatures:
             return
         with self._kept.alone():
             if self._kept.usable():
+                self._kept.forget_begun()
                 say(f"features: of {self._shape[0]} images, from {self.path}")
             else:
                 self._compute(True)
@@ -113,7 +114,8 @@ class FrozenFeatures:
         progress.close(f"{self._shape[0]} images, {rate:.0f} img/s, kept in {self.path}")
 
     def _growing(self, folder: Path) -> Growing:
-        plan = f"batches of {self._batch_size} over {self._devices.replicas}"
+        # One device's arithmetic is not another's, to the last bits.
+        plan = f"batches of {self._batch_size} on {self._devices.description}"
         return Growing(folder / _FILE, folder / _NOTE, self._images * self._row, plan)
 
     def _write(self, file: Growing, progress: Progress) -> None:

@@ -42,7 +42,13 @@ class Growing:
 
     def __enter__(self) -> "Growing":
         self._file = self._path.open("r+b" if self._path.exists() else "w+b")
-        os.posix_fallocate(self._file.fileno(), 0, self._size)
+        before = os.fstat(self._file.fileno()).st_size
+        try:
+            os.posix_fallocate(self._file.fileno(), 0, self._size)
+        except OSError:
+            os.ftruncate(self._file.fileno(), before)  # a full disk has the part back
+            self._file.close()
+            raise
         # No note, or none of ours: from the start.
         with contextlib.suppress(FileNotFoundError, ValueError, KeyError, TypeError):
             self._go_on(json.loads(self._note.read_text()))
@@ -58,6 +64,8 @@ class Growing:
     ) -> None:
         with self._file:
             self._write_note()
+        if kind is None and self.bytes != self._size:
+            raise RuntimeError(f"{self._path} ends after {self.bytes} of {self._size} bytes")
 
     def append(self, piece: memoryview) -> None:
         """Adds a piece."""

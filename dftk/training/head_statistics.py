@@ -2,7 +2,9 @@
 
 Its BatchNorm, what it normalises with: precise BatchNorm in the words of Wu and Johnson 2021
 (arXiv:2105.07576, section 3). Its logit, how sure it is: temperature scaling, Guo et al. 2017
-(arXiv:1706.04599). The fold held out has no say, for it is to be scored.
+(arXiv:1706.04599), who fit it on images that were kept back. Here none are, and the fold held out
+has no say, for it is to be scored: training images do it, of which a model that has them by heart
+is too sure.
 """
 
 import math
@@ -21,7 +23,7 @@ from dftk.training.scorer import Scorer
 
 _DRAW = 2**16  # ends the key; those of dftk.data.batches end on small numbers
 _MEASURED = 512  # training images: the mean logit to a twentieth of its standard deviation
-_DOUBLINGS = (-4.0, 4.0)  # of the temperature, from 1
+_DOUBLINGS = 4.0  # of the temperature at most, from 1 up or down
 
 
 class WholeImages:
@@ -60,8 +62,11 @@ class WholeImages:
         drawn = draw(rows, (self._seed, fold))
         heads.measure_batchnorm(self._head, np.concatenate(list(self._features(drawn, at_rest))))
 
-    def scale_logit(self, fold: int, rows: np.ndarray, at_rest: bool) -> None:
-        """Divides the logit by the temperature of all images; arguments as of measure_batchnorm."""
+    def scale_logit(self, fold: int, rows: np.ndarray, at_rest: bool) -> float:
+        """Divides the logit by the temperature of all images, and returns that.
+
+        Args: as of measure_batchnorm.
+        """
         progress = Progress(f"fold {fold}  temperature", len(rows))
         logits, done = [], 0
         for features in self._features(rows, at_rest):
@@ -70,7 +75,9 @@ class WholeImages:
             progress.update(done)
         found = temperature(np.concatenate(logits), self._examples.labels[rows])
         heads.divide_logit(self._head, found)
-        progress.close(f"{found:.3f}, by {len(rows)} training images")
+        bound = ", as far as it goes" if abs(abs(math.log2(found)) - _DOUBLINGS) < 0.01 else ""
+        progress.close(f"{found:.3f}{bound}, by {len(rows)} training images")
+        return found
 
     def _features(self, rows: np.ndarray, at_rest: bool) -> Iterator[np.ndarray]:
         """Parts of them, float32 [b, width]."""
@@ -113,5 +120,7 @@ def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         scaled = logits.astype(np.float64) / 2**doublings
         return float(np.mean(np.logaddexp(0, scaled) - targets * scaled))
 
-    found = minimize_scalar(loss, bounds=_DOUBLINGS, method="bounded", options={"xatol": 1e-4})
+    found = minimize_scalar(
+        loss, bounds=(-_DOUBLINGS, _DOUBLINGS), method="bounded", options={"xatol": 1e-4}
+    )
     return float(2**found.x)

@@ -71,7 +71,9 @@ class HeldOut:
             "val_auc": metrics.auc(labels, logits),
         }
 
-    def predict(self, saved: Ensemble, base_moved: bool = True) -> list[dict[str, Any]]:
+    def predict(
+        self, saved: Ensemble, base_moved: bool = True, temperature: float = 1.0
+    ) -> list[dict[str, Any]]:
         """Predictions of the model as it is saved, by the code that later scores the file.
 
         With frozen features and a base that never moved, only the first images go through the
@@ -80,6 +82,7 @@ class HeldOut:
         Args:
           saved: the model.
           base_moved: its base is not the one that the features are of.
+          temperature: that its logits were divided by, and with them what rounding makes of them.
         """
         if self._frozen is None or base_moved:
             (probabilities,) = saved.score(self._examples, self._rows)
@@ -88,7 +91,7 @@ class HeldOut:
             probabilities = expit(logits.astype(np.float64))
             (first,) = saved.score(self._examples, self._rows[:_CHECKED])
             off = float(np.abs(first - probabilities[:_CHECKED]).max())
-            if off > _TOLERANCE:
+            if off > _TOLERANCE / min(temperature, 1.0):
                 raise RuntimeError(f"the saved model is off its frozen features by {off:.3f}")
         return [
             {
