@@ -151,23 +151,35 @@ def calibrated(examples, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def trained(data_dir, tmp_path_factory):
-    """The workdir of a run with folds 0 and 3."""
-    return _trained(tmp_path_factory, "trained", quick_config(data_dir))
+    """The workdir of a run with folds 0 and 3; tests write into it."""
+    made = _run_once(tmp_path_factory, "trained", quick_config(data_dir))
+    return _copied(tmp_path_factory, made)
 
 
 @pytest.fixture(scope="session")
-def trained_cnn(data_dir, tmp_path_factory):
-    """As `trained`, of the small network."""
+def untouched_cnn(data_dir, tmp_path_factory):
+    """As `trained`, of the small network, and the folder that no test writes into."""
     config = dataclasses.replace(quick_config(data_dir), model="cnn", frozen_epochs=0)
-    return _trained(tmp_path_factory, "trained_cnn", config)
+    return _run_once(tmp_path_factory, "trained_cnn", config)
 
 
-def _trained(tmp_path_factory, name, config):
+@pytest.fixture(scope="session")
+def trained_cnn(untouched_cnn, tmp_path_factory):
+    """A copy of that which tests write into."""
+    return _copied(tmp_path_factory, untouched_cnn)
+
+
+def _run_once(tmp_path_factory, name, config):
     from dftk.evaluation.workdir import Workdir
     from dftk.launch import run
 
-    made = once(tmp_path_factory, name, lambda path: run.train(config, [0, 3], Workdir(path)))
-    return Workdir(Path(shutil.copytree(made, tmp_path_factory.mktemp("runs") / name)))
+    return once(tmp_path_factory, name, lambda path: run.train(config, [0, 3], Workdir(path)))
+
+
+def _copied(tmp_path_factory, made):
+    from dftk.evaluation.workdir import Workdir
+
+    return Workdir(Path(shutil.copytree(made, tmp_path_factory.mktemp("runs") / made.name)))
 
 
 @pytest.fixture(scope="session")

@@ -83,8 +83,8 @@ def test_robustness_has_every_level(workdir):
     assert "<td>–</td><td>[–, –]</td><td>25.0%</td>" in text
 
 
-def test_test_sets_are_shown_and_their_names_escaped(trained_cnn, dataset, tmp_path):
-    workdir = Workdir(shutil.copytree(trained_cnn.path, tmp_path / "run"))
+def test_test_sets_are_shown_and_their_names_escaped(untouched_cnn, dataset, tmp_path):
+    workdir = Workdir(shutil.copytree(untouched_cnn, tmp_path / "run"))
     images, rows = images_and_rows(dataset)
     for image in images:
         path = tmp_path / "set" / image.filename
@@ -106,8 +106,8 @@ def test_test_sets_are_shown_and_their_names_escaped(trained_cnn, dataset, tmp_p
     assert "Not done yet" in audit_sections.test_sets(workdir)
 
 
-def test_what_other_models_scored_is_to_be_done_again(trained_cnn, tmp_path):
-    copy = Workdir(shutil.copytree(trained_cnn.path, tmp_path / "run"))
+def test_what_other_models_scored_is_to_be_done_again(untouched_cnn, tmp_path):
+    copy = Workdir(shutil.copytree(untouched_cnn, tmp_path / "run"))
     result = {"members": {"0": "of another run"}, "perturbations": {}}
     for file in (copy.path / robustness.FILE, copy.path / VALID_METRICS):
         write_json(file, result)

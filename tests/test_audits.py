@@ -10,10 +10,10 @@ from dftk.evaluation.workdir import Workdir
 
 
 @pytest.fixture(scope="module")
-def run(trained_cnn, tmp_path_factory):
+def run(untouched_cnn, tmp_path_factory):
     """A copy of the run to write into."""
     path = tmp_path_factory.mktemp("audited") / "run"
-    shutil.copytree(trained_cnn.path, path)
+    shutil.copytree(untouched_cnn, path)
     return Workdir(path)
 
 

@@ -12,8 +12,8 @@ from dftk.evaluation.workdir import Workdir
 
 
 @pytest.fixture
-def workdir(trained_cnn, tmp_path):
-    return Workdir(shutil.copytree(trained_cnn.path, tmp_path / "run"))
+def workdir(untouched_cnn, tmp_path):
+    return Workdir(shutil.copytree(untouched_cnn, tmp_path / "run"))
 
 
 def predictions(path, gap, reals=60, fakes=60):
