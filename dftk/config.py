@@ -182,7 +182,8 @@ class Config:
     temperature_scaling: bool = option(
         False,
         "Divide a fold's logits, once trained, by the number that fits its training images best, "
-        "whole (arXiv:1706.04599). Its decisions at 0.5 and AUC stay; val_loss is from before.",
+        "whole and not augmented, so that probabilities tell how often they are right (arXiv:"
+        "1706.04599). Its decisions at 0.5 and AUC stay; val_loss in history.csv is from before.",
     )
     base_batchnorm: str = option(
         "inference",
@@ -206,9 +207,7 @@ class Config:
         choices=("auto", "on", "off"),
     )
     seed: int = option(42, "Of weights, order, augmentation and dropout.", low=0)
-    mixed_precision: bool = option(
-        False, "bfloat16 where the device has it, else float16 on a GPU; says which."
-    )
+    mixed_precision: bool = option(False, "bfloat16 where the device has it, else float16 on GPUs.")
 
     def __post_init__(self) -> None:
         for broken in rules.broken(self):

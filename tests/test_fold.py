@@ -159,7 +159,9 @@ def test_a_temperature_divides_the_logits_and_nothing_else(data_dir, examples, s
             logit([row["probability"] for row in trainer.run(number, saved()).predictions])
             for trainer in (plain, divided)
         )
-        said = re.search(r"fold 1  temperature  (\S+), by 320 training", capfd.readouterr().err)
+        said = re.search(
+            r"fold 1  temperature  (\S+), fitted on 320 training", capfd.readouterr().err
+        )
         assert 1 / 16 < float(said[1]) < 16
         assert float(said[1]) != pytest.approx(1, abs=0.01)
         np.testing.assert_allclose(logits / fewer, float(said[1]), rtol=1e-2)

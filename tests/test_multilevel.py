@@ -23,7 +23,7 @@ def test_features_once_for_all_folds_then_fine_tuning_and_what_people_do_with_it
     ]  # fmt: skip
     answer = door("train", *given)
     assert answer.returncode == 0, answer.stderr
-    assert answer.stderr.count("\nfeatures") == 1, "made once, for both folds"
+    assert answer.stderr.count("\nfeatures  ") == 1, "made once, for both folds"
     rows = read_csv(run / "history.csv")
     assert [(row["fold"], row["phase"]) for row in rows] == [
         (fold, phase) for fold in (0, 1) for phase in (*["frozen"] * 3, "finetune")

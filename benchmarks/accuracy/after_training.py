@@ -14,23 +14,25 @@ import numpy as np
 from scipy.special import expit, logit
 
 from dftk import cpu
-from dftk.config import THRESHOLD
+from dftk.config import THRESHOLD, UserError
+from dftk.evaluation.workdir import Workdir
 
 
 def variants(run: Path, data_dir: str | None) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Labels of all held-out images, and their probabilities by variant; [n] each."""
+    workdir = Workdir(run)
+    if workdir.config()["config"].get("temperature_scaling"):
+        raise UserError(
+            f"{run}: its logits are divided by a temperature already; give a run with "
+            "--notemperature_scaling"
+        )
     cpu.prepare()  # before TensorFlow is loaded
     from dftk.data import residency
     from dftk.evaluation import saved_folds
     from dftk.evaluation.scoring import Ensemble, load_model
-    from dftk.evaluation.workdir import Workdir
     from dftk.training.head_statistics import temperature
 
-    workdir = Workdir(run)
     config, dataset = saved_folds.open_data(workdir, data_dir)
-    if config.get("temperature_scaling"):
-        raise SystemExit(f"error: {run}: its logits are over a temperature already; give a run "
-                         "with --notemperature_scaling")  # fmt: skip
     shards = residency.limit(dataset.train, config["max_examples"])
     examples = residency.open_examples(shards, "ram")
     parts = []
@@ -60,10 +62,13 @@ def variants(run: Path, data_dir: str | None) -> tuple[np.ndarray, dict[str, np.
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--workdir", type=Path, required=True)
+    parser.add_argument("--workdir", type=Path, required=True, help="of a run of dftk.train")
     parser.add_argument("--data_dir", help="where TFDS keeps datasets, if not the run's")
     arguments = parser.parse_args()
-    labels, found = variants(arguments.workdir, arguments.data_dir)
+    try:
+        labels, found = variants(arguments.workdir, arguments.data_dir)
+    except UserError as error:
+        raise SystemExit(f"error: {error}") from None
     from dftk.evaluation import metrics, statistics
 
     plain, *_ = found.values()

@@ -120,16 +120,19 @@ class FrozenFeatures:
 
     def _write(self, file: Growing, progress: Progress) -> None:
         before = file.bytes // self._row
-        if before:
-            say(f"features: going on after {before} of {self._images} images")
+        begin = f"going on after {before} of" if before else "the base looks at"
+        say(f"features: {begin} {self._images} images")
         try:
             for found in self._batches(progress, file.count, before):
                 file.append(found.data)
         except Interrupted as stop:
             if self._devices.workers > 1:
                 raise
-            text = "features: stopped by a signal; the same command goes on from there"
-            raise Interrupted(text, stop.number) from stop
+            done = f"{file.bytes // self._row} of {self._images} images"
+            raise Interrupted(
+                f"features: stopped by a signal after {done}; the same command goes on from there",
+                stop.number,
+            ) from stop
 
     def _batches(self, progress: Progress, first: int = 0, before: int = 0) -> Iterator[np.ndarray]:
         """Rows of the file, float32 [b, views, width], from one of the batches to the last.

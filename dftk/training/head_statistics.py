@@ -76,7 +76,7 @@ class WholeImages:
         found = temperature(np.concatenate(logits), self._examples.labels[rows])
         heads.divide_logit(self._head, found)
         bound = ", as far as it goes" if abs(abs(math.log2(found)) - _DOUBLINGS) < 0.01 else ""
-        progress.close(f"{found:.3f}{bound}, by {len(rows)} training images")
+        progress.close(f"{found:.3f}{bound}, fitted on {len(rows)} training images")
         return found
 
     def _features(self, rows: np.ndarray, at_rest: bool) -> Iterator[np.ndarray]:
