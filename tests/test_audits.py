@@ -50,11 +50,13 @@ def test_a_folder_is_scored_and_its_training_images_are_found(run, folder, datas
 
 
 @pytest.mark.slow
-def test_without_the_dataset_the_missing_comparison_is_on_record(run, folder, tmp_path):
+def test_without_the_dataset_the_missing_comparison_is_on_record(
+    run, untouched_cnn, folder, tmp_path
+):
     record = run.config()
     record["config"] = {**record["config"], "dataset": "rvf10k", "data_dir": str(tmp_path)}
     moved = Workdir(tmp_path / "moved")
-    shutil.copytree(run.path, moved.path)
+    shutil.copytree(untouched_cnn, moved.path)
     (moved.path / "config.json").write_text(json.dumps(record))
     (result,) = score(moved, folder).values()
     assert result["in_training"] is None
