@@ -176,7 +176,10 @@ def test_stopped_half_way_it_goes_on_from_there(rig, error, capfd):
     with pytest.raises(type(error)) as stopped:
         rig.features(After(2, error))
     if isinstance(error, Interrupted):
-        assert str(stopped.value).startswith("features: stopped by a signal after 60 of 120 images")
+        assert str(stopped.value) == (
+            "features: stopped by a signal after 60 of 120 images; the same command goes on from "
+            "there"
+        )
     assert not expected.path.exists(), "half of it is not taken for whole"
     rest = After(99, None)
     again = rig.features(rest)

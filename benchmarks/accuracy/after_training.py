@@ -44,10 +44,10 @@ def variants(run: Path, data_dir: str | None) -> tuple[np.ndarray, dict[str, np.
 
         held = examples.rows([fold])
         rest = np.setdiff1d(np.arange(len(examples.labels)), held)
+        one, flip = Ensemble([model]), Ensemble([mirrored])
         scored = (
-            *Ensemble([model, mirrored]).score(examples, held),
-            *Ensemble([model]).score(examples, rest),
-        )
+            *one.score(examples, held), *flip.score(examples, held), *one.score(examples, rest)
+        )  # fmt: skip
         plain, flipped, seen = (logit(p.astype(float).clip(1e-7, 1 - 1e-7)) for p in scored)
         labels = examples.labels[held]
         found = {

@@ -88,10 +88,8 @@ class Kept:
             with self._told():
                 self.path.parent.mkdir(exist_ok=True)
                 for left in self.path.parent.glob(f"{start}*"):  # by a process that was killed
-                    process = left.name.removeprefix(start)
-                    if process.isdigit() and (
-                        left == temporary or not Path("/proc", process).exists()
-                    ):
+                    process = Path("/proc", left.name.removeprefix(start))
+                    if not process.exists() or left == temporary:
                         shutil.rmtree(left)
                 temporary.mkdir()
                 yield temporary
@@ -123,7 +121,8 @@ class Kept:
 
     @property
     def _begun(self) -> Path:
-        return self.path.with_name(f".{self.path.name}.{socket.gethostname()}.begun")
+        # Not a name that `written` takes for a temporary folder of its own.
+        return self.path.with_name(f".begun.{self.path.name}.{socket.gethostname()}")
 
     def _finish(self, temporary: Path) -> None:
         _seal(temporary, self.files)
@@ -167,16 +166,21 @@ def _seal(path: Path, files: Sequence[str]) -> None:
             os.fsync(complete.fileno())
 
 
+def checksum(descriptor: int, start: int, stop: int) -> int:
+    """CRC-32 of an open file from byte `start` to byte `stop`, or to its end."""
+    found = 0
+    for offset in range(start, stop, _PIECE):
+        found = zlib.crc32(os.pread(descriptor, min(_PIECE, stop - offset), offset), found)
+    return found
+
+
 def _checksums(path: Path, files: Sequence[str]) -> list[int]:
     """CRC-32 of each block of each file."""
 
     def block(place: tuple[Path, int]) -> int:
         name, start = place
-        found = 0
         with name.open("rb", buffering=0) as file:
-            for offset in range(start, start + _BLOCK, _PIECE):
-                found = zlib.crc32(os.pread(file.fileno(), _PIECE, offset), found)
-        return found
+            return checksum(file.fileno(), start, start + _BLOCK)
 
     sizes = [(path / name, (path / name).stat().st_size) for name in files]
     places = [(name, start) for name, size in sizes for start in range(0, size, _BLOCK)]

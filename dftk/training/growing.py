@@ -8,9 +8,8 @@ import zlib
 from pathlib import Path
 from types import TracebackType
 
+from dftk.data import kept
 from dftk.evaluation.files import write_json
-
-_PIECE = 2**20  # bytes read at a time
 
 
 class Growing:
@@ -79,10 +78,7 @@ class Growing:
     def _go_on(self, note: dict) -> None:
         if note["plan"] != self._plan:
             return
-        found = 0
-        for start in range(0, note["bytes"], _PIECE):
-            piece = os.pread(self._file.fileno(), min(_PIECE, note["bytes"] - start), start)
-            found = zlib.crc32(piece, found)
+        found = kept.checksum(self._file.fileno(), 0, note["bytes"])
         if found == note["checksum"]:
             self.count, self.bytes, self.seconds = note["count"], note["bytes"], note["seconds"]
             self._checksum = found
