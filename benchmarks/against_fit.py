@@ -17,12 +17,13 @@ import numpy as np
 import tensorflow as tf
 from material import build_dataset, draw_tree
 
-from dftk.config import Config, resolve
-from dftk.data import catalog, residency
+from dftk.datasets import catalog
+from dftk.input import residency
 from dftk.models import registry
 from dftk.perf import meter
-from dftk.training import devices as devices_lib
-from dftk.training import loop
+from dftk.training.config import Config, resolve
+from dftk.training.devices import devices as devices_lib
+from dftk.training.step import loop
 
 
 def arguments() -> argparse.Namespace:

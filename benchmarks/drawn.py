@@ -10,9 +10,10 @@ from material import build_dataset, draw_tree, notebook_pipeline
 from rig import Rig
 from sides import consume
 
-from dftk.data import catalog, residency
-from dftk.evaluation.scoring import Ensemble
+from dftk.datasets import catalog
 from dftk.inference.stream import BATCH_SIZE
+from dftk.input import residency
+from dftk.runs.saved_models import Ensemble
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 import tensorflow as tf
 from material import step_bytes
 
-from dftk.data import limits
 from dftk.perf.meter import Ratio
+from dftk.utils import limits
 
 # Least ratio by residency, on two cores. The notebook decodes on all cores that there are; where
 # nothing is decoded, one or two are enough, and what is gained falls with their number.

@@ -10,7 +10,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 import tfds_rvf10k
-from dftk.data import pipeline
+from dftk.input import pipeline
 from dftk.perf import meter
 
 IMAGES = 640

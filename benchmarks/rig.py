@@ -7,13 +7,13 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from dftk.config import resolve
-from dftk.data import limits
-from dftk.data.residency import Examples
+from dftk.input.residency import Examples
 from dftk.models import preprocess, registry
 from dftk.perf.meter import Work
-from dftk.training import devices as devices_lib
-from dftk.training import loop
+from dftk.training.config import resolve
+from dftk.training.devices import devices as devices_lib
+from dftk.training.step import loop
+from dftk.utils import limits
 
 # Small on a CPU, where a step takes long; on a GPU as in training, and enough steps to time.
 GPU = bool(tf.config.list_physical_devices("GPU"))

@@ -11,13 +11,14 @@ import numpy as np
 import tensorflow as tf
 from material import SIZE, notebook_augment
 
-from dftk.data import batches, decoding, pipeline, residency
-from dftk.data.catalog import Shard
-from dftk.data.residency import Examples
-from dftk.evaluation import scoring
+from dftk.images import decoding
 from dftk.inference import stream
+from dftk.input import batches, pipeline, residency
+from dftk.input.residency import Examples
+from dftk.input.shards import Shard
 from dftk.models import preprocess
 from dftk.perf.meter import Work
+from dftk.runs import saved_models
 
 Sides = tuple[Work, Work]
 BATCH_SIZE = 32
@@ -115,7 +116,7 @@ def augmentation(images: tf.Tensor, draws: tf.Tensor) -> Sides:
     return at_once, lambda: consume(one_by_one)
 
 
-def predicting(ensemble: scoring.Ensemble, files: Sequence[Path]) -> Sides:
+def predicting(ensemble: saved_models.Ensemble, files: Sequence[Path]) -> Sides:
     """Scoring files; against the models alone on the same images in batches of the same size."""
     images = tf.stack([decoding.decode_image(file.read_bytes()) for file in files])
     batches_of_them = tf.split(images, len(files) // stream.BATCH_SIZE)

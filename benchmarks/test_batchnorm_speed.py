@@ -5,9 +5,9 @@ import pytest
 import tensorflow as tf
 from material import compare
 
-from dftk.config import resolve
 from dftk.models import batchnorm, registry
-from dftk.training import gradients
+from dftk.training.config import resolve
+from dftk.training.step import gradients
 
 BATCH_SIZE, STEPS = 32, 2
 

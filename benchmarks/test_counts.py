@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from material import counted_decodes
 
-from dftk.config import resolve
-from dftk.evaluation.workdir import Workdir
 from dftk.launch import run as launch
-from dftk.training import crossval, loop
+from dftk.runs.workdir import Workdir
+from dftk.training import crossval
+from dftk.training.config import resolve
 from dftk.training.fold import FoldTrainer
+from dftk.training.step import loop
 
 pytest_plugins = ["drawn"]
 

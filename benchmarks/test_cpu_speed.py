@@ -1,4 +1,4 @@
-"""Steps on a CPU as dftk.cpu prepares it, against TensorFlow as it comes."""
+"""Steps on a CPU as dftk.utils.cpu prepares it, against TensorFlow as it comes."""
 
 import json
 import os
@@ -7,18 +7,18 @@ import sys
 
 import pytest
 
-from dftk import cpu
+from dftk.utils import cpu
 
 ROUNDS = 3
 CODE = """
 import hashlib, json, sys, time
-from dftk import cpu
+from dftk.utils import cpu
 if sys.argv[1] == "kept":
     assert cpu.keep_freed_memory()
 if sys.argv[1] == "prepared":
     cpu.prepare()
 import tensorflow as tf
-from dftk.config import resolve
+from dftk.training.config import resolve
 from dftk.models import registry
 
 config = resolve({"model": "mobilenetv2_multilevel", "weights": "none"})

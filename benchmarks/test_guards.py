@@ -12,11 +12,13 @@ import tensorflow as tf
 from material import SIZE, counted_decodes
 from rig import STEPS
 
-from dftk.data import batches, decoding, limits, pipeline, residency, stores
+from dftk.images import decoding
 from dftk.inference import stream
+from dftk.input import batches, pipeline, residency, stores
 from dftk.models import preprocess
 from dftk.perf import meter
-from dftk.training import loop
+from dftk.training.step import loop
+from dftk.utils import limits
 
 pytest_plugins = ["drawn"]
 

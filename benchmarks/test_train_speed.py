@@ -14,14 +14,15 @@ import numpy as np
 import pytest
 from rig import BATCH_SIZE
 
-from dftk.config import resolve
-from dftk.data import catalog, residency
+from dftk.datasets import catalog
+from dftk.input import residency
 from dftk.models import registry
 from dftk.perf import meter
-from dftk.training import devices as devices_lib
-from dftk.training import loop
-from dftk.training.checkpoint import Checkpoints
+from dftk.training.config import resolve
+from dftk.training.devices import devices as devices_lib
 from dftk.training.fold import FoldTrainer
+from dftk.training.resume.checkpoint import Checkpoints
+from dftk.training.step import loop
 
 pytest_plugins = ["drawn"]
 

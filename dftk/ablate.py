@@ -13,8 +13,9 @@ from pathlib import Path
 from absl import flags
 
 from dftk import cli
-from dftk.config import UsageError, resolve
-from dftk.options import parse_folds
+from dftk.training.config import resolve
+from dftk.training.execution import parse_folds
+from dftk.utils.errors import UsageError
 
 _FOLD = flags.DEFINE_string("fold", "all", "Folds to hold out: all, or indices such as 0 or 0,2.")
 _WORKDIR = flags.DEFINE_string(

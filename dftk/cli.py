@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 
 from absl import app, flags, logging
 
-from dftk import cpu
-from dftk.config import Config, UsageError, UserError
-from dftk.progress import ERASE
-from dftk.training.interruption import Interrupted
+from dftk.training.config import Config
+from dftk.training.resume.interruption import Interrupted
+from dftk.utils import cpu
+from dftk.utils.errors import UsageError, UserError
+from dftk.utils.progress import ERASE
 
 if TYPE_CHECKING:
-    from dftk.evaluation import encoded
-    from dftk.evaluation.workdir import Workdir
+    from dftk.images import encoded
+    from dftk.runs.workdir import Workdir
 
 FLAGS = flags.FLAGS
 _CONFIG = [field.name for field in dataclasses.fields(Config)]  # flags that decide a run
@@ -78,7 +79,8 @@ def score_test_sets(
     workdir: "Workdir", sets: "Mapping[str, encoded.Folder]", data_dir: str | None
 ) -> int:
     """Scores test sets, prints what is to be said of them; status 1 if a file of one is broken."""
-    from dftk.evaluation import audits, generalisation
+    from dftk.evaluation import audits
+    from dftk.evaluation.checks import generalisation
 
     results = audits.score_sets(workdir, sets, data_dir)
     print(generalisation.lines(generalisation.compare(workdir)))

@@ -9,7 +9,7 @@ from pathlib import Path
 from absl import flags
 
 from dftk import cli
-from dftk.config import UsageError
+from dftk.utils.errors import UsageError
 
 _OUTPUT = flags.DEFINE_string(
     "output", "runs/comparison", "Folder for comparison.html, comparison.json and the ROC curves."
@@ -24,7 +24,7 @@ _SPEED = flags.DEFINE_bool(
 
 def main(argv: Sequence[str]) -> None:
     """Workdirs to one call; the first is what the others are compared to."""
-    from dftk.evaluation.workdir import Workdir
+    from dftk.runs.workdir import Workdir
 
     workdirs = [Workdir(path) for path in argv[1:]]
     if len(workdirs) < 2:
@@ -32,7 +32,7 @@ def main(argv: Sequence[str]) -> None:
     for workdir in workdirs:
         workdir.config()  # complains at once, before TensorFlow is loaded
 
-    from dftk.evaluation import comparison, comparison_page
+    from dftk.evaluation.comparison import comparison, comparison_page
 
     content, runs = comparison.compare(workdirs, _DATA_DIR.value, _SPEED.value)
     output = Path(_OUTPUT.value)

@@ -11,7 +11,8 @@ from pathlib import Path
 from absl import flags
 
 from dftk import cli
-from dftk.config import UsageError, resolve
+from dftk.training.config import resolve
+from dftk.utils.errors import UsageError
 
 _PHASE = flags.DEFINE_enum(
     "phase", None, ["frozen", "finetune"], "Whose step to measure; the run's last one by default."

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from dftk import cli
-from dftk.config import UsageError
+from dftk.utils.errors import UsageError
 
 if TYPE_CHECKING:
-    from dftk.evaluation.workdir import Workdir
+    from dftk.runs.workdir import Workdir
 
 _WORKDIR = flags.DEFINE_string("workdir", "runs/dftk", "Folder of the run, as dftk.train's.")
 _SPLIT = flags.DEFINE_enum(
@@ -61,7 +61,7 @@ def main(argv: Sequence[str]) -> int:
     cli.refuse_arguments(argv)
     _refuse_contradictions()
 
-    from dftk.evaluation.workdir import Workdir
+    from dftk.runs.workdir import Workdir
 
     workdir = Workdir(_WORKDIR.value)
     workdir.config()  # complains at once, before TensorFlow is loaded
@@ -90,7 +90,8 @@ def _refuse_contradictions() -> None:
 
 
 def _split(workdir: "Workdir") -> int:
-    from dftk.evaluation import report, saved_folds
+    from dftk.evaluation import saved_folds
+    from dftk.evaluation.pages import report
 
     result = saved_folds.evaluate(workdir, _SPLIT.value, _DATA_DIR.value)
     print(report.text_table(result))
@@ -102,9 +103,9 @@ def _split(workdir: "Workdir") -> int:
 
 
 def _dataset(workdir: "Workdir") -> int:
-    from dftk.evaluation import given_sets
+    from dftk.evaluation.checks import given_test_sets
 
-    sets = given_sets.open_sets(workdir.path, _DATASET.value or [], _NAME.value)
+    sets = given_test_sets.open_sets(workdir.path, _DATASET.value or [], _NAME.value)
     return cli.score_test_sets(workdir, sets, _DATA_DIR.value)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from absl import flags
 
 from dftk import cli
-from dftk.config import UsageError
+from dftk.utils.errors import UsageError
 
 _MODEL = flags.DEFINE_string(
     "model", None, "A .keras file, or a workdir: all its finished folds as one model, their mean."

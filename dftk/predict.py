@@ -15,7 +15,8 @@ from pathlib import Path
 from absl import flags
 
 from dftk import cli
-from dftk.config import THRESHOLD, UsageError
+from dftk.models.config import THRESHOLD
+from dftk.utils.errors import UsageError
 
 _MODEL = flags.DEFINE_multi_string(
     "model",

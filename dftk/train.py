@@ -11,9 +11,10 @@ from typing import Any
 from absl import flags
 
 from dftk import cli
-from dftk.config import Config, UsageError, resolve
 from dftk.launch.job_index import fold_of_job
-from dftk.options import RunOptions, parse_folds, parse_steps
+from dftk.training.config import Config, resolve
+from dftk.training.execution import RunOptions, parse_folds, parse_steps
+from dftk.utils.errors import UsageError
 
 _FOLD = flags.DEFINE_string(
     "fold",
@@ -61,7 +62,7 @@ flags.adopt_module_key_flags(cli)  # --help shows them, not only --helpfull
 def main(argv: Sequence[str]) -> int:
     """Flags to config to one call, and one more for test sets."""
     cli.refuse_arguments(argv)
-    from dftk.evaluation.workdir import Workdir
+    from dftk.runs.workdir import Workdir
 
     workdir = Workdir(_WORKDIR.value)
     # Resolved here: it complains before TensorFlow is loaded.
@@ -70,7 +71,7 @@ def main(argv: Sequence[str]) -> int:
     summary = _merge(workdir) if config is None else _train(workdir, config)
     if not summary:
         return 0
-    from dftk.evaluation import report
+    from dftk.evaluation.pages import report
 
     print(report.text_table(summary))
     status = cli.score_test_sets(workdir, sets, None) if sets else 0
@@ -81,9 +82,9 @@ def main(argv: Sequence[str]) -> int:
 def _test_sets(workdir: Any) -> dict[str, Any]:
     if _FOLD.value == "job" and not _MERGE.value:
         raise UsageError("--also_evaluate: --fold=job is one fold of several; give it to --merge")
-    from dftk.evaluation import given_sets
+    from dftk.evaluation.checks import given_test_sets
 
-    return given_sets.open_sets(workdir.path, _ALSO_EVALUATE.value or [])
+    return given_test_sets.open_sets(workdir.path, _ALSO_EVALUATE.value or [])
 
 
 def _merge(workdir: Any) -> dict[str, Any]:

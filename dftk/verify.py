@@ -28,8 +28,8 @@ def main(argv: Sequence[str]) -> int:
     """Flags to one call; 1 if anything is wrong with the dataset."""
     cli.refuse_arguments(argv)
 
-    from dftk.data import catalog
-    from tfds_rvf10k import verification
+    from dftk.datasets import catalog
+    from tfds_rvf10k.verification import verification
 
     dataset = str(Path(_DATASET.value).expanduser())
     report = verification.verify(catalog.find_folder(dataset, _DATA_DIR.value))

@@ -7,14 +7,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+from quick_run import quick_config
+from repository import SHARED
 
-from dftk import cpu
+from dftk.utils import cpu
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 cpu.prepare()  # as the commands do
-
-ROOT = Path(__file__).parents[1]
-SHARED = ROOT.parent / "shared"
 
 
 def once(tmp_path_factory, name, make):
@@ -36,7 +35,7 @@ def once(tmp_path_factory, name, make):
 @pytest.fixture(scope="session")
 def data_dir(tmp_path_factory):
     """A TFDS directory with the sample in it, 5 folds."""
-    from dftk.data import sample
+    from dftk.datasets import sample
 
     made = once(tmp_path_factory, "tensorflow_datasets", lambda path: sample.build(str(path), 5))
     # A copy for each process, as of all that tests write into.
@@ -46,7 +45,7 @@ def data_dir(tmp_path_factory):
 @pytest.fixture(scope="session")
 def dataset(data_dir):
     """The sample's catalog."""
-    from dftk.data import catalog
+    from dftk.datasets import catalog
 
     return catalog.open_dataset("sample", data_dir, 5)
 
@@ -54,7 +53,7 @@ def dataset(data_dir):
 @pytest.fixture
 def copy(dataset, tmp_path):
     """A copy of the sample to damage; returns a function that opens it."""
-    from dftk.data import catalog
+    from dftk.datasets import catalog
 
     folder = tmp_path / "dftk_sample" / "kfold5" / "1.0.0"
     source = Path(dataset.train[0].path).parent
@@ -84,24 +83,10 @@ def small(small_whole, tmp_path):
     return Path(shutil.copytree(small_whole, tmp_path / "1.0.0"))
 
 
-def rewrite(shard, change):
-    """Writes a shard again with `change(index, features)` applied to each record."""
-    import tensorflow as tf
-
-    records = [
-        tf.train.Example.FromString(record)
-        for record in tf.data.TFRecordDataset(shard.path).as_numpy_iterator()
-    ]
-    with tf.io.TFRecordWriter(shard.path) as writer:
-        for index, example in enumerate(records):
-            change(index, example.features.feature)
-            writer.write(example.SerializeToString())
-
-
 @pytest.fixture(scope="session")
 def examples(dataset):
     """The sample's `train`, decoded."""
-    from dftk.data import residency
+    from dftk.input import residency
 
     return residency.open_examples(dataset.train, "ram")
 
@@ -114,22 +99,6 @@ def shared():
     return SHARED
 
 
-def quick_config(data_dir):
-    """Both phases of the sample at 32 pixels, one epoch each, on 200 images."""
-    from dftk.config import resolve
-
-    return resolve(
-        {
-            "dataset": "sample",
-            "data_dir": data_dir,
-            "image_size": 32,
-            "max_examples": 200,
-            "frozen_epochs": 1,
-            "finetune_epochs": 1,
-        }
-    )
-
-
 @pytest.fixture(scope="session")
 def calibrated(examples, tmp_path_factory):
     """Random weights whose BatchNorm statistics fit: else activations all but vanish with depth,
@@ -137,8 +106,8 @@ def calibrated(examples, tmp_path_factory):
     """
     import tensorflow as tf
 
-    from dftk.config import resolve
     from dftk.models import registry
+    from dftk.training.config import resolve
 
     def make(path):
         config = resolve({"dataset": "sample", "image_size": 32, "batchnorm_momentum": 0.0})
@@ -170,14 +139,14 @@ def trained_cnn(untouched_cnn, tmp_path_factory):
 
 
 def _run_once(tmp_path_factory, name, config):
-    from dftk.evaluation.workdir import Workdir
     from dftk.launch import run
+    from dftk.runs.workdir import Workdir
 
     return once(tmp_path_factory, name, lambda path: run.train(config, [0, 3], Workdir(path)))
 
 
 def _copied(tmp_path_factory, made):
-    from dftk.evaluation.workdir import Workdir
+    from dftk.runs.workdir import Workdir
 
     return Workdir(Path(shutil.copytree(made, tmp_path_factory.mktemp("runs") / made.name)))
 
@@ -185,9 +154,9 @@ def _copied(tmp_path_factory, made):
 @pytest.fixture(scope="session")
 def small_ensemble():
     """Two small detectors with random weights: what they say is arbitrary, but not constant."""
-    from dftk.config import resolve
-    from dftk.evaluation.scoring import Ensemble
     from dftk.models import registry
+    from dftk.runs.saved_models import Ensemble
+    from dftk.training.config import resolve
 
     given = {"dataset": "sample", "model": "cnn", "image_size": 48}
     configs = [resolve({**given, "seed": seed}) for seed in (0, 1)]
@@ -228,7 +197,7 @@ def counted_decodes(monkeypatch):
     """A function that tells how many JPEGs were decoded since the test began."""
     import tensorflow as tf
 
-    from dftk.data import pipeline
+    from dftk.input import pipeline
 
     calls = []
     real = pipeline.decode_jpeg

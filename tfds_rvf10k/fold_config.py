@@ -7,10 +7,10 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from tfds_rvf10k import near_duplicates
-from tfds_rvf10k.inspection import MAX_PIXELS
-from tfds_rvf10k.plan import Cut
-from tfds_rvf10k.source_images import CLASS_NAMES, Layout
+from tfds_rvf10k.inspection import near_duplicates
+from tfds_rvf10k.inspection.inspection import MAX_PIXELS
+from tfds_rvf10k.planning.plan import Cut
+from tfds_rvf10k.sources.source_images import CLASS_NAMES, Layout
 
 _RANGES = {
     "k": (2, math.inf),

@@ -25,8 +25,8 @@ from typing import Any, TextIO
 
 import requests
 
-from tfds_rvf10k import archive
-from tfds_rvf10k.kaggle_failures import AGAIN, TOKEN, explain
+from tfds_rvf10k.download.kaggle_failures import AGAIN, TOKEN, explain
+from tfds_rvf10k.sources import archive
 
 DATASET = "sachchitkunichetty/rvf10k"
 REQUIREMENT = "kagglehub>=0.4,<2"

@@ -16,14 +16,15 @@ from absl import logging
 from etils import epath
 from tensorflow_datasets.core import dataset_builder
 
-from tfds_rvf10k import excluding, replacing, shard_manifest
-from tfds_rvf10k import plan as plan_lib
 from tfds_rvf10k.executors import Beam, Executor, Threads
 from tfds_rvf10k.fold_config import FoldConfig
-from tfds_rvf10k.inspection import Inspection
-from tfds_rvf10k.listing import find_source, list_images
-from tfds_rvf10k.shards import ShardPlan, ShardWriter, Written
-from tfds_rvf10k.source_images import CLASS_NAMES
+from tfds_rvf10k.inspection.inspection import Inspection
+from tfds_rvf10k.planning import excluding
+from tfds_rvf10k.planning import plan as plan_lib
+from tfds_rvf10k.shards import replacing, shard_manifest
+from tfds_rvf10k.shards.shard_writer import ShardPlan, ShardWriter, Written
+from tfds_rvf10k.sources.listing import find_source, list_images
+from tfds_rvf10k.sources.source_images import CLASS_NAMES
 
 
 class Builder(dataset_builder.FileReaderBuilder):

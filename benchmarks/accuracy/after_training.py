@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 from scipy.special import expit, logit
 
-from dftk import cpu
-from dftk.config import THRESHOLD, UserError
-from dftk.evaluation.workdir import Workdir
+from dftk.models.config import THRESHOLD
+from dftk.runs.workdir import Workdir
+from dftk.utils import cpu
+from dftk.utils.errors import UserError
 
 
 def variants(run: Path, data_dir: str | None) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -27,10 +28,10 @@ def variants(run: Path, data_dir: str | None) -> tuple[np.ndarray, dict[str, np.
             "--notemperature_scaling"
         )
     cpu.prepare()  # before TensorFlow is loaded
-    from dftk.data import residency
     from dftk.evaluation import saved_folds
-    from dftk.evaluation.scoring import Ensemble, load_model
-    from dftk.training.head_statistics import temperature
+    from dftk.input import residency
+    from dftk.runs.saved_models import Ensemble, load_model
+    from dftk.training.features.head_statistics import temperature
 
     config, dataset = saved_folds.open_data(workdir, data_dir)
     shards = residency.limit(dataset.train, config["max_examples"])
@@ -69,7 +70,7 @@ def main() -> None:
         labels, found = variants(arguments.workdir, arguments.data_dir)
     except UserError as error:
         raise SystemExit(f"error: {error}") from None
-    from dftk.evaluation import metrics, statistics
+    from dftk.evaluation.stats import metrics, paired_tests
 
     plain, *_ = found.values()
     print("| | accuracy | p | AUC | p | calibration error | cross-entropy | difference |")
@@ -77,8 +78,8 @@ def main() -> None:
     for name, each in found.items():
         scores = metrics.binary_metrics(labels, each)
         right, before = ((p >= THRESHOLD) == labels for p in (each, plain))
-        decided = statistics.mcnemar(before, right).p_value
-        ranked = statistics.delong(labels, plain, each).p_value
+        decided = paired_tests.mcnemar(before, right).p_value
+        ranked = paired_tests.delong(labels, plain, each).p_value
         losses, former = (-np.log(np.where(labels == 1, p, 1 - p)) for p in (each, plain))
         gap, error = np.mean(losses - former), np.std(losses - former) / np.sqrt(len(labels))
         print(

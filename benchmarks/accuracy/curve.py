@@ -14,8 +14,8 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from dftk.evaluation.plots import STYLE
-from dftk.evaluation.workdir import Workdir
+from dftk.evaluation.figures.plots import STYLE
+from dftk.runs.workdir import Workdir
 
 COLOURS = ("#64748b", "#0e7490", "#7c3aed", "#c2410c")  # of the runs, in order
 

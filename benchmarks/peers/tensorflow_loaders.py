@@ -21,7 +21,8 @@ def write_tfrecords(material: Material) -> Write:
 
 def dftk(material: Material) -> Build:
     """Decodes and resizes once into memory; an epoch gathers its batches from there."""
-    from dftk.data import catalog, residency
+    from dftk.datasets import catalog
+    from dftk.input import residency
 
     def build() -> Epoch:
         train = catalog.open_dataset("rvf10k", material.data_dir, 5).train

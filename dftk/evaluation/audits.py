@@ -5,14 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from dftk.config import UsageError, UserError
-from dftk.data import residency
-from dftk.data.catalog import Shard
-from dftk.evaluation import encoded, given_sets, image_folder, report, robustness, shortcuts
-from dftk.evaluation import members as models
+from dftk.evaluation.checks import given_test_sets, robustness, scored_test_sets, shortcuts
+from dftk.evaluation.pages import report
 from dftk.evaluation.saved_folds import decided, open_data
-from dftk.evaluation.scoring import Ensemble, load_ensemble
-from dftk.evaluation.workdir import Workdir
+from dftk.images import encoded
+from dftk.input import residency
+from dftk.input.shards import Shard
+from dftk.runs import members as models
+from dftk.runs.saved_models import Ensemble, load_ensemble
+from dftk.runs.workdir import Workdir
+from dftk.utils.errors import UsageError, UserError
 
 
 def score_sets(
@@ -22,7 +24,7 @@ def score_sets(
 
     Args:
       workdir: of a run with at least one finished fold.
-      sets: by name, as given_sets.open_sets gives them.
+      sets: by name, as given_test_sets.open_sets gives them.
       data_dir: TFDS's directory of datasets, if not the run's; the training images are there.
 
     Returns:
@@ -54,9 +56,9 @@ def _score_set(
     training: tuple[Mapping[str, str], str],
 ) -> dict[str, Any]:
     folds, (known, trouble) = workdir.require_folds(), training
-    rows, broken = image_folder.score(ensemble, folds, folder)
+    rows, broken = scored_test_sets.score(ensemble, folds, folder)
     if not rows:
-        given_sets.refuse_unreadable(folder, broken)
+        given_test_sets.refuse_unreadable(folder, broken)
     audit, few = _search(folder, workdir.config()["config"]["folds"])
     result = {
         "source": str(folder.path.resolve()),
@@ -69,15 +71,15 @@ def _score_set(
         "shortcuts": None if audit is None else shortcuts.beating_chance(audit),
         "not_searched": few,
     }
-    result["notes"] = image_folder.notes(result)
-    path = image_folder.write(workdir.path, name, folder, rows, result, audit)
+    result["notes"] = scored_test_sets.notes(result)
+    path = scored_test_sets.write(workdir.path, name, folder, rows, result, audit)
     return {**result, "folder": str(path)}
 
 
 def _scores(workdir: Workdir, folds: list[int], rows: list[dict[str, Any]]) -> dict[str, Any]:
     labels = np.array([row["label"] for row in rows])
     members = np.array([[row[f"fold_{fold}"] for row in rows] for fold in folds])
-    return {**image_folder.summarize(rows, folds), **decided(workdir, folds, labels, members)}
+    return {**scored_test_sets.summarize(rows, folds), **decided(workdir, folds, labels, members)}
 
 
 def _in_training(rows: list[dict[str, Any]], known: Mapping[str, str]) -> list[dict[str, str]]:
@@ -100,7 +102,7 @@ def _search(folder: encoded.Folder, folds: int) -> tuple[dict[str, Any] | None, 
 def _training_digests(workdir: Workdir, data_dir: str | None) -> tuple[dict[str, str], str]:
     """Digests of the run's training images; or none, and in words why not: it goes on record."""
     try:
-        return image_folder.training_digests(_train_shards(workdir, data_dir)), ""
+        return scored_test_sets.training_digests(_train_shards(workdir, data_dir)), ""
     except UserError as error:
         return {}, str(error)
 

@@ -6,14 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from dftk.config import UserError
-from dftk.data import catalog, image_tree, residency
-from dftk.evaluation import encoded, intervals, metrics, plots, report, slices
-from dftk.evaluation import members as models
-from dftk.evaluation.files import read_csv, write_csv, write_json
-from dftk.evaluation.report_sections import VALID_METRICS
-from dftk.evaluation.scoring import load_ensemble
-from dftk.evaluation.workdir import Workdir
+from dftk.datasets import catalog, image_tree
+from dftk.evaluation.checks import slices
+from dftk.evaluation.figures import plots
+from dftk.evaluation.pages import report
+from dftk.evaluation.stats import intervals, metrics
+from dftk.images import encoded
+from dftk.input import residency
+from dftk.runs import members as models
+from dftk.runs.results import VALID_METRICS
+from dftk.runs.saved_models import load_ensemble
+from dftk.runs.workdir import Workdir
+from dftk.utils.errors import UserError
+from dftk.utils.files import read_csv, write_csv, write_json
 
 
 def evaluate(workdir: Workdir, split: str, data_dir: str | None) -> dict[str, Any]:

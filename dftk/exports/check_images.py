@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from dftk.config import UserError
-from dftk.data import decoding, image_files, pipeline, residency, sample
+from dftk.datasets import sample
 from dftk.evaluation.saved_folds import open_data
-from dftk.evaluation.workdir import Workdir
-from dftk.progress import say
+from dftk.images import decoding, image_files
+from dftk.input import pipeline, residency
+from dftk.runs.workdir import Workdir
+from dftk.utils.errors import UserError
+from dftk.utils.progress import say
 
 _NOISE_SIZES = ((64, 64), (256, 256), (199, 301), (97, 33), (480, 640))
 _CUTS = 3

@@ -12,12 +12,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dftk.config import UserError
-from dftk.evaluation import scoring
-from dftk.evaluation.files import write_json
 from dftk.exports import check_images, formats, manifest, parity, staging
 from dftk.exports.float32_twin import float32_twin, policies
-from dftk.progress import say
+from dftk.runs import saved_models
+from dftk.utils.errors import UserError
+from dftk.utils.files import write_json
+from dftk.utils.progress import say
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Detectors:
 
     @classmethod
     def load(cls, paths: Sequence[Path]) -> "Detectors":
-        """Raises as scoring.load_model."""
-        saved = [scoring.load_model(path) for path in paths]
+        """Raises as saved_models.load_model."""
+        saved = [saved_models.load_model(path) for path in paths]
         return cls(saved, [float32_twin(model) for model in saved])
 
     def trained_in(self) -> str:
@@ -39,9 +39,9 @@ class Detectors:
 
     def runs(self) -> dict[str, parity.Run]:
         """What to compare an export with, by name."""
-        runs = {"Keras, float32": parity.as_run(scoring.Ensemble(self.float32))}
+        runs = {"Keras, float32": parity.as_run(saved_models.Ensemble(self.float32))}
         if kind := self.trained_in():
-            runs[f"Keras, {kind}"] = parity.as_run(scoring.Ensemble(self.saved))
+            runs[f"Keras, {kind}"] = parity.as_run(saved_models.Ensemble(self.saved))
         return runs
 
 

@@ -16,8 +16,9 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from dftk.config import UserError
-from dftk.data import limits, pipeline
+from dftk.input import pipeline
+from dftk.utils import limits
+from dftk.utils.errors import UserError
 
 # Opset 18's Resize is the first with `antialias`, so that its absence is a statement; it is also
 # the newest that tf2onnx 1.17 writes.

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dftk.config import THRESHOLD, UsageError, UserError
-from dftk.evaluation.environment import environment
-from dftk.evaluation.workdir import Workdir, containing
 from dftk.exports import formats, staging
+from dftk.models.config import THRESHOLD
+from dftk.runs.environment import environment
+from dftk.runs.workdir import Workdir, containing
+from dftk.utils.errors import UsageError, UserError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from dftk.evaluation.scoring import Ensemble
+from dftk.runs.saved_models import Ensemble
 
 BATCH = 16  # images of a forward pass at most
 _TIMED_BATCH, _ROUNDS = 8, 5

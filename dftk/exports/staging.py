@@ -5,8 +5,8 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from dftk.config import UserError
-from dftk.evaluation import files
+from dftk.utils import files
+from dftk.utils.errors import UserError
 
 
 def refuse_taken(output: Path, is_folder: bool, overwrite: bool) -> None:

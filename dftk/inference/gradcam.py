@@ -16,8 +16,8 @@ import matplotlib
 import numpy as np
 import tensorflow as tf
 
-from dftk.config import UserError
 from dftk.inference.split_model import Call, calls
+from dftk.utils.errors import UserError
 
 _OPACITY = 0.6  # of the hottest pixel's colour
 _EXPLAINERS: weakref.WeakKeyDictionary[keras.Model, "GradCam"] = weakref.WeakKeyDictionary()

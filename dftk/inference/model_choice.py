@@ -4,9 +4,10 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from dftk.config import THRESHOLD, UsageError
-from dftk.evaluation import scoring
-from dftk.evaluation.workdir import Workdir, containing
+from dftk.models.config import THRESHOLD
+from dftk.runs import saved_models
+from dftk.runs.workdir import Workdir, containing
+from dftk.utils.errors import UsageError
 
 CHOSEN = "chosen"
 
@@ -22,7 +23,7 @@ def model_files(given: Sequence[str]) -> list[Path]:
       UsageError: none given, or one of them twice, which would count double.
       UserError: neither a file nor a workdir with a finished fold.
     """
-    files = [path for name in _names(given) for path in scoring.model_paths(Path(name))]
+    files = [path for name in _names(given) for path in saved_models.model_paths(Path(name))]
     if not files:
         raise UsageError("--model: give a model.keras file or a workdir of dftk.train")
     seen: set[Path] = set()

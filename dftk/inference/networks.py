@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from dftk.config import UserError
-from dftk.data import decoding
-from dftk.data.decoding import Image, Packed
-from dftk.data.image_files import FileScore
-from dftk.evaluation.scoring import Ensemble
+from dftk.images import decoding
+from dftk.images.decoding import Image, Packed
+from dftk.images.image_files import FileScore
 from dftk.inference import split_model
-from dftk.progress import Throughput
+from dftk.runs.saved_models import Ensemble
+from dftk.utils.errors import UserError
+from dftk.utils.progress import Throughput
 
 FORWARD_PIXELS = 2**24  # resized in one call at most: 50 MB as uint8, 200 MB as float32
 _SMALL = 2**18  # pixels up to which an image travels as bytes; larger ones are resized at once

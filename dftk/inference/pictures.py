@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from dftk.config import UserError
-from dftk.data import decoding
-from dftk.data.image_files import FileScore
-from dftk.evaluation import plots
-from dftk.evaluation.scoring import Ensemble
+from dftk.evaluation.figures import plots
+from dftk.images import decoding
+from dftk.images.image_files import FileScore
 from dftk.inference import gradcam
+from dftk.runs.saved_models import Ensemble
+from dftk.utils.errors import UserError
 
 _NAME_BYTES = 200  # of a picture's name; file systems take 255
 _SIDE = 1000  # pixels that a picture shows of an image's longer side

@@ -6,12 +6,13 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from dftk.data import decoding, limits, threads
-from dftk.data.decoding import MAX_PIXELS, Image, Packed
-from dftk.data.image_files import FileScore
-from dftk.evaluation.scoring import Ensemble
+from dftk.images import decoding
+from dftk.images.decoding import MAX_PIXELS, Image, Packed
+from dftk.images.image_files import FileScore
 from dftk.inference.networks import FORWARD_PIXELS, Networks
-from dftk.progress import Throughput
+from dftk.runs.saved_models import Ensemble
+from dftk.utils import limits, threads
+from dftk.utils.progress import Throughput
 
 BATCH_SIZE = 32  # on a CPU Xception took as long per image with 64, and half as long again with 8
 _READERS = 4  # threads beside those that decode, for disks that answer late

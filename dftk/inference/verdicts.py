@@ -10,14 +10,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from dftk.config import UserError
-from dftk.data import image_files
-from dftk.data.image_files import FileScore
-from dftk.evaluation import scoring
-from dftk.evaluation.files import replacing
-from dftk.evaluation.scoring import Ensemble
+from dftk.images import image_files
+from dftk.images.image_files import FileScore
 from dftk.inference import model_choice, pictures, stream
-from dftk.progress import Count, Throughput, say
+from dftk.runs import saved_models
+from dftk.runs.saved_models import Ensemble
+from dftk.utils.errors import UserError
+from dftk.utils.files import replacing
+from dftk.utils.progress import Count, Throughput, say
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ def predict(request: Request) -> int:
     threshold, source = model_choice.threshold(request.threshold, request.models)
     _require_place(request.output)
     files = model_choice.model_files(request.models)
-    ensemble = scoring.load_ensemble(files)
+    ensemble = saved_models.load_ensemble(files)
     names = model_choice.column_names(files) if request.members else []
     say(f"fake from {threshold:.6g} on, {source}")
     speed = Throughput()

@@ -13,16 +13,17 @@ from typing import Any
 
 import tensorflow as tf
 
-from dftk.config import Config, UsageError, UserError, as_flags
-from dftk.evaluation import comparison, comparison_page
-from dftk.evaluation.files import write_text
-from dftk.evaluation.html_parts import number
-from dftk.evaluation.workdir import Workdir
+from dftk.evaluation.comparison import comparison, comparison_page
+from dftk.evaluation.stats.formatting import number
 from dftk.launch.parallel import tied
-from dftk.progress import say
-from dftk.rules import chooses_by_held_out
+from dftk.runs.results import chooses_by_held_out
+from dftk.runs.workdir import Workdir
 from dftk.training import crossval
-from dftk.training.interruption import SAVED, Interrupted, listening
+from dftk.training.config import Config, as_flags
+from dftk.training.resume.interruption import SAVED, Interrupted, listening
+from dftk.utils.errors import UsageError, UserError
+from dftk.utils.files import write_text
+from dftk.utils.progress import say
 
 BASE = "base"
 _POLL_S = 0.5
@@ -141,7 +142,7 @@ def table(content: Mapping[str, Any], configs: Mapping[str, Config]) -> str:
     """A row a run: held-out accuracy and AUC, what the change made of them, and minutes.
 
     Args:
-      content: see dftk.evaluation.comparison.
+      content: see dftk.evaluation.comparison.comparison.
       configs: of the runs, in its order.
     """
     head = ["change", "accuracy", "difference", "p", "AUC", "difference", "p", "epochs", "minutes"]

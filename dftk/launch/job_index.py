@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 
-from dftk.config import UsageError
+from dftk.utils.errors import UsageError
 
 # Where each scheduler puts the task's number, the user's own word first: it can mend the others.
 _NUMBERS = ("DFTK_FOLD", "JOB_COMPLETION_INDEX", "SLURM_ARRAY_TASK_ID")

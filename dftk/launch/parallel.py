@@ -16,12 +16,13 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO
 
-from dftk.config import Config, UsageError, as_flags
-from dftk.data import limits
-from dftk.evaluation.workdir import Workdir
-from dftk.options import RunOptions
-from dftk.progress import ERASE, Board
-from dftk.training.interruption import Interrupted, Interruption, listening
+from dftk.runs.workdir import Workdir
+from dftk.training.config import Config, as_flags
+from dftk.training.execution import RunOptions
+from dftk.training.resume.interruption import Interrupted, Interruption, listening
+from dftk.utils import limits
+from dftk.utils.errors import UsageError
+from dftk.utils.progress import ERASE, Board
 
 _PR_SET_PDEATHSIG = 1  # prctl(2): be sent a signal when the parent dies
 _POLL_S = 0.2

@@ -7,10 +7,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from dftk import cpu
-from dftk.config import Config, UserError
-from dftk.data import limits
-from dftk.evaluation.workdir import Workdir
 from dftk.launch.ray_session import (
     as_nodes_see_it,
     joined,
@@ -19,9 +15,13 @@ from dftk.launch.ray_session import (
     output_into,
     require_mark,
 )
-from dftk.options import RunOptions
-from dftk.progress import say
-from dftk.training.interruption import Interrupted, Interruption, listening
+from dftk.runs.workdir import Workdir
+from dftk.training.config import Config
+from dftk.training.execution import RunOptions
+from dftk.training.resume.interruption import Interrupted, Interruption, listening
+from dftk.utils import cpu, limits
+from dftk.utils.errors import UserError
+from dftk.utils.progress import say
 
 _POLL_S = 1.0
 _LOST = 3  # times that a fold is started again after its worker or node was lost

@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dftk.config import Config, UserError
-from dftk.evaluation.files import write_text
-from dftk.evaluation.workdir import Workdir
+from dftk.runs.workdir import Workdir
+from dftk.training.config import Config
+from dftk.utils.errors import UserError
+from dftk.utils.files import write_text
 
 _CONNECT_S = 10.0  # Ray itself tries for a quarter of an hour
 _START = (

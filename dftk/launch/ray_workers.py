@@ -6,9 +6,6 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dftk import cpu
-from dftk.config import Config, UsageError, UserError
-from dftk.evaluation.workdir import Workdir
 from dftk.launch.ray_session import (
     as_nodes_see_it,
     joined,
@@ -17,8 +14,12 @@ from dftk.launch.ray_session import (
     output_into,
     require_mark,
 )
-from dftk.options import RunOptions
-from dftk.progress import say
+from dftk.runs.workdir import Workdir
+from dftk.training.config import Config
+from dftk.training.execution import RunOptions
+from dftk.utils import cpu
+from dftk.utils.errors import UsageError, UserError
+from dftk.utils.progress import say
 
 _LOST = 2  # times that all workers are started again after one was lost
 

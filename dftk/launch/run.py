@@ -6,13 +6,15 @@ from typing import Any
 
 import tensorflow as tf
 
-from dftk.config import Config, UsageError, UserError
-from dftk.evaluation import report
-from dftk.evaluation.workdir import Workdir
+from dftk.evaluation.pages import report
 from dftk.launch import parallel
-from dftk.options import RunOptions, parse_folds
-from dftk.progress import say
-from dftk.training import cluster, crossval
+from dftk.runs.workdir import Workdir
+from dftk.training import crossval
+from dftk.training.config import Config
+from dftk.training.devices import cluster
+from dftk.training.execution import RunOptions, parse_folds
+from dftk.utils.errors import UsageError, UserError
+from dftk.utils.progress import say
 
 
 class FoldsFailed(UserError):

@@ -13,19 +13,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dftk.config import Config, UserError
-from dftk.models import (
-    applications,
-    batchnorm,
-    cnn,
-    folding,
-    heads,
-    one_class,
-    preprocess,
-    residual,
-    vit,
-)
-from dftk.models.backbone import Backbone, depths, residual_sums
+from dftk.models import batchnorm, folding, preprocess
+from dftk.models.backbones import applications, cnn, residual, vit
+from dftk.models.backbones.backbone import Backbone, depths, residual_sums
+from dftk.models.heads import one_class
+from dftk.models.heads import trained as heads
+from dftk.training.config import Config
+from dftk.utils.errors import UserError
 
 _OTHERWISE = "give a file with --weights=PATH, or train from scratch with --weights=none"
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's RGB in [0, 1]

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from dftk.data import limits, pipeline, stores
-from dftk.data.catalog import Shard
+from dftk.input import pipeline, stores
+from dftk.input.shards import Shard
 from dftk.perf import meter
+from dftk.utils import limits
 
 _BLOCK = 2**20  # bytes of one read
 _COPY = 2**28  # bytes; far more than any cache holds

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from dftk.perf.ladder import STAGES, Measured
+from dftk.perf.stages import STAGES, Measured
 
 _COLD = STAGES[:4]
 _WORDS = {

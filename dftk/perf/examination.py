@@ -7,12 +7,14 @@ from typing import Any
 
 import tensorflow as tf
 
-from dftk.config import Config, UsageError, UserError
-from dftk.data import catalog, residency
-from dftk.perf import findings, ladder
-from dftk.presets import ONE_CLASS
-from dftk.progress import say
-from dftk.training import devices as devices_lib
+from dftk.datasets import catalog
+from dftk.input import residency
+from dftk.perf import findings, stages
+from dftk.training.config import Config
+from dftk.training.devices import devices as devices_lib
+from dftk.training.presets import ONE_CLASS
+from dftk.utils.errors import UsageError, UserError
+from dftk.utils.progress import say
 
 
 def examine(config: Config, phase: str | None, profile: str | None) -> dict[str, Any]:
@@ -46,7 +48,7 @@ def examine(config: Config, phase: str | None, profile: str | None) -> dict[str,
     say(f"{dataset.name}, {devices.description}; cache: {where.kind}, {where.reason}")
     trace = _profile(profile) if profile else contextlib.nullcontext()
     with trace:
-        measured = ladder.measure(config, shards, devices, where.kind, phase)
+        measured = stages.measure(config, shards, devices, where.kind, phase)
     return findings.collect(
         measured,
         {

@@ -10,9 +10,9 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
-from dftk.evaluation.plots import ACCENT, GRID, INK, SECOND, STYLE
+from dftk.evaluation.figures.plots import ACCENT, GRID, INK, SECOND, STYLE
 from dftk.perf import diagnosis, meter
-from dftk.perf.ladder import Measured
+from dftk.perf.stages import Measured
 
 _THROUGH = (
     "img/s: of a path from its start through the stage; own ms: what the stage adds per image; "

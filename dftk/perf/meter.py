@@ -74,7 +74,7 @@ def machine() -> dict[str, Any]:
     """What absolute figures belong to: processor, cores, memory, accelerators, versions."""
     import tensorflow as tf
 
-    from dftk.data import limits
+    from dftk.utils import limits
 
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]

@@ -16,9 +16,9 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 import dftk
-from dftk.progress import say
 from dftk.serving.service import Service, Verdict
 from dftk.serving.uploads import Refused
+from dftk.utils.progress import say
 
 Threshold = Annotated[
     float | None, fastapi.Query(ge=0, le=1, description="Instead of the server's own.")

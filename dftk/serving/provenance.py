@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from dftk.config import THRESHOLD
-from dftk.evaluation import closed_form
-from dftk.evaluation.files import read_csv
-from dftk.evaluation.model_card import limits_of
-from dftk.evaluation.report_sections import read_valid
-from dftk.evaluation.workdir import Workdir, containing
+from dftk.evaluation.pages.model_card import limits_of
+from dftk.evaluation.stats import closed_form
+from dftk.models.config import THRESHOLD
+from dftk.runs.results import read_valid
+from dftk.runs.workdir import Workdir, containing
+from dftk.utils.files import read_csv
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from dftk.config import UserError
-from dftk.progress import say
+from dftk.utils.errors import UserError
+from dftk.utils.progress import say
 
 if TYPE_CHECKING:  # what a door must be able to refuse without: FastAPI, TensorFlow
     import uvicorn
@@ -73,7 +73,8 @@ def build(service: "Service", host: str, allowed: Sequence[str] = ()) -> "ASGIAp
         given, to this machine's, and to IP addresses, too.
       allowed: more names to answer to.
     """
-    from dftk.serving import guard, http_api, page, uploads
+    from dftk.serving import guard, http_api, uploads
+    from dftk.serving.web import page
 
     app = http_api.application(service)
     page.add_to(app)

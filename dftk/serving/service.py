@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from dftk.evaluation import scoring
 from dftk.inference import gradcam
+from dftk.runs import saved_models
 from dftk.serving import provenance, uploads
 from dftk.serving.uploads import Limits, Refused
 
@@ -51,7 +51,7 @@ class Service:
     def __init__(self, model: Path, threshold: float | None, limits: Limits):
         self.limits = limits
         self.provenance = provenance.read(model, threshold)
-        self._ensemble = scoring.load_ensemble(scoring.model_paths(model))
+        self._ensemble = saved_models.load_ensemble(saved_models.model_paths(model))
         self._model = threading.Lock()
         self._places = threading.BoundedSemaphore(limits.max_waiting)
         for explain in (False, True):  # traced now, not for users

@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from dftk.config import UserError
-from dftk.data.decoding import NO_MEMORY, decode_image
-from tfds_rvf10k import image_header
+from dftk.images.decoding import NO_MEMORY, decode_image
+from dftk.utils.errors import UserError
+from tfds_rvf10k.inspection import image_header
 
 # A progressive JPEG may ask for any number of passes over its pixels in a few bytes each: minutes
 # of work. Cameras and editors write about ten; libjpeg-turbo's own fuzzers stop at 500.

@@ -10,28 +10,25 @@ from typing import Any
 
 import tensorflow as tf
 
-from dftk.config import Config, UserError
-from dftk.data import catalog, residency
-from dftk.evaluation.environment import environment
-from dftk.evaluation.files import replacing, write_csv, write_json
-from dftk.evaluation.workdir import (
-    FREE,
-    HISTORY_COLUMNS,
-    PREDICTION_COLUMNS,
-    Workdir,
-)
+from dftk.datasets import catalog
+from dftk.input import residency
 from dftk.models import registry
-from dftk.options import RunOptions
-from dftk.presets import ONE_CLASS
-from dftk.progress import Progress, say
-from dftk.training import devices as devices_lib
-from dftk.training import interruption
-from dftk.training.checkpoint import Checkpoints
+from dftk.runs.environment import environment
+from dftk.runs.workdir import FREE, HISTORY_COLUMNS, PREDICTION_COLUMNS, Workdir
+from dftk.training.config import Config
+from dftk.training.devices import devices as devices_lib
+from dftk.training.execution import RunOptions
 from dftk.training.fitting import FitTrainer
 from dftk.training.fold import FoldTrainer
 from dftk.training.history import FoldResult
-from dftk.training.profile import StepProfile
-from dftk.training.stop import StopIfAsked
+from dftk.training.presets import ONE_CLASS
+from dftk.training.resume import interruption
+from dftk.training.resume.checkpoint import Checkpoints
+from dftk.training.resume.stop import StopIfAsked
+from dftk.training.step.profile import StepProfile
+from dftk.utils.errors import UserError
+from dftk.utils.files import replacing, write_csv, write_json
+from dftk.utils.progress import Progress, say
 
 
 def train_folds(
@@ -47,8 +44,8 @@ def train_folds(
 
     Raises:
       Interrupted: by a signal; what is trained is saved.
-      UserError: see dftk.data.catalog, dftk.data.residency, dftk.models.registry, Workdir.open,
-        FoldTrainer.run.
+      UserError: see dftk.datasets.catalog, dftk.input.residency, dftk.models.registry,
+        Workdir.open, FoldTrainer.run.
     """
     with interruption.listening() as signals:
         _train_folds(config, folds, workdir, options, signals)
@@ -128,7 +125,7 @@ def describe(config: Config) -> tuple[catalog.Catalog, dict[str, Any]]:
     """The run's dataset, and what config.json says of the run whatever the device.
 
     Raises:
-      UserError: see dftk.data.catalog, dftk.models.registry.weights_identity.
+      UserError: see dftk.datasets.catalog, dftk.models.registry.weights_identity.
     """
     registry.BACKBONES[config.model].require_package()  # before a dataset is built for it
     dataset = catalog.open_dataset(

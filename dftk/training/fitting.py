@@ -5,20 +5,22 @@ from typing import Any
 
 import numpy as np
 
-from dftk.config import Config, UserError
-from dftk.data.residency import Examples
-from dftk.evaluation.scoring import Ensemble
-from dftk.models import one_class
+from dftk.input.residency import Examples
+from dftk.models.heads import one_class
 from dftk.models.registry import Detector
-from dftk.progress import Progress, Throughput
-from dftk.training import history, loop
-from dftk.training.checkpoint import Checkpoints
-from dftk.training.devices import Devices
-from dftk.training.frozen import FrozenFeatures
+from dftk.runs.saved_models import Ensemble
+from dftk.training import history
+from dftk.training.config import Config
+from dftk.training.devices.devices import Devices
+from dftk.training.features.frozen import FrozenFeatures
 from dftk.training.held_out import HeldOut
 from dftk.training.history import FoldResult
-from dftk.training.scorer import Scorer
-from dftk.training.stop import StopIfAsked
+from dftk.training.resume.checkpoint import Checkpoints
+from dftk.training.resume.stop import StopIfAsked
+from dftk.training.step import loop
+from dftk.training.step.scorer import Scorer
+from dftk.utils.errors import UserError
+from dftk.utils.progress import Progress, Throughput
 
 _FITTED = 0.8  # of the real images; the rest says where their scores lie
 _FALSE_ALARMS = 0.05  # share of the rest to which 0.5 and more is given

@@ -8,24 +8,25 @@ from typing import Any
 import keras
 import numpy as np
 
-from dftk.config import Config
-from dftk.data.residency import Examples
-from dftk.evaluation.scoring import Ensemble
+from dftk.input.residency import Examples
 from dftk.models.registry import Detector
-from dftk.progress import Progress, Throughput, duration, say
-from dftk.training import history, loop, schedule
-from dftk.training.checkpoint import Checkpoints
-from dftk.training.devices import Devices
-from dftk.training.epoch import Epochs
-from dftk.training.frozen import FrozenFeatures
-from dftk.training.head_statistics import WholeImages
+from dftk.runs.saved_models import Ensemble
+from dftk.training import history, schedule
+from dftk.training.config import Config
+from dftk.training.devices.devices import Devices
+from dftk.training.features.frozen import FrozenFeatures
+from dftk.training.features.head_statistics import WholeImages
 from dftk.training.held_out import HeldOut
 from dftk.training.history import FoldResult
-from dftk.training.interruption import Interrupted
-from dftk.training.profile import StepProfile
-from dftk.training.scorer import Scorer
-from dftk.training.state import FoldState
-from dftk.training.stop import StopIfAsked
+from dftk.training.resume.checkpoint import Checkpoints
+from dftk.training.resume.interruption import Interrupted
+from dftk.training.resume.state import FoldState
+from dftk.training.resume.stop import StopIfAsked
+from dftk.training.step import loop
+from dftk.training.step.epoch import Epochs
+from dftk.training.step.profile import StepProfile
+from dftk.training.step.scorer import Scorer
+from dftk.utils.progress import Progress, Throughput, duration, say
 
 
 @dataclasses.dataclass

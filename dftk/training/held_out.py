@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
-from dftk.data.residency import Examples
-from dftk.evaluation import metrics
-from dftk.evaluation.scoring import Ensemble
+from dftk.evaluation.stats import metrics
+from dftk.input.residency import Examples
 from dftk.models.registry import Detector
-from dftk.training import loop
-from dftk.training.scorer import Scorer
+from dftk.runs.saved_models import Ensemble
+from dftk.training.step import loop
+from dftk.training.step.scorer import Scorer
 
 _CHECKED = 32  # images that the saved model scores, where features are known
 _TOLERANCE = 0.05  # of a probability: bfloat16 with BatchNorm folded, against without

@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from dftk.config import UserError
+from dftk.utils.errors import UserError
 
 
 def in_words(row: dict[str, Any]) -> str:

@@ -5,7 +5,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from dftk.config import Config, UsageError
+from dftk.training.config import Config
+from dftk.utils.errors import UsageError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,1 +1,0 @@
-"""Bytes to batches of uint8."""

@@ -1,0 +1,1 @@
+"""Names of datasets in, shards of built datasets out."""

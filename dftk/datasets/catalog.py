@@ -1,0 +1,193 @@
+"""Finds a built dataset and tells which files hold which fold."""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import tensorflow_datasets as tfds
+
+import tfds_rvf10k  # registers rvf10k
+from dftk.datasets import image_tree, sample
+from dftk.input.shards import Shard, record_checksums
+from dftk.utils.errors import UsageError, UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Catalog:
+    """A built dataset: its shards in order, `train` by fold."""
+
+    name: str  # "rvf10k/kfold5:1.0.0"
+    folds: int
+    train: tuple[Shard, ...]
+    valid: tuple[Shard, ...]
+    missing: Mapping[str, int]  # per split, files that its CSV names and the source tree lacked
+    set_aside: Mapping[str, int]  # per split, images that were no good; see tfds_rvf10k's README
+
+    def shortfall(self, split: str) -> str:
+        """In words, what the build lacks of its source's split; "" if nothing."""
+        lacking, aside = self.missing.get(split, 0), self.set_aside.get(split, 0)
+        there = sum(shard.length for shard in self.split(split))
+        if aside:
+            lost = f", and {lacking} that its CSV names were missing" if lacking else ""
+            return (
+                f"{split} has {there} of {there + aside + lacking} images: {aside} were set aside "
+                f"as they were built (quarantine.csv){lost}"
+            )
+        if not lacking:
+            return ""
+        return f"{split} has {there} of the {there + lacking} images that its CSV names"
+
+    def split(self, name: str) -> tuple[Shard, ...]:
+        """The shards of `train` or `valid`."""
+        return {"train": self.train, "valid": self.valid}[name]
+
+    def fingerprint(self) -> str:
+        """Hash of name, fold layout and every record's checksum: tells two builds apart.
+
+        Raises:
+          UserError: a file that is no TFRecord file.
+        """
+        digest = hashlib.sha256(self.name.encode())
+        for shard in self.train + self.valid:
+            digest.update(f"{Path(shard.path).name} {shard.length} {shard.fold}".encode())
+            digest.update(record_checksums(shard))
+        return digest.hexdigest()
+
+
+def open_dataset(
+    dataset: str, data_dir: str | None, folds: int, *, any_size: bool = False
+) -> Catalog:
+    """Opens a dataset that `tfds build tfds_rvf10k` wrote, the embedded sample, or other images.
+
+    Args:
+      dataset: "rvf10k", "rvf10k/CONFIG", "sample", a dataset's version directory (as it is, or
+        below data_dir), or images that dftk.datasets.image_tree builds when they are first used.
+      data_dir: TFDS's directory of datasets; None is its default.
+      folds: the number of folds that the run wants.
+      any_size: images that are built now may differ in size.
+
+    Raises:
+      UserError: no such dataset, one without folds, or see dftk.datasets.image_tree.build.
+      UsageError: it is built with another number of folds.
+    """
+    builder = _builder(dataset, data_dir, folds, any_size)
+    metadata = builder.info.metadata or {}
+    if not {"k", "shards_per_fold"} <= set(metadata):
+        raise UserError(
+            f"{builder.data_path}: not built by tfds_rvf10k (its metadata has no folds)"
+        )
+    if metadata["k"] != folds:
+        raise UsageError(
+            f"--folds={folds}: {builder.info.full_name} has {metadata['k']}; build "
+            f"""`--config='{{"name": "kfold{folds}", "k": {folds}}}'` with tfds build and give """
+            f"--dataset=rvf10k/kfold{folds}"
+        )
+    remedy = _build_again(Path(builder.data_path))
+    splits = {
+        name: tuple(
+            Shard(
+                str(path),
+                length,
+                shard // metadata["shards_per_fold"] if name == "train" else -1,
+                remedy,
+            )
+            for shard, (path, length) in enumerate(zip(info.filepaths, info.shard_lengths))
+        )
+        for name, info in builder.info.splits.items()
+    }
+    for shard in splits["train"] + splits.get("valid", ()):
+        if not Path(shard.path).is_file():
+            raise UserError(f"{shard.path}: missing; {remedy}")
+    return Catalog(
+        image_tree.title(builder.info.full_name),
+        folds,
+        splits["train"],
+        splits.get("valid", ()),
+        metadata.get("missing", {}),
+        metadata.get("set_aside", {}),
+    )
+
+
+def _build_again(version: Path) -> str:
+    """What to do when a file of a dataset's version directory is damaged."""
+    if version.absolute().parents[1].name in (
+        sample.SampleBuilder.name,
+        image_tree.ImagesBuilder.name,
+    ):
+        return f"remove {version}, which is built again when it is next used"
+    return "build the dataset again with --overwrite"
+
+
+def find(dataset: str, data_dir: str | None) -> Path | None:
+    """The version directory of this path, or of this path below data_dir; None if there is none."""
+    for folder in _places(dataset, data_dir):
+        if (folder / "dataset_info.json").is_file():
+            return folder
+    return None
+
+
+def _places(dataset: str, data_dir: str | None) -> tuple[Path, Path]:
+    root = Path(data_dir or tfds.core.constants.DATA_DIR)
+    return Path(dataset).expanduser(), root.expanduser() / dataset
+
+
+def find_folder(dataset: str, data_dir: str | None) -> Path:
+    """Finds the version directory of a dataset, however damaged, and builds nothing.
+
+    Args:
+      dataset: as `open_dataset`'s; the sample is that of 5 folds.
+      data_dir: TFDS's directory of datasets; None is its default.
+
+    Raises:
+      UserError: there is none.
+    """
+    marks = ("manifest.json", "dataset_info.json", "*.tfrecord-*")  # one of them may be lost
+    for given in _places(dataset, data_dir):
+        if any(any(given.glob(mark)) for mark in marks):
+            return given
+    where = Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
+    name, _, config = dataset.partition("/")
+    if name not in ("rvf10k", "sample") or (name == "sample" and config):
+        there = ", ".join(map(str, image_tree.builds(dataset, data_dir)))
+        raise UserError(
+            f"--dataset={dataset}: no built dataset in it; give rvf10k, rvf10k/CONFIG, sample, or "
+            + (f"one that was built of it: {there}" if there else "the folder of one")
+        )
+    if name == "sample":
+        name, config = sample.SampleBuilder.name, "kfold5"
+    default = tfds_rvf10k.Builder.BUILDER_CONFIGS[0].name
+    folder = where / name / (config or default) / str(tfds_rvf10k.Builder.VERSION)
+    if not folder.is_dir():
+        draw = "python -m dftk.train --dataset=sample draws it"
+        remedy = draw if dataset == "sample" else _remedy(data_dir)
+        raise UserError(f"--dataset={dataset}: not built in {where}; {remedy}")
+    return folder
+
+
+def _remedy(data_dir: str | None) -> str:
+    elsewhere = f" --data_dir={data_dir}" if data_dir else ""
+    return (
+        f"build it with `tfds build rvf10k --imports tfds_rvf10k --manual_dir=DIR{elsewhere}`, DIR "
+        "being Kaggle's rvf10k folder, or try --dataset=sample"
+    )
+
+
+def _builder(
+    dataset: str, data_dir: str | None, folds: int, any_size: bool
+) -> tfds.core.DatasetBuilder:
+    if dataset == "sample":
+        return sample.build(data_dir, folds)
+    if folder := find(dataset, data_dir):
+        return tfds.builder_from_directory(folder)
+    if dataset.split("/")[0] != "rvf10k":
+        return image_tree.build(dataset, data_dir, folds, any_size)
+    where = data_dir or tfds.core.constants.DATA_DIR
+    remedy = _remedy(data_dir)
+    try:
+        builder = tfds.builder(dataset, data_dir=data_dir)
+    except (tfds.core.DatasetNotFoundError, ValueError):
+        raise UserError(f"--dataset={dataset}: not built in {where}; {remedy}") from None
+    if not builder.data_path.exists():
+        raise UserError(f"--dataset={dataset}: not built in {where}; {remedy}")
+    return builder

@@ -1,0 +1,1 @@
+"""Scored images in, what to doubt about the scores out."""

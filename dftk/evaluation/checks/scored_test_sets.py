@@ -1,0 +1,183 @@
+"""A folder of real and fake images as a further test of a run: scored, written, compared."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from dftk.evaluation.checks import shortcuts, slices
+from dftk.evaluation.figures import plots
+from dftk.evaluation.stats import intervals, metrics
+from dftk.images import encoded
+from dftk.input.shards import Shard
+from dftk.runs.saved_models import Ensemble
+from dftk.utils.files import replacing_folder, write_csv, write_json
+from dftk.utils.progress import Progress, duration
+
+FOLDER = "tests"  # of a workdir
+METRICS, PREDICTIONS = "metrics.json", "predictions.csv"
+
+
+def score(
+    ensemble: Ensemble, folds: Sequence[int], folder: encoded.Folder
+) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
+    """Scores the files of a folder in bounded memory, one forward pass for images of one size.
+
+    Returns:
+      predictions in the order of the files: filename below the folder, label, probability (the
+      ensemble's), fold_<f> (each member's), digest of the file; and filename and error of each
+      broken file.
+    """
+    rows: dict[str, dict[str, Any]] = {}
+    broken: list[dict[str, str]] = []
+
+    def good() -> Iterator[encoded.Decoded]:
+        for item in encoded.decoded(folder.read()):
+            if item.error:
+                broken.append({"filename": item.encoded.filename, "error": item.error})
+            else:
+                yield item
+
+    progress = Progress("test set", len(folder.files))
+    for group, pixels in encoded.groups(good()):
+        members = ensemble(tf.constant(pixels))
+        for item, values in zip(group, members.T):
+            rows[item.filename] = {
+                "filename": item.filename,
+                "label": item.label,
+                "probability": float(values.mean()),
+                **{f"fold_{fold}": float(value) for fold, value in zip(folds, values)},
+                "digest": digest(item.data),
+            }
+        progress.update(len(rows) + len(broken))
+    progress.close(
+        f"{len(rows):,} images scored, {len(broken)} broken, in {duration(progress.seconds)}"
+    )
+    return [rows[name] for name in sorted(rows)], broken
+
+
+def digest(data: bytes) -> str:
+    """Tells two files apart."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def training_digests(shards: Sequence[Shard]) -> dict[str, str]:
+    """The filename of each training image, by the digest of its stored bytes."""
+    return {digest(image.data): image.filename for image in encoded.from_shards(shards)}
+
+
+def summarize(rows: Sequence[dict[str, Any]], folds: Sequence[int]) -> dict[str, Any]:
+    """Metrics of every member and of the ensemble, as valid_metrics.json has them."""
+    labels = np.array([row["label"] for row in rows])
+
+    def column(name: str) -> np.ndarray:
+        return np.array([row[name] for row in rows])
+
+    def scores(name: str) -> dict[str, Any]:
+        return metrics.binary_metrics(labels, column(name))
+
+    return {
+        "folds": [{"fold": fold, **scores(f"fold_{fold}")} for fold in folds],
+        "ensemble": scores("probability"),
+        "intervals": {
+            **intervals.describe(),
+            "ensemble": intervals.confidence(labels, column("probability")),
+        },
+    }
+
+
+def notes(result: dict[str, Any]) -> list[str]:
+    """What a reader of the figures must know, one sentence each."""
+    found = []
+    (tn, fp), (fn, tp) = result["ensemble"]["confusion_matrix"]
+    for count, name in ((tn + fp, "real"), (fn + tp, "fake")):
+        if not count:
+            found.append(f"no {name} image: AUC is not defined, and accuracy is of one class only")
+    if result["broken"]:
+        found.append(f"not scored, for they cannot be read: {_count(result['broken'], 'file')}")
+    if result["ignored"]:
+        kinds = ", ".join(f"{count} {suffix}" for suffix, count in result["ignored"].items())
+        found.append(f"left out by their names, no JPEG, PNG, GIF or BMP: {kinds}")
+    if result["in_training"] is None:
+        found.append(f"not compared with the training images: {result['not_compared']}")
+    elif result["in_training"]:
+        found.append(
+            f"byte by byte the same as a training image of this run: "
+            f"{_count(result['in_training'], 'image')}; these are no test, take them out"
+        )
+    if result["shortcuts"] is None:
+        found.append(f"not searched for shortcuts: {result['not_searched']}")
+    elif result["shortcuts"]:
+        groups = ", ".join(f"{name} (AUC {auc:.3f})" for name, auc in result["shortcuts"].items())
+        found.append(
+            f"real and fake can be told apart without a look at the face, by {groups}: a score "
+            "here may be of that"
+        )
+    return found
+
+
+def _count(found: Sequence[Any], what: str) -> str:
+    return f"{len(found):,} {what}{'s' * (len(found) != 1)}"
+
+
+def write(
+    root: Path,
+    name: str,
+    folder: encoded.Folder,
+    rows: Sequence[dict[str, Any]],
+    result: dict[str, Any],
+    audit: Mapping[str, Any] | None,
+) -> Path:
+    """Writes tests/NAME of a workdir whole, in place of a former one; returns its path.
+
+    Args:
+      root: of the workdir.
+      name: of the test set.
+      folder: its images.
+      rows: of predictions.csv.
+      result: of metrics.json.
+      audit: of shortcuts.json; None where the images are too few.
+    """
+    target = root / FOLDER / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with replacing_folder(target) as fresh:
+        fresh.mkdir()
+        folds = [entry["fold"] for entry in result["folds"]]
+        columns = ["filename", "label", "probability", *(f"fold_{fold}" for fold in folds)]
+        write_csv(fresh / PREDICTIONS, columns, rows)
+        _draw(fresh / "plots", name, rows, result)
+        slices.write(fresh, "", _with_folders(rows), folder.read())
+        if audit is not None:
+            shortcuts.write(fresh, audit)
+        write_json(fresh / METRICS, result)
+    return target
+
+
+def _draw(folder: Path, name: str, rows: Sequence[dict[str, Any]], result: dict[str, Any]) -> None:
+    labels = np.array([row["label"] for row in rows])
+    curves = {
+        f"fold {entry['fold']}": (
+            labels,
+            np.array([row[f"fold_{entry['fold']}"] for row in rows]),
+            entry["auc"],
+        )
+        for entry in result["folds"]
+    }
+    if len(curves) > 1:
+        probabilities = np.array([row["probability"] for row in rows])
+        curves["ensemble"] = (labels, probabilities, result["ensemble"]["auc"])
+    if len(set(labels)) == 2:  # else there is no curve
+        plots.roc(folder / "roc.png", curves, bold="ensemble")
+    matrix = result["ensemble"]["confusion_matrix"]
+    plots.confusion_matrices(folder / "confusion_matrix.png", {f"ensemble, {name}": matrix})
+
+
+def _with_folders(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows with the folder of each file, where there are folders below real/ and fake/."""
+    folders = [PurePosixPath(row["filename"]).parent.as_posix() for row in rows]
+    if set(folders) <= set(encoded.CLASSES):
+        return list(rows)
+    return [{**row, "folder": folder} for row, folder in zip(rows, folders)]

@@ -1,0 +1,1 @@
+"""Two runs or more in, what differs between them out."""

@@ -1,0 +1,1 @@
+"""Numbers and images in, PNG files out."""

@@ -1,0 +1,1 @@
+"""Labels and probabilities in, metrics, intervals and tests out."""

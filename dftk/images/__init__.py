@@ -1,0 +1,1 @@
+"""Image files and stored images in, pixels out."""

@@ -1,0 +1,1 @@
+"""A batch of images and its random numbers in, changed images out."""

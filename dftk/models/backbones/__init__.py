@@ -1,0 +1,1 @@
+"""A name in, a Keras network without its top out."""

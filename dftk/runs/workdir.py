@@ -1,0 +1,242 @@
+"""The folder of a run: what lies where, written so that a file is whole or not there."""
+
+import contextlib
+import fcntl
+import json
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from dftk.utils.errors import UserError
+from dftk.utils.files import TEMPORARY, read_csv, write_json
+from dftk.utils.progress import say
+
+HISTORY_COLUMNS = (
+    "fold",
+    "phase",
+    "epoch",
+    "learning_rate",
+    "loss",
+    "accuracy",
+    "val_loss",
+    "val_accuracy",
+    "val_auc",
+    "examples_per_s",
+    "input_wait",
+    "seconds",
+)
+PREDICTION_COLUMNS = ("filename", "fold", "label", "probability")
+
+_LOCK_S = 180  # that a process may take to end, or a file server to notice that it did
+
+# What may change from one start of a run to the next: where inputs lie, not what they are; and
+# where pixels are kept, which does not change the result.
+FREE = ("dataset", "data_dir", "weights", "cache")
+
+
+def training_seconds(throughput: Mapping[str, Any]) -> float:
+    """Of training and compiling, all folds; features that serve all of them count once.
+
+    Args:
+      throughput: as Workdir.throughput gives it.
+    """
+    features, rest = [0.0], 0.0
+    for phases in throughput.values():
+        for name, phase in phases.items():
+            seconds = phase["train_seconds"] + phase["compile_seconds"]
+            if name == "features":
+                features.append(seconds)
+            else:
+                rest += seconds
+    return rest + max(features)
+
+
+class Workdir:
+    """Paths, readers and writers of one run's folder.
+
+    A fold is finished when its `predictions.csv` is there: it is written last.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+
+    def fold_dir(self, fold: int) -> Path:
+        """`fold_<f>/`: model.keras, history.csv, predictions.csv, throughput.json."""
+        return self.path / f"fold_{fold}"
+
+    def model_path(self, fold: int) -> Path:
+        """The saved model of a fold."""
+        return self.fold_dir(fold) / "model.keras"
+
+    def is_finished(self, fold: int) -> bool:
+        """Whether all files of the fold are there."""
+        return (self.fold_dir(fold) / "predictions.csv").is_file()
+
+    def finished_folds(self) -> list[int]:
+        """Indices of the folds that are finished, in order."""
+        names = [path.name.removeprefix("fold_") for path in self.path.glob("fold_*")]
+        return [
+            fold for fold in sorted(int(n) for n in names if n.isdigit()) if self.is_finished(fold)
+        ]
+
+    def require_folds(self) -> list[int]:
+        """The finished folds.
+
+        Raises:
+          UserError: there is none.
+        """
+        if not (folds := self.finished_folds()):
+            raise UserError(f"{self.path}: no finished fold in this workdir yet")
+        return folds
+
+    def has_states(self) -> bool:
+        """Whether a fold was begun whose state is kept."""
+        return any(self.path.glob("fold_*/checkpoint/state-*.npz"))
+
+    def begin_fold(self, fold: int) -> Path:
+        """Makes the fold's folder; removes what a killed process left there in part."""
+        folder = self.fold_dir(fold)
+        folder.mkdir(exist_ok=True)
+        for orphan in folder.rglob(f"{TEMPORARY}*"):
+            orphan.unlink()
+        return folder
+
+    @contextlib.contextmanager
+    def locked(self, fold: int) -> Iterator[None]:
+        """Keeps other processes from training the fold: they would overwrite each other's state.
+
+        Waits some time for one that may be about to end.
+
+        Raises:
+          UserError: it does not end.
+        """
+        path = self.fold_dir(fold) / ".lock"
+        path.parent.mkdir(exist_ok=True)
+        for second in range(_LOCK_S):
+            with path.open("w") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    if second == 0:
+                        say(f"fold {fold}: another process trains it here; waiting for its end")
+                    time.sleep(1)
+                    continue
+                except OSError as error:
+                    raise UserError(
+                        f"{path}: this storage has no locks ({error.strerror}); choose another"
+                    ) from error
+                # The one before may have removed the file that we waited for.
+                if not (path.exists() and path.samefile(f"/proc/self/fd/{file.fileno()}")):
+                    continue
+                yield
+                path.unlink(missing_ok=True)
+                return
+        raise UserError(f"{self.fold_dir(fold)}: another process trains this fold; end it first")
+
+    def remove_leftovers(self, fold: int) -> None:
+        """Of a process killed between the last file of a fold and the end of its cleaning up."""
+        shutil.rmtree(self.fold_dir(fold) / "checkpoint", ignore_errors=True)
+        (self.fold_dir(fold) / ".lock").unlink(missing_ok=True)
+        for orphan in self.path.glob(f"{TEMPORARY}*"):
+            if time.time() - orphan.stat().st_mtime > 3600:  # not what another process writes now
+                orphan.unlink(missing_ok=True)
+
+    def open(self, record: Mapping[str, Any], write: bool = True) -> None:
+        """Makes the folder, or continues the run in it.
+
+        Args:
+          record: config.json's content; its "config" and "inputs" must equal what an earlier run
+            in this folder wrote, but for where things lie. Other entries of it stay.
+          write: False only compares.
+
+        Raises:
+          UserError: the folder cannot be written, or holds a run with other settings.
+        """
+        file = self.path / "config.json"
+        try:
+            if write:
+                self.path.mkdir(parents=True, exist_ok=True)
+            former = {}
+            # Else there is nothing to mix up, nothing to lose.
+            if self.finished_folds() or self.has_states():
+                former = self.config()
+                self._refuse_other_run(former, record)
+            if write:
+                write_json(file, {**former, **record})
+        except OSError as error:
+            raise UserError(
+                f"--workdir={self.path}: cannot write there ({error.strerror}); choose another"
+            ) from None
+
+    def _refuse_other_run(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+        for part in ("inputs", "config"):
+            for name, value in now[part].items():
+                if part == "config" and name in FREE:
+                    continue
+                if (former := before.get(part, {}).get(name)) != value:
+                    raise UserError(
+                        f"--workdir={self.path} holds a run with {name}={former}, this one has "
+                        f"{name}={value}; choose another --workdir or remove that one"
+                    )
+
+    def config(self) -> dict[str, Any]:
+        """config.json.
+
+        Raises:
+          UserError: no run in this folder.
+        """
+        file = self.path / "config.json"
+        try:
+            return json.loads(file.read_text())
+        except OSError:
+            raise UserError(f"{self.path}: no config.json of a run in it; see dftk.train") from None
+        except ValueError:
+            raise UserError(f"{file}: not JSON; remove it or choose another --workdir") from None
+
+    def chosen_threshold(self) -> float | None:
+        """The threshold that held-out predictions chose; None if there is none (yet).
+
+        Raises:
+          UserError: metrics.json is damaged.
+        """
+        file = self.path / "metrics.json"
+        try:
+            return json.loads(file.read_text())["threshold"]["value"]
+        except (FileNotFoundError, KeyError):  # a run under way, or of an older version
+            return None
+        except (OSError, ValueError, TypeError):
+            raise UserError(
+                f"{file}: not readable as JSON; python -m dftk.train --merge writes it anew"
+            ) from None
+
+    def history(self) -> list[dict[str, Any]]:
+        """Rows of all finished folds' history.csv, numbers as numbers."""
+        return self._join("history.csv")
+
+    def predictions(self) -> list[dict[str, Any]]:
+        """Rows of all finished folds' predictions.csv."""
+        return self._join("predictions.csv")
+
+    def throughput(self) -> dict[str, Any]:
+        """Per fold, what throughput.json says."""
+        return {
+            f"fold_{fold}": json.loads((self.fold_dir(fold) / "throughput.json").read_text())
+            for fold in self.finished_folds()
+        }
+
+    def _join(self, name: str) -> list[dict[str, Any]]:
+        return [
+            row for fold in self.finished_folds() for row in read_csv(self.fold_dir(fold) / name)
+        ]
+
+
+def containing(model: Path) -> tuple[Workdir, int] | None:
+    """The workdir that a model file is part of, and its fold; None if it lies elsewhere."""
+    folder = model.absolute().parent
+    number = folder.name.removeprefix("fold_")
+    workdir = Workdir(folder.parent)
+    if not (number.isdigit() and (workdir.path / "config.json").is_file()):
+        return None
+    return (workdir, int(number)) if model.absolute() == workdir.model_path(int(number)) else None

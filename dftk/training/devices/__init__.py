@@ -1,0 +1,1 @@
+"""The machine and TF_CONFIG in, a tf.distribute strategy out."""

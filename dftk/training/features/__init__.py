@@ -1,0 +1,1 @@
+"""Images and a frozen base in, what the head sees of them out."""

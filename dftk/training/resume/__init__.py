@@ -1,0 +1,1 @@
+"""Signals and states in, a run that goes on where it stopped out."""

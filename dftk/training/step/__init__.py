@@ -1,0 +1,1 @@
+"""Batches and a model in, updated weights out, many steps a call."""

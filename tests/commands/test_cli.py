@@ -1,0 +1,41 @@
+import dataclasses
+
+import pytest
+from commands import shell
+
+from dftk.training.config import Config
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--fold=5"], "--fold=5: there is no fold 5; folds are 0 to 4"),
+        (["--batch_size=0"], "--batch_size=0: must be at least 1"),
+        (["--batch_size=many"], "--batch_size"),
+        (["--nonsense"], "nonsense"),
+        (["stray"], "unexpected argument 'stray'"),
+        (["--recipe=better"], "default|best|seed"),
+    ],
+)
+def test_usage_errors_are_one_line_and_status_2(arguments, message):
+    answer = shell("train", *arguments)
+    assert answer.returncode == 2
+    assert answer.stdout == ""
+    assert answer.stderr.startswith("error: ")
+    assert message in answer.stderr
+    assert answer.stderr.count("\n") == 1
+
+
+def test_help_lists_every_field_with_its_default():
+    answer = shell("train", "--help")
+    assert answer.returncode == 0
+    text = " ".join(answer.stdout.split())
+    for field in dataclasses.fields(Config):
+        assert f"--{field.name}" in text or f"--[no]{field.name}" in text
+        assert f"Default: {field.default}." in text
+
+
+def test_flagfile(tmp_path):
+    (tmp_path / "run.flags").write_text("--fold=9\n--batch_size=8\n")
+    answer = shell("train", f"--flagfile={tmp_path / 'run.flags'}")
+    assert (answer.returncode, "--fold=9" in answer.stderr) == (2, True)

@@ -1,0 +1,109 @@
+import shutil
+
+import pytest
+
+from dftk.evaluation.checks import generalisation, robustness, scored_test_sets, shortcuts, slices
+from dftk.evaluation.pages import audit_sections
+from dftk.images import encoded
+from dftk.input import residency
+from dftk.runs.members import members
+from dftk.runs.results import VALID_METRICS
+from dftk.runs.workdir import Workdir
+from dftk.utils.files import write_json
+
+NAME = "<b>mine & yours"
+
+
+@pytest.fixture
+def workdir(tmp_path):
+    (tmp_path / "my run").mkdir()
+    return Workdir(tmp_path / "my run")
+
+
+def images_and_rows(dataset):
+    images = list(encoded.from_shards(residency.limit(dataset.valid, 40)))
+    rows = [
+        {"filename": image.filename, "label": image.label, "probability": 0.3 + 0.01 * index,
+         "fold_0": 0.3 + 0.01 * index}
+        for index, image in enumerate(images)
+    ]  # fmt: skip
+    return images, rows
+
+
+@pytest.mark.parametrize(
+    ("section", "flags"),
+    [
+        ("robustness", "--split=valid --robustness"),
+        ("shortcuts", "--shortcuts"),
+        ("slices", "--split=valid"),
+        ("test_sets", "--dataset=DIR,DIR"),
+    ],
+)
+def test_what_was_not_done_is_a_command(workdir, section, flags):
+    text = getattr(audit_sections, section)(workdir)
+    assert f"--workdir=&#x27;{workdir.path}&#x27; {flags}</code>" in text
+    assert "<img" not in text
+
+
+def test_shortcuts_are_named(workdir, dataset):
+    images, _ = images_and_rows(dataset)
+    shortcuts.write(workdir.path, shortcuts.audit(images, len(images), 5))
+    text = audit_sections.shortcuts(workdir)
+    assert text.count("<img") == 1
+    assert "<td>mean colour</td>" in text
+
+
+def test_slices_of_both_sets_are_shown(workdir, dataset):
+    images, rows = images_and_rows(dataset)
+    slices.write(workdir.path, "valid_", rows, images)
+    assert "<h3>valid</h3>" in audit_sections.slices(workdir)
+    slices.write(workdir.path, "", rows, images)
+    text = audit_sections.slices(workdir)
+    assert "<h3>held-out folds</h3>" in text
+    assert text.count("<img") == 2
+    assert "<td>brightness</td>" in text
+    assert "<th>fakes</th><th>expected</th>" in text
+
+
+def test_robustness_has_every_level(workdir):
+    score = {"n": 8, "accuracy": 0.5, "accuracy_interval": [0.2, 0.8], "auc": float("nan"),
+             "auc_interval": [float("nan")] * 2, "called_fake": 0.25}  # fmt: skip
+    levels = [{"level": 90, **score}, {"level": 0.25, **score}]
+    panel = {"title": "JPEG <again>", "unit": "quality", "levels": levels}
+    robustness.write(workdir.path, {"clean": score, "perturbations": {"jpeg": panel}})
+    text = audit_sections.robustness(workdir)
+    assert text.count("<tr") == 1 + 3
+    assert "<td>JPEG &lt;again&gt;</td><td>0.25 (quality)</td><td>0.500</td>" in text
+    assert "<td>–</td><td>[–, –]</td><td>25.0%</td>" in text
+
+
+def test_test_sets_are_shown_and_their_names_escaped(untouched_cnn, dataset, tmp_path):
+    workdir = Workdir(shutil.copytree(untouched_cnn, tmp_path / "run"))
+    images, rows = images_and_rows(dataset)
+    for image in images:
+        path = tmp_path / "set" / image.filename
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(image.data)
+    result = {"source": "/<i>", "members": members(workdir), "broken": [], "in_training": [],
+              **scored_test_sets.summarize(rows, [0]), "notes": ["a <u> note"]}  # fmt: skip
+    folder = encoded.find(tmp_path / "set" / "valid")
+    rows = [{**row, "filename": row["filename"].removeprefix("valid/")} for row in rows]
+    audit = shortcuts.audit(images, len(images), 5)
+    scored_test_sets.write(workdir.path, NAME, folder, rows, result, audit)
+    generalisation.draw(workdir)
+    text = audit_sections.test_sets(workdir)
+    for tag in ("<b>", "<i>", "<u>"):
+        assert tag not in text
+    assert "&lt;b&gt;mine &amp; yours" in text
+    assert text.count("<img") == 5
+    shutil.rmtree(workdir.path / "tests" / NAME)
+    assert "Not done yet" in audit_sections.test_sets(workdir)
+
+
+def test_what_other_models_scored_is_to_be_done_again(untouched_cnn, tmp_path):
+    copy = Workdir(shutil.copytree(untouched_cnn, tmp_path / "run"))
+    result = {"members": {"0": "of another run"}, "perturbations": {}}
+    for file in (copy.path / robustness.FILE, copy.path / VALID_METRICS):
+        write_json(file, result)
+    assert "Not done yet" in audit_sections.robustness(copy)
+    assert "Not done yet" in audit_sections.slices(copy)

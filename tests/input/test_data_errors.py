@@ -1,0 +1,91 @@
+"""Damaged data sets, in every residency: one line that names the shard or the image."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from shard_files import rewrite
+
+from dftk.input import data_errors, residency
+from dftk.utils.errors import UserError
+
+
+@pytest.fixture(params=["ram", "device", "disk", "none"])
+def read(request):
+    """Reads every pixel of a split once, in one of the residencies."""
+
+    def read_all(shards):
+        examples = residency.open_examples(shards, request.param)
+        with examples.explained():
+            for _ in examples.batches(np.arange(len(examples.labels)), batch_size=32, images=True):
+                pass
+
+    return read_all
+
+
+def test_a_flipped_byte_names_the_shard(copy, read):
+    shard = copy().train[2]
+    data = bytearray(Path(shard.path).read_bytes())
+    data[5000] ^= 0xFF
+    Path(shard.path).write_bytes(data)
+    with pytest.raises(UserError, match=f"{shard.path}: corrupt after"):
+        read(copy().train)
+
+
+def test_a_shard_cut_at_a_record_boundary_is_counted(copy, read):
+    opened = copy()
+    shard = opened.train[7]
+    records = list(tf.data.TFRecordDataset(shard.path).as_numpy_iterator())
+    with tf.io.TFRecordWriter(shard.path) as writer:
+        for record in records[:-1]:
+            writer.write(record)
+    message = f"{shard.path}: {len(records) - 1} records, its metadata says {len(records)}"
+    with pytest.raises(UserError, match=message):
+        read(opened.train)
+
+
+def test_bytes_that_are_no_jpeg_name_the_image(copy, read):
+    names = []
+
+    def spoil(index, features):
+        if index == 3:
+            names.append(features["filename"].bytes_list.value[0].decode())
+            features["image"].bytes_list.value[0] = features["image"].bytes_list.value[0][:200]
+
+    rewrite(copy().train[4], spoil)
+    with pytest.raises(
+        UserError, match=r"\S+.jpg: not a readable JPEG or PNG; remove it, then remove /"
+    ) as error:
+        read(copy().train)
+    assert names[0] in str(error.value)
+
+
+def test_an_image_of_another_size_is_named(copy, read):
+    def shrink(index, features):
+        if index == 1:
+            jpeg = tf.io.encode_jpeg(np.zeros((32, 48, 3), np.uint8)).numpy()
+            features["image"].bytes_list.value[0] = jpeg
+
+    rewrite(copy().train[0], shrink)
+    with pytest.raises(
+        UserError,
+        match=r"\.jpg: 48x32 pixels, the first image has 64x64; give --stored_size .*, or remove",
+    ):
+        read(copy().train)
+
+
+def test_an_empty_first_shard_is_named(copy, read):
+    opened = copy()
+    Path(opened.train[0].path).write_bytes(b"")
+    with pytest.raises(UserError, match=f"{opened.train[0].path}: 0 records"):
+        read(opened.train)
+
+
+def test_a_fault_that_is_not_the_datas_passes(dataset):
+    with (
+        pytest.raises(tf.errors.InvalidArgumentError, match="somewhere else"),
+        data_errors.explained(dataset.train, (64, 64)),
+    ):
+        raise tf.errors.InvalidArgumentError(None, None, "somewhere else")
+    assert data_errors.diagnose(dataset.train, (64, 64)) == ""

@@ -1,0 +1,130 @@
+"""Folds side by side: shares of the machine, a queue, failures that take no other fold along."""
+
+import dataclasses
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from commands import door
+from quick_run import quick_config
+from repository import ROOT
+
+from dftk.launch import parallel
+from dftk.training.config import as_flags
+from dftk.utils import limits
+
+
+def test_one_gpu_each():
+    shares = parallel.slots(2, ["0", "3"], [0, 1, 2, 3])
+    assert [share.environment["CUDA_VISIBLE_DEVICES"] for share in shares] == ["0", "3"]
+    assert [list(share.cores) for share in shares] == [[0, 2], [1, 3]]
+    assert all("TF_FORCE_GPU_ALLOW_GROWTH" not in share.environment for share in shares)
+
+
+def test_several_to_a_gpu_do_not_take_all_its_memory():
+    shares = parallel.slots(3, ["0", "1"], [0, 1])
+    assert [share.environment["CUDA_VISIBLE_DEVICES"] for share in shares] == ["0", "1", "0"]
+    assert {share.environment["TF_FORCE_GPU_ALLOW_GROWTH"] for share in shares} == {"true"}
+    assert [list(share.cores) for share in shares] == [[0], [1], [0]]
+
+
+def test_without_gpus_cores_are_dealt_out_and_memory_is_shared():
+    shares = parallel.slots(2, [], [4, 5, 6])
+    assert [list(share.cores) for share in shares] == [[4, 6], [5]]
+    assert [dict(share.environment) for share in shares] == [{limits.SIBLINGS: "2"}] * 2
+
+
+@pytest.fixture
+def flags(data_dir):
+    config = dataclasses.replace(
+        quick_config(data_dir), model="cnn", frozen_epochs=0, finetune_epochs=2
+    )
+    return as_flags(config)
+
+
+@pytest.mark.slow
+def test_two_at_once_and_a_killed_fold_is_tried_again(flags, tmp_path):
+    workdir, plain = tmp_path / "run", tmp_path / "plain"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dftk.train", "--fold=0,3", "--parallel=2", *flags,
+         f"--workdir={workdir}"],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    log = workdir / "fold_0" / "train.log"
+    # Not the line of the epoch: its state is written beside what follows.
+    while not list(workdir.glob("fold_0/checkpoint/state-*.npz")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.kill(child_of(process.pid, fold=0), signal.SIGKILL)
+    output, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert "fold 0: attempt 1 failed: exit status -9" in errors
+    assert "fold 0: goes on after finetune epoch 1" in log.read_text()
+    assert "report:" in output
+    assert len(re.findall(r"^fold [03]  finetune 2/2", errors, re.M)) == 2
+    assert door("train", "--fold=0,3", *flags, f"--workdir={plain}").returncode == 0
+    # One core each: other threads round otherwise, so only about the same.
+    ours, theirs = (json.loads((path / "metrics.json").read_text())["pooled"]
+                    for path in (workdir, plain))  # fmt: skip
+    assert ours["n"] == theirs["n"]
+    assert ours["auc"] == pytest.approx(theirs["auc"], abs=0.05)
+
+
+def child_of(pid, fold):
+    """The process that trains the fold."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    for child in map(int, children.split()):
+        with open(f"/proc/{child}/environ") as file:
+            if f"DFTK_FOLD={fold}\0" in file.read():
+                return child
+    raise AssertionError("no such child")
+
+
+@pytest.mark.long
+def test_a_fold_that_fails_twice_is_reported_and_the_others_are_kept(flags, tmp_path):
+    workdir = tmp_path / "run"
+    (workdir / "fold_3").mkdir(parents=True)
+    (workdir / "fold_3" / "checkpoint").write_text("in the way")
+    answer = door("train", "--fold=0,3", "--parallel=2", *flags, f"--workdir={workdir}")
+    assert answer.returncode == 1
+    last = answer.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: fold 3: exit status 1, ")
+    assert "the same command tries again" in last
+    assert answer.stderr.count("fold 3: attempt") == 2
+    result = json.loads((workdir / "metrics.json").read_text())
+    assert [entry["fold"] for entry in result["folds"]] == [0]
+
+
+@pytest.mark.long
+def test_a_signal_stops_all_and_the_death_of_the_parent_too(flags, tmp_path):
+    workdir = tmp_path / "run"
+    for number, status in ((signal.SIGTERM, 75), (signal.SIGKILL, -9)):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dftk.train", "--fold=0,3", "--parallel=2", *flags,
+             "--finetune_epochs=50", f"--workdir={workdir}"],
+            cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        logs = [workdir / f"fold_{fold}" / "train.log" for fold in (0, 3)]
+        sizes = [log.stat().st_size if log.exists() else 0 for log in logs]
+        while not all(log.exists() and "img/s" in log.read_text()[size:]
+                      for log, size in zip(logs, sizes)):  # fmt: skip
+            assert process.poll() is None
+            time.sleep(0.05)
+        children = [child_of(process.pid, fold) for fold in (0, 3)]
+        before = {path: path.stat().st_mtime_ns for path in workdir.glob("fold_*/checkpoint/st*")}
+        process.send_signal(number)
+        assert process.wait(timeout=60) == status
+        for _ in range(600):
+            if not any(os.path.exists(f"/proc/{child}") for child in children):
+                break
+            time.sleep(0.1)
+        else:
+            raise AssertionError("a child lives on")
+        after = {path: path.stat().st_mtime_ns for path in workdir.glob("fold_*/checkpoint/st*")}
+        assert set(after) - set(before), "its state is saved"

@@ -1,0 +1,43 @@
+import pytest
+import tensorflow as tf
+from quick_run import quick_config
+
+from dftk.input import residency
+from dftk.perf import meter
+from dftk.perf.input_stages import InputRungs
+from dftk.perf.step_stages import StepRungs
+from dftk.training.devices import devices
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["ram", "device"])
+def test_a_step_costs_more_than_its_batch(data_dir, dataset, monkeypatch, kind, tmp_path):
+    monkeypatch.setattr(meter, "BUDGET_S", 0.05)
+    config = quick_config(data_dir)
+    source = InputRungs(config, dataset.train, kind, 1, tmp_path)
+    steps = StepRungs(config, devices.choose(config), source, "frozen")
+    step_s, real_s, wait = steps.train()
+    assert steps.transfer() > 1 / real_s
+    assert steps.augment() > 1 / step_s
+    assert 0 <= wait < 0.5
+    assert real_s == pytest.approx(step_s, rel=1.0)
+
+
+@pytest.mark.long
+def test_transfer_and_augment_look_at_the_pixels(data_dir, dataset, monkeypatch, tmp_path):
+    """TensorFlow leaves out what nobody asks for: stateless work in the way must show."""
+    monkeypatch.setattr(meter, "BUDGET_S", 0.05)
+    config = quick_config(data_dir)
+    source = InputRungs(config, dataset.train, "device", 1, tmp_path)
+    steps = StepRungs(config, devices.choose(config), source, "frozen")
+    before = steps.transfer(), steps.augment()
+    real = residency.unpack
+
+    def slow(words, shape):
+        matrix = tf.cast(words[0, 0], tf.float32) * tf.ones([1500, 1500])
+        heavy = tf.linalg.matmul(matrix, matrix)
+        return real(words, shape) + tf.cast(heavy[0, 0] * 0.0, tf.uint8)
+
+    monkeypatch.setattr(residency, "unpack", slow)
+    assert steps.transfer() < before[0] / 3
+    assert steps.augment() < before[1] / 3

@@ -1,0 +1,49 @@
+"""A small model with its compiled training loop."""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from dftk.models import registry
+from dftk.training.config import resolve
+from dftk.training.devices import devices as devices_lib
+from dftk.training.step import loop
+
+GIVEN = {"dataset": "sample", "image_size": 32, "batch_size": 16, "augment": True, "seed": 5}
+
+
+class Rig:
+    """A detector with both phases, and one short epoch of either."""
+
+    def __init__(self, examples, policy="float32", **given):
+        self.config = resolve({**GIVEN, **given})
+        self.examples = examples
+        self.devices = dataclasses.replace(devices_lib.choose(self.config), policy=policy)
+        with self.devices.strategy.scope():
+            self.detector = registry.build(self.config, self.devices.policy, False)
+        self.pixels = loop.Pixels(self.devices, examples)
+        self.phases = {
+            name: loop.Trainable(
+                self.detector, self.devices, self.config, name == "finetune", self.pixels
+            )
+            for name in ("frozen", "finetune")
+        }
+        self.initial = loop.Snapshot(
+            self.detector.model.variables
+            + [v for phase in self.phases.values() for v in phase.optimizer.variables]
+        )
+
+    def train(self, phase, rows=48, epoch=0, rate=1e-3, calls=(1, 2)):
+        trainable = self.phases[phase]
+        trainable.optimizer.learning_rate = rate
+        self.detector.reset_dropout((5, 0, epoch))
+        dataset = self.examples.batches(np.arange(rows), batch_size=16, shuffle=(5, epoch))
+        iterator = loop.distribute(self.devices, dataset)
+        totals = tf.zeros([4])
+        for steps in calls:
+            totals = trainable.run(iterator, tf.constant(steps), totals)
+        return totals.numpy()
+
+    def weights(self, part):
+        return [v.numpy() for v in part]

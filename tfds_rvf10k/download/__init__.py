@@ -1,0 +1,1 @@
+"""A dataset's name at Kaggle in, its zip archive out."""

@@ -1,0 +1,1 @@
+"""Image files in, what each holds and what is wrong with it out."""

@@ -1,0 +1,1 @@
+"""Inspected images in, the plan of folds and shards out."""

@@ -1,0 +1,1 @@
+"""A plan in, TFRecord files and their manifest out."""

@@ -1,0 +1,1 @@
+"""A folder or a zip archive in, a list of labelled images out."""
