@@ -63,13 +63,13 @@ class Fit:
 
 def ours(
     config: Config, devices: devices_lib.Devices, examples: residency.Examples, phase: str
-) -> tuple[loop.Trainable, registry.Detector]:
+) -> tuple[loop.TrainLoop, registry.Detector]:
     with devices.strategy.scope():
         detector = registry.build(config, devices.policy, devices.replicas > 1)
     pixels = loop.Pixels(devices, examples)
-    trainable = loop.Trainable(detector, devices, config, phase == "finetune", pixels)
-    trainable.optimizer.learning_rate = 1e-5
-    return trainable, detector
+    train_loop = loop.TrainLoop(detector, devices, config, phase == "finetune", pixels)
+    train_loop.optimizer.learning_rate = 1e-5
+    return train_loop, detector
 
 
 def measure(
@@ -81,16 +81,16 @@ def measure(
 ) -> dict[str, object]:
     """fit's time / ours, over the same steps from memory."""
     rows = np.resize(np.arange(len(examples.labels)), args.steps * args.batch_size)
-    trainable, detector = ours(config, devices, examples, phase)
+    train_loop, detector = ours(config, devices, examples, phase)
     fit = Fit(config, devices, phase)
 
     def train() -> None:
         detector.reset_dropout([0])
         dataset = examples.batches(
-            rows, batch_size=args.batch_size, parts=devices.replicas, shuffle=(0, 0)
+            rows, batch_size=args.batch_size, num_replicas=devices.replicas, shuffle=(0, 0)
         )
         iterator = loop.distribute(devices, dataset)
-        trainable.run(iterator, tf.constant(args.steps), tf.zeros([4])).numpy()
+        train_loop.run(iterator, tf.constant(args.steps), tf.zeros([4])).numpy()
 
     whole = examples.batches(rows, batch_size=args.batch_size, shuffle=(0, 0))
     pairs = whole.map(lambda batch: (batch["image"], batch["label"][:, None])).prefetch(2)

@@ -53,17 +53,17 @@ def input_overlaps_with_the_step(ratio: Ratio) -> None:
 
 def augmentation_beats_per_image_ops(ratio: Ratio) -> None:
     """The notebook's five operations per image in a parallel map / one compiled function."""
-    _at_least(1.5, ratio, "the fused augmentation is slow; see preprocess.augment")
+    _at_least(1.5, ratio, "the fused augmentation is slow; see transforms.flip_and_jitter")
 
 
 def augmenting_in_the_step_costs_no_more(ratio: Ratio) -> None:
     """Training that augments in the input pipeline / in the step, on one and the same CPU."""
-    _at_least(0.85, ratio, "the step augments slower than the input would; see loop.Trainable")
+    _at_least(0.85, ratio, "the step augments slower than the input would; see loop.TrainLoop")
 
 
 def steps_are_as_fast_as_fit(ratio: Ratio) -> None:
     """keras.Model.fit / our loop, the same steps."""
-    _at_least(1.0, ratio, "Keras's own loop is faster; see loop.Trainable, models.folding")
+    _at_least(1.0, ratio, "Keras's own loop is faster; see loop.TrainLoop, models.folding")
 
 
 def the_kernel_beats_keras_s_batchnorm(ratio: Ratio) -> None:
@@ -119,7 +119,7 @@ def each_phase_is_traced_once(traces: Mapping[str, int]) -> None:
     """By phase, over all folds."""
     wrong = {phase: count for phase, count in traces.items() if count != 1}
     assert traces, "no phase was trained"
-    assert not wrong, f"traces by phase: {wrong}; see loop.Trainable.run and what it is called with"
+    assert not wrong, f"traces by phase: {wrong}; see loop.TrainLoop.run and what it is called with"
 
 
 def the_border_is_uint8(batch: Mapping[str, tf.Tensor | tf.TensorSpec]) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from dftk.input.residency import Examples
-from dftk.models import preprocess, registry
+from dftk.models import registry
+from dftk.models.augmentation import transforms
 from dftk.perf.meter import Work
 from dftk.training.config import resolve
 from dftk.training.devices import devices as devices_lib
@@ -41,50 +42,50 @@ class Rig:
             )
 
     @functools.cache  # noqa: B019  one rig in a session
-    def trainable(self, phase: str, on_device: bool) -> loop.Trainable:
+    def train_loop(self, phase: str, on_device: bool) -> loop.TrainLoop:
         """A phase, for pixels that live on the device or for those that come with the batch."""
         pixels = loop.Pixels(self.devices, self._opened("device" if on_device else "ram"))
-        return loop.Trainable(self.detector, self.devices, self.config, phase == "finetune", pixels)
+        return loop.TrainLoop(self.detector, self.devices, self.config, phase == "finetune", pixels)
 
     def batches(self, phase: str, residency: str) -> tf.data.Dataset:
         """STEPS of real input."""
         examples = self._opened(residency)
         rows = np.resize(np.arange(len(examples.labels)), STEPS[phase] * BATCH_SIZE)
         return examples.batches(
-            rows, batch_size=BATCH_SIZE, parts=self.devices.replicas, shuffle=(42, 0)
+            rows, batch_size=BATCH_SIZE, num_replicas=self.devices.replicas, shuffle=(42, 0)
         )
 
-    def run(self, trainable: loop.Trainable, dataset: tf.data.Dataset, steps: int) -> np.ndarray:
-        """An epoch of so many steps from its start; see loop.Trainable.run for what it returns."""
+    def run(self, train_loop: loop.TrainLoop, dataset: tf.data.Dataset, steps: int) -> np.ndarray:
+        """An epoch of so many steps from its start; see loop.TrainLoop.run for what it returns."""
         self.detector.reset_dropout([42])
         iterator = loop.distribute(self.devices, dataset)
-        return trainable.run(iterator, tf.constant(steps), tf.zeros([4])).numpy()
+        return train_loop.run(iterator, tf.constant(steps), tf.zeros([4])).numpy()
 
     def real_and_synthetic(self, phase: str, residency: str) -> tuple[Work, Work]:
         """Steps on real input, its first batch included; against one batch repeated."""
-        trainable = self.trainable(phase, residency == "device")
+        train_loop = self.train_loop(phase, residency == "device")
         part = next(iter(self.batches(phase, residency)))
         steps = STEPS[phase]
         repeated = tf.data.Dataset.from_tensors(part).repeat(steps * self.devices.replicas)
         return (
-            lambda: self.run(trainable, self.batches(phase, residency), steps),
-            lambda: self.run(trainable, repeated, steps),
+            lambda: self.run(train_loop, self.batches(phase, residency), steps),
+            lambda: self.run(train_loop, repeated, steps),
         )
 
     def in_step_and_in_input(self) -> tuple[Work, Work]:
         """The frozen phase augmenting in the step; against augmenting in the input's map."""
         unit_image, steps = self.detector.unit_image, STEPS["frozen"]
-        ready = loop.Trainable(
+        ready = loop.TrainLoop(
             dataclasses.replace(self.detector, unit_image=lambda image: image),
             self.devices,
-            dataclasses.replace(self.config, augment=False),
+            self.config.replaced(augment=False),
             False,
             loop.Pixels(self.devices, self._opened("ram")),
         )
-        in_step = self.trainable("frozen", on_device=False)
+        in_step = self.train_loop("frozen", on_device=False)
 
         def augmented(batch: loop.Batch) -> loop.Batch:
-            unit = preprocess.augment(unit_image(batch["image"]), batch["draws"])
+            unit = transforms.flip_and_jitter(unit_image(batch["image"]), batch["augment_randoms"])
             return {**batch, "image": unit}
 
         def augmented_batches() -> tf.data.Dataset:

@@ -16,7 +16,7 @@ from dftk.inference import stream
 from dftk.input import batches, pipeline, residency
 from dftk.input.residency import Examples
 from dftk.input.shards import Shard
-from dftk.models import preprocess
+from dftk.models.augmentation import transforms
 from dftk.perf.meter import Work
 from dftk.runs import saved_models
 
@@ -103,7 +103,7 @@ def augmentation(images: tf.Tensor, draws: tf.Tensor) -> Sides:
 
     Args:
       images: float32 [BATCH_SIZE, h, w, 3] in [0, 1].
-      draws: float32 [BATCH_SIZE, preprocess.DRAWS].
+      draws: float32 [BATCH_SIZE, transforms.NUM_RANDOMS].
     """
     one_by_one = tf.data.Dataset.from_tensor_slices(images).repeat(AUGMENTED_BATCHES)
     one_by_one = one_by_one.map(notebook_augment, num_parallel_calls=tf.data.AUTOTUNE)
@@ -111,7 +111,7 @@ def augmentation(images: tf.Tensor, draws: tf.Tensor) -> Sides:
 
     def at_once() -> None:
         for _ in range(AUGMENTED_BATCHES):
-            preprocess.augment(images, draws).numpy()
+            transforms.flip_and_jitter(images, draws).numpy()
 
     return at_once, lambda: consume(one_by_one)
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 from material import compare
 from rig import BATCH_SIZE, STEPS
 
-from dftk.models import preprocess
+from dftk.models.augmentation import transforms
 
 pytest_plugins = ["drawn"]
 
@@ -19,8 +19,8 @@ def images(opened):
 
 
 @pytest.fixture(scope="module")
-def draws():
-    drawn = np.random.default_rng(0).random((sides.BATCH_SIZE, preprocess.DRAWS), np.float32)
+def randoms():
+    drawn = np.random.default_rng(0).random((sides.BATCH_SIZE, transforms.NUM_RANDOMS), np.float32)
     return tf.constant(drawn)
 
 
@@ -34,12 +34,12 @@ def notebook_chain(image, draw):
     return tf.image.adjust_hue(image, -0.05 + 0.1 * draw[4])
 
 
-def test_augmentation_against_five_ops_per_image(benchmark, images, draws):
+def test_augmentation_against_five_ops_per_image(benchmark, images, randoms):
     """Both deliver batches of 32 float images; the same images, given the same draws."""
-    expected = tf.stack([notebook_chain(*pair) for pair in zip(images, draws)])
-    np.testing.assert_allclose(preprocess.augment(images, draws), expected, atol=1e-5)
+    expected = tf.stack([notebook_chain(*pair) for pair in zip(images, randoms)])
+    np.testing.assert_allclose(transforms.flip_and_jitter(images, randoms), expected, atol=1e-5)
     examples = sides.AUGMENTED_BATCHES * sides.BATCH_SIZE
-    ratio = compare(benchmark, *sides.augmentation(images, draws), examples, rounds=5)
+    ratio = compare(benchmark, *sides.augmentation(images, randoms), examples, rounds=5)
     guards.augmentation_beats_per_image_ops(ratio)
 
 

@@ -12,9 +12,9 @@ from material import counted_decodes
 
 from dftk.launch import run as launch
 from dftk.runs.workdir import Workdir
-from dftk.training import crossval
 from dftk.training.config import resolve
-from dftk.training.fold import FoldTrainer
+from dftk.training.folds import crossval
+from dftk.training.folds.fold import FoldTrainer
 from dftk.training.step import loop
 
 pytest_plugins = ["drawn"]
@@ -68,8 +68,8 @@ def test_five_folds_decode_each_jpeg_once(run):
 def test_five_folds_trace_each_phase_once(run):
     traces = {}
     for trainer in run.trainers:
-        for phase, trainable in trainer.phases.items():
-            traces[phase.name] = traces.get(phase.name, 0) + trainable.traces
+        for phase, train_loop in trainer.phases.items():
+            traces[phase.name] = traces.get(phase.name, 0) + train_loop.traces
     assert set(traces) == {"frozen", "finetune"}
     guards.each_phase_is_traced_once(traces)
 

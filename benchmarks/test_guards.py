@@ -15,7 +15,7 @@ from rig import STEPS
 from dftk.images import decoding
 from dftk.inference import stream
 from dftk.input import batches, pipeline, residency, stores
-from dftk.models import preprocess
+from dftk.models.augmentation import transforms
 from dftk.perf import meter
 from dftk.training.step import loop
 from dftk.utils import limits
@@ -105,26 +105,26 @@ def test_a_decode_in_every_epoch_is_slow(dataset, notebook_epoch, monkeypatch):
 
 def test_an_augmentation_that_is_not_compiled(opened, monkeypatch):
     images = tf.cast(opened("ram").fetch(np.arange(sides.BATCH_SIZE)), tf.float32) / 255.0
-    draws = np.random.default_rng(0).random((sides.BATCH_SIZE, preprocess.DRAWS), np.float32)
-    plain = tf.function(preprocess.augment.python_function)
-    monkeypatch.setattr(preprocess, "augment", plain)
+    draws = np.random.default_rng(0).random((sides.BATCH_SIZE, transforms.NUM_RANDOMS), np.float32)
+    plain = tf.function(transforms.flip_and_jitter.python_function)
+    monkeypatch.setattr(transforms, "flip_and_jitter", plain)
     ratio = meter.compare(*sides.augmentation(images, tf.constant(draws)), rounds=3)
     with pytest.raises(AssertionError, match="the fused augmentation is slow"):
         guards.augmentation_beats_per_image_ops(ratio)
 
 
 def test_a_retrace(rig, opened):
-    trainable = loop.Trainable(
+    train_loop = loop.TrainLoop(
         rig.detector, rig.devices, rig.config, False, loop.Pixels(rig.devices, opened("ram"))
     )
-    rig.run(trainable, rig.batches("frozen", "ram"), 1)
-    rig.run(trainable, rig.batches("frozen", "ram"), 2)
-    guards.each_phase_is_traced_once({"frozen": trainable.traces})
+    rig.run(train_loop, rig.batches("frozen", "ram"), 1)
+    rig.run(train_loop, rig.batches("frozen", "ram"), 2)
+    guards.each_phase_is_traced_once({"frozen": train_loop.traces})
     # A number of Python's is part of the trace, a tensor is not.
     iterator = loop.distribute(rig.devices, rig.batches("frozen", "ram"))
-    trainable.run(iterator, 1, tf.zeros([4]))
+    train_loop.run(iterator, 1, tf.zeros([4]))
     with pytest.raises(AssertionError, match=r"traces by phase: \{'frozen': 2\}"):
-        guards.each_phase_is_traced_once({"frozen": trainable.traces})
+        guards.each_phase_is_traced_once({"frozen": train_loop.traces})
 
 
 def test_input_that_a_step_waits_for(rig, monkeypatch):
@@ -137,7 +137,9 @@ def test_input_that_a_step_waits_for(rig, monkeypatch):
             with tf.control_dependencies([tf.py_function(lambda: time.sleep(4 * step_s), [], [])]):
                 return tf.identity(share)
 
-        return honest(phase, kind).map(lambda batch: {**batch, "share": wait(batch["share"])})
+        return honest(phase, kind).map(
+            lambda batch: {**batch, "example_weight": wait(batch["example_weight"])}
+        )
 
     monkeypatch.setattr(rig, "batches", slow)
     with pytest.raises(AssertionError, match="the step waits for its input"):

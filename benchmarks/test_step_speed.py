@@ -32,6 +32,6 @@ def test_step_on_real_input_against_synthetic(benchmark, rig, phase, kind):
     waited = []
     seconds = meter.seconds(lambda: waited.append(real()[3]))
     benchmark.extra_info["input_wait"] = float(waited[0] / seconds)
-    guards.each_phase_is_traced_once({phase: rig.trainable(phase, kind == "device").traces})
+    guards.each_phase_is_traced_once({phase: rig.train_loop(phase, kind == "device").traces})
     if kind != "none":
         guards.real_input_costs_nothing(ratio)

@@ -20,7 +20,7 @@ from dftk.models import registry
 from dftk.perf import meter
 from dftk.training.config import resolve
 from dftk.training.devices import devices as devices_lib
-from dftk.training.fold import FoldTrainer
+from dftk.training.folds.fold import FoldTrainer
 from dftk.training.resume.checkpoint import Checkpoints
 from dftk.training.step import loop
 
@@ -60,10 +60,10 @@ def test_steps_against_fit(flags):
 
 def test_saving_costs_little_of_an_epoch(rig, tmp_path):
     """Of fine-tuning, whose state is the largest; an epoch of RVF10K, at the rate measured here."""
-    trainable = rig.trainable("finetune", on_device=False)
+    train_loop = rig.train_loop("finetune", on_device=False)
     variables = {
         "model": list(rig.detector.model.variables),
-        "optimizer": list(trainable.optimizer.variables),
+        "optimizer": list(train_loop.optimizer.variables),
     }
     checkpoints = Checkpoints(tmp_path / "checkpoint")
 
@@ -71,7 +71,7 @@ def test_saving_costs_little_of_an_epoch(rig, tmp_path):
         values = {name: loop.Snapshot(group).values for name, group in variables.items()}
         checkpoints.save({}, values, values["model"])
 
-    run = lambda: rig.run(trainable, rig.batches("finetune", "ram"), 2)  # noqa: E731
+    run = lambda: rig.run(train_loop, rig.batches("finetune", "ram"), 2)  # noqa: E731
     run()
     step_s = np.median([meter.seconds(run) for _ in range(3)]) / 2
     stalls, writes = [], []

@@ -1,10 +1,8 @@
 """What the doors share: flags from the config's fields, errors as one line, exit statuses."""
 
-import dataclasses
 import difflib
 import os
 import sys
-import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -14,6 +12,7 @@ from dftk.training.config import Config
 from dftk.training.resume.interruption import Interrupted
 from dftk.utils import cpu
 from dftk.utils.errors import UsageError, UserError
+from dftk.utils.option import flags_of
 from dftk.utils.progress import ERASE
 
 if TYPE_CHECKING:
@@ -21,31 +20,27 @@ if TYPE_CHECKING:
     from dftk.runs.workdir import Workdir
 
 FLAGS = flags.FLAGS
-_CONFIG = [field.name for field in dataclasses.fields(Config)]  # flags that decide a run
+_CONFIG_FLAGS = [flag.name for flag in flags_of(Config)]  # they decide what a run computes
+_DEFINE: dict[type, Callable[..., object]] = {
+    bool: flags.DEFINE_bool,
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+}
 
 
 def define_config_flags() -> None:
-    """Defines one flag per field of Config; a flag not given leaves the field to `resolve`."""
-    for field in dataclasses.fields(Config):
-        limits = field.metadata
-        text = f"{limits['help']} Default: {field.default}."
-        kind = typing.get_type_hints(Config)[field.name]
-        kind = next(k for k in (typing.get_args(kind) or (kind,)) if k is not type(None))
-        if limits["choices"]:
-            flags.DEFINE_enum(field.name, None, list(limits["choices"]), text)
-        elif kind is bool:
-            flags.DEFINE_bool(field.name, None, text)
-        elif kind is int:
-            flags.DEFINE_integer(field.name, None, text)
-        elif kind is float:
-            flags.DEFINE_float(field.name, None, text)
+    """Defines the flags of Config; `resolve` decides about those that the user does not give."""
+    for flag in flags_of(Config):
+        text = f"{flag.help} Default: {flag.default}."
+        if flag.choices:
+            flags.DEFINE_enum(flag.name, None, list(flag.choices), text)
         else:
-            flags.DEFINE_string(field.name, None, text)
+            _DEFINE.get(flag.kind, flags.DEFINE_string)(flag.name, None, text)
 
 
 def given_config() -> dict[str, object]:
     """The config flags that the user set, by name."""
-    return {name: FLAGS[name].value for name in _CONFIG if FLAGS[name].present}
+    return {name: FLAGS[name].value for name in _CONFIG_FLAGS if FLAGS[name].present}
 
 
 def changed_config(change: str) -> dict[str, object]:
@@ -57,8 +52,8 @@ def changed_config(change: str) -> dict[str, object]:
     given = {}
     for part in change.split(","):
         name, equals, value = part.partition("=")
-        if name not in _CONFIG or not equals:
-            near = difflib.get_close_matches(name, _CONFIG, 1) if equals else []
+        if name not in _CONFIG_FLAGS or not equals:
+            near = difflib.get_close_matches(name, _CONFIG_FLAGS, 1) if equals else []
             raise UsageError(
                 f"{change}: give NAME=VALUE of a flag that decides what is computed"
                 + (f"; did you mean {near[0]}?" if near else "")

@@ -13,7 +13,7 @@ from absl import flags
 from dftk import cli
 from dftk.launch.job_index import fold_of_job
 from dftk.training.config import Config, resolve
-from dftk.training.execution import RunOptions, parse_folds, parse_steps
+from dftk.training.execution import ExecutionOptions, parse_folds, parse_steps
 from dftk.utils.errors import UsageError
 
 _FOLD = flags.DEFINE_string(
@@ -97,7 +97,7 @@ def _train(workdir: Any, config: Config) -> dict[str, Any]:
     fold = _FOLD.value
     job = fold == "job"
     folds = [fold_of_job(os.environ, config.folds)] if job else parse_folds(fold, config.folds)
-    options = RunOptions(
+    options = ExecutionOptions(
         checkpoint_steps=_CHECKPOINT_STEPS.value,
         profile_steps=parse_steps(_PROFILE_STEPS.value),
         job=job,

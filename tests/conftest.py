@@ -1,6 +1,5 @@
 """Fixtures of real parts: a drawn tree, the dataset TFDS builds of it, and ../shared if present."""
 
-import dataclasses
 import fcntl
 import os
 import shutil
@@ -128,7 +127,7 @@ def trained(data_dir, tmp_path_factory):
 @pytest.fixture(scope="session")
 def untouched_cnn(data_dir, tmp_path_factory):
     """As `trained`, of the small network, and the folder that no test writes into."""
-    config = dataclasses.replace(quick_config(data_dir), model="cnn", frozen_epochs=0)
+    config = quick_config(data_dir).replaced(model="cnn", frozen_epochs=0)
     return _run_once(tmp_path_factory, "trained_cnn", config)
 
 

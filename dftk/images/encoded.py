@@ -54,7 +54,7 @@ def from_shards(shards: Sequence[Shard]) -> Iterator[Encoded]:
     Raises:
       UserError: names a shard that cannot be read.
     """
-    with data_errors.explained(shards, None):
+    with data_errors.translate_data_errors(shards, None):
         for shard in shards:
             read = 0
             records = tf.data.TFRecordDataset(shard.path).take(shard.length).batch(64)

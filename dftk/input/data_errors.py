@@ -12,7 +12,7 @@ from dftk.utils.progress import say
 
 
 @contextlib.contextmanager
-def explained(shards: Sequence[Shard], size: tuple[int, int] | None) -> Iterator[None]:
+def translate_data_errors(shards: Sequence[Shard], size: tuple[int, int] | None) -> Iterator[None]:
     """Turns what TensorFlow raises over bad data inside the block into one line.
 
     Args:

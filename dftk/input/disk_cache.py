@@ -46,7 +46,7 @@ def folder(shards: Sequence[Shard], maker: str, kind: str, root: Path | None = N
 
 
 @dataclasses.dataclass(frozen=True)
-class Kept:
+class DiskCache:
     """A folder, and what to tell the user where it cannot be written.
 
     Attributes:

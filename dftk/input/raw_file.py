@@ -52,8 +52,10 @@ class RawFile(stores.Store):
         self._shape, self._row = shape, math.prod(shape)
         self.max_parallel = limits.cores()
         self.path = folder(shards, size, root)
-        self._kept = disk_cache.Kept(self.path, _FILES, "--cache=disk", "give another --cache")
-        if not self._kept.usable():
+        self._cache = disk_cache.DiskCache(
+            self.path, _FILES, "--cache=disk", "give another --cache"
+        )
+        if not self._cache.usable():
             self._write(shards, size, progress)
         with np.load(self.path / "columns.npz", allow_pickle=False) as columns:
             self.labels, self.folds = columns["labels"], columns["folds"]
@@ -77,7 +79,7 @@ class RawFile(stores.Store):
 
     def _write(self, shards: Sequence[Shard], size: int | None, progress: stores.Progress) -> None:
         total = sum(shard.length for shard in shards)
-        with self._kept.written() as temporary:
+        with self._cache.written() as temporary:
             with (temporary / "pixels.u8").open("wb", buffering=0) as file:
 
                 def keep(start: int, chunk: dict[str, tf.Tensor]) -> None:

@@ -47,9 +47,11 @@ class Examples:
     packed: np.ndarray | None  # int64 [n, words], for the devices to copy and `unpack`; or None
     batcher: batches.Batcher
 
-    def explained(self) -> contextlib.AbstractContextManager[None]:
+    def translate_data_errors(self) -> contextlib.AbstractContextManager[None]:
         """Around what reads batches: a fault in the data becomes a UserError, see faults."""
-        return data_errors.explained(self.shards, None if self.resized else self.shape[:2])
+        return data_errors.translate_data_errors(
+            self.shards, None if self.resized else self.shape[:2]
+        )
 
     def rows(self, folds: Sequence[int]) -> np.ndarray:
         """The rows of the given folds, int64, in order."""
@@ -60,16 +62,16 @@ class Examples:
         rows: np.ndarray,
         *,
         batch_size: int,
-        parts: int = 1,
-        mine: range | None = None,
-        first: int = 0,
+        num_replicas: int = 1,
+        local_replicas: range | None = None,
+        start_step: int = 0,
         shuffle: tuple[int, int] | None = None,
         images: bool | None = None,
     ) -> tf.data.Dataset:
         """The batches of one epoch, see dftk.input.batches.Batcher.
 
         Args:
-          rows, batch_size, parts, mine, first, shuffle: as there.
+          rows, batch_size, num_replicas, local_replicas, start_step, shuffle: as there.
           images: with pixels, or without; None leaves them out if they are `packed`.
         """
         if images is None:
@@ -77,9 +79,9 @@ class Examples:
         return self.batcher(
             rows,
             batch_size=batch_size,
-            parts=parts,
-            mine=mine,
-            first=first,
+            num_replicas=num_replicas,
+            local_replicas=local_replicas,
+            start_step=start_step,
             shuffle=shuffle,
             images=images,
         )
@@ -184,7 +186,7 @@ def open_examples(
         the first one's.
     """
     shape, packed = stored_shape(shards, size), None
-    with data_errors.explained(shards, None if size else shape[:2]):
+    with data_errors.translate_data_errors(shards, None if size else shape[:2]):
         if kind == "none":
             store: stores.Store = stores.Records(shards, shape, size, progress)
         elif kind == "disk":
@@ -235,7 +237,7 @@ def stored_shape(shards: Sequence[Shard], size: int | None) -> pipeline.Shape:
     """Of the images as they are kept: the first one's, or as resized; raises as open_examples."""
     if size is not None:
         return (size, size, 3)
-    with data_errors.explained(shards[:1], None):
+    with data_errors.translate_data_errors(shards[:1], None):
         _, records = next(iter(pipeline.chunks(shards[:1], 1)))
         contents = pipeline.parse(records)["image"][0]
         if tf.io.is_jpeg(contents):

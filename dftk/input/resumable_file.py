@@ -12,7 +12,7 @@ from dftk.input import disk_cache
 from dftk.utils.files import write_json
 
 
-class Growing:
+class ResumableFile:
     """The file inside a `with` block, and a note beside it of how much there is.
 
     What a process that was stopped, killed or cut off from power has left is gone on with, as far
@@ -39,7 +39,7 @@ class Growing:
         self.count = self.bytes = self._checksum = 0
         self.seconds = 0.0
 
-    def __enter__(self) -> "Growing":
+    def __enter__(self) -> "ResumableFile":
         self._file = self._path.open("r+b" if self._path.exists() else "w+b")
         before = os.fstat(self._file.fileno()).st_size
         try:

@@ -1,7 +1,6 @@
 """Runs that differ from one in a single choice, on the same folds, and what each choice changed."""
 
 import contextlib
-import dataclasses
 import os
 import re
 import signal
@@ -18,8 +17,8 @@ from dftk.evaluation.stats.formatting import number
 from dftk.launch.parallel import tied
 from dftk.runs.results import chooses_by_held_out
 from dftk.runs.workdir import Workdir
-from dftk.training import crossval
 from dftk.training.config import Config, as_flags
+from dftk.training.folds import crossval
 from dftk.training.resume.interruption import SAVED, Interrupted, listening
 from dftk.utils.errors import UsageError, UserError
 from dftk.utils.files import write_text
@@ -102,8 +101,8 @@ def _require_single_changes(configs: Mapping[str, Config], workdirs: Mapping[str
 
 def changed(base: Config, config: Config) -> dict[str, Any]:
     """The fields of a config that are not the base's."""
-    values = dataclasses.asdict(config)
-    return {name: v for name, v in values.items() if v != getattr(base, name)}
+    others = base.values()
+    return {name: v for name, v in config.values().items() if v != others[name]}
 
 
 def _train(config: Config, folds: Sequence[int], workdir: Workdir) -> int:
@@ -164,7 +163,7 @@ def table(content: Mapping[str, Any], configs: Mapping[str, Config]) -> str:
 
 
 def _chooses(config: Config) -> bool:
-    return chooses_by_held_out(dataclasses.asdict(config))
+    return chooses_by_held_out(config.values())
 
 
 def _difference(test: Mapping[str, Any]) -> list[str]:

@@ -18,7 +18,7 @@ from typing import IO
 
 from dftk.runs.workdir import Workdir
 from dftk.training.config import Config, as_flags
-from dftk.training.execution import RunOptions
+from dftk.training.execution import ExecutionOptions
 from dftk.training.resume.interruption import Interrupted, Interruption, listening
 from dftk.utils import limits
 from dftk.utils.errors import UsageError
@@ -57,7 +57,11 @@ def slots(processes: int, gpus: Sequence[str], cores: Sequence[int]) -> list[Slo
 
 
 def train_folds(
-    config: Config, folds: Sequence[int], workdir: Workdir, options: RunOptions, gpus: Sequence[str]
+    config: Config,
+    folds: Sequence[int],
+    workdir: Workdir,
+    options: ExecutionOptions,
+    gpus: Sequence[str],
 ) -> dict[int, str]:
     """Trains the folds that the workdir lacks, several at once; a failed one is tried once more.
 
@@ -139,7 +143,7 @@ class _Pool:
         self,
         config: Config,
         workdir: Workdir,
-        options: RunOptions,
+        options: ExecutionOptions,
         free: list[Slot],
         signals: Interruption,
     ):

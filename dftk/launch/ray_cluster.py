@@ -17,7 +17,7 @@ from dftk.launch.ray_session import (
 )
 from dftk.runs.workdir import Workdir
 from dftk.training.config import Config
-from dftk.training.execution import RunOptions
+from dftk.training.execution import ExecutionOptions
 from dftk.training.resume.interruption import Interrupted, Interruption, listening
 from dftk.utils import cpu, limits
 from dftk.utils.errors import UserError
@@ -45,7 +45,11 @@ class _Attempt:
 
 
 def train_folds_on_ray(
-    config: Config, folds: Sequence[int], workdir: Workdir, options: RunOptions, address: str | None
+    config: Config,
+    folds: Sequence[int],
+    workdir: Workdir,
+    options: ExecutionOptions,
+    address: str | None,
 ) -> dict[int, str]:
     """Trains the folds that the workdir lacks, each as a Ray task with one GPU or a share of CPUs.
 
@@ -171,7 +175,7 @@ def _next(ray: Any, stream: Any) -> str | _Outcome:
 
 
 def _train_fold(
-    config: Config, fold: int, path: str, options: RunOptions, mark: str, together: int
+    config: Config, fold: int, path: str, options: ExecutionOptions, mark: str, together: int
 ) -> Iterator[str | _Outcome]:
     """Runs on a node; yields its name, then how the training ended."""
     yield f"{platform.node()}, process {os.getpid()}"
@@ -182,7 +186,7 @@ def _train_fold(
         require_mark(workdir, mark)
         workdir.fold_dir(fold).mkdir(exist_ok=True)
         with output_into(workdir.fold_dir(fold) / "train.log"):
-            from dftk.training import crossval
+            from dftk.training.folds import crossval
 
             crossval.train_folds(config, [fold], workdir, options)
     except Interrupted as stop:  # by who runs the node: its state is saved, elsewhere it goes on

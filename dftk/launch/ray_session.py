@@ -1,7 +1,6 @@
 """A Ray cluster for the length of a call, and what this machine and all its nodes must share."""
 
 import contextlib
-import dataclasses
 import logging
 import os
 import socket
@@ -94,11 +93,11 @@ def as_nodes_see_it(config: Config) -> Config:
     changes: dict[str, Any] = {
         name: str(Path(value).absolute())
         for name in ("dataset", "weights")
-        if Path(value := getattr(config, name)).exists()
+        if Path(value := config.values()[name]).exists()
     }
     if where := config.data_dir or os.environ.get("TFDS_DATA_DIR"):
         changes["data_dir"] = str(Path(where).expanduser().absolute())
-    return dataclasses.replace(config, **changes)
+    return config.replaced(**changes)
 
 
 @contextlib.contextmanager

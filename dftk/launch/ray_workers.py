@@ -16,7 +16,7 @@ from dftk.launch.ray_session import (
 )
 from dftk.runs.workdir import Workdir
 from dftk.training.config import Config
-from dftk.training.execution import RunOptions
+from dftk.training.execution import ExecutionOptions
 from dftk.utils import cpu
 from dftk.utils.errors import UsageError, UserError
 from dftk.utils.progress import say
@@ -28,7 +28,7 @@ def train_with_workers(
     config: Config,
     folds: Sequence[int],
     workdir: Workdir,
-    options: RunOptions,
+    options: ExecutionOptions,
     workers: int,
     address: str | None,
 ) -> None:
@@ -108,7 +108,7 @@ def _train_as_worker(loop: dict[str, Any]) -> None:
     worker = train.get_context().get_world_rank()
     with output_into(workdir.path / f"worker_{worker}.log"):
         say(f"worker {worker} on {platform.node()}, process {os.getpid()}")
-        from dftk.training import crossval
+        from dftk.training.folds import crossval
 
         crossval.train_folds(config, folds, workdir, options)
 

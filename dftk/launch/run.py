@@ -9,10 +9,10 @@ import tensorflow as tf
 from dftk.evaluation.pages import report
 from dftk.launch import parallel
 from dftk.runs.workdir import Workdir
-from dftk.training import crossval
 from dftk.training.config import Config
 from dftk.training.devices import cluster
-from dftk.training.execution import RunOptions, parse_folds
+from dftk.training.execution import ExecutionOptions, parse_folds
+from dftk.training.folds import crossval
 from dftk.utils.errors import UsageError, UserError
 from dftk.utils.progress import say
 
@@ -25,7 +25,7 @@ def train(
     config: Config,
     folds: Sequence[int],
     workdir: Workdir,
-    options: RunOptions = RunOptions(),  # noqa: B008
+    options: ExecutionOptions = ExecutionOptions(),  # noqa: B008
 ) -> dict[str, Any]:
     """Trains the folds that the workdir does not hold yet, and writes its report.
 
@@ -41,7 +41,7 @@ def train(
 
     Raises:
       FoldsFailed: after the report on the others.
-      Interrupted, UserError: see dftk.training.crossval.train_folds.
+      Interrupted, UserError: see dftk.training.folds.crossval.train_folds.
     """
     if options.job:
         # Vertex AI sets it on tasks that are meant to work alone, too.
@@ -64,7 +64,7 @@ def train(
 
 
 def _train(
-    config: Config, folds: Sequence[int], workdir: Workdir, options: RunOptions
+    config: Config, folds: Sequence[int], workdir: Workdir, options: ExecutionOptions
 ) -> dict[int, str]:
     """Returns the folds that failed where others went on, with their last words."""
     gpus = _gpus()

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import hashlib
+import importlib
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -14,11 +15,11 @@ import numpy as np
 import tensorflow as tf
 
 from dftk.models import batchnorm, folding, preprocess
-from dftk.models.backbones import applications, cnn, residual, vit
-from dftk.models.backbones.backbone import Backbone, depths, residual_sums
+from dftk.models.backbones.backbone import Backbone, depths
+from dftk.models.backbones.catalog import ARCHITECTURES, MODELS
+from dftk.models.config import DetectorConfig, HeadConfig, ModelConfig
 from dftk.models.heads import one_class
 from dftk.models.heads import trained as heads
-from dftk.training.config import Config
 from dftk.utils.errors import UserError
 
 _OTHERWISE = "give a file with --weights=PATH, or train from scratch with --weights=none"
@@ -29,18 +30,6 @@ SCALINGS: dict[str, tuple[Any, Any]] = {
     "unit": (1.0, 0.0),
     "imagenet": ([1 / d for d in _DEVIATION], [-m / d for m, d in zip(_MEAN, _DEVIATION)]),
 }
-BACKBONES = {
-    **{name: Backbone(network) for name, network in applications.NETWORKS.items()},
-    **{
-        f"{name}_multilevel": Backbone(network, taps=residual_sums)
-        for name, network in applications.NETWORKS.items()
-    },
-    "vit": Backbone(vit.network, vit.last_map, require_package=vit.require_package),
-    "vit_multilevel": Backbone(vit.network, vit.block_maps, require_package=vit.require_package),
-    "cnn": Backbone(cnn.network, pool=cnn.flatten),
-    "residual": Backbone(residual.network, taps=residual_sums),
-}
-BACKBONES["anomaly"] = BACKBONES["xception_multilevel"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,12 +70,24 @@ class Detector:
             layer.seed_generator.state.assign(state)
 
 
-def build(config: Config, policy: str, synchronized: bool) -> Detector:
-    """Builds the detector of a run, its base's weights loaded.
+def find_backbone(model: ModelConfig) -> Backbone:
+    """Returns the backbone that a config names."""
+    entry = MODELS[model.name]
+    architecture = ARCHITECTURES[entry.architecture]
+    module = importlib.import_module(f"dftk.models.backbones.{architecture.module}")
+    return module.backbone(entry.multilevel, **architecture.arguments)
+
+
+def require_package(model: ModelConfig) -> None:
+    """Raises UserError if the model needs a package that is not installed."""
+    find_backbone(model).require_package()
+
+
+def build(config: DetectorConfig, policy: str, synchronized: bool) -> Detector:
+    """Builds the detector of a run, with the weights of its base loaded.
 
     Args:
-      config: model, weights, image_size, scaling, head, dropout, l2, batchnorm_momentum,
-        freeze_blocks, seed.
+      config: of the network, the head and the seed; a training run's Config is one.
       policy: Keras dtype policy of the base; the head is float32 always.
       synchronized: BatchNorm statistics over all replicas. Without it every replica keeps moving
         statistics of its own, and only the first one's would be saved.
@@ -94,51 +95,46 @@ def build(config: Config, policy: str, synchronized: bool) -> Detector:
     Raises:
       UserError: weights that are not there or do not fit; a package that is not installed.
     """
-    backbone = BACKBONES[config.model]
+    model_config, backbone = config.model, find_backbone(config.model)
     backbone.require_package()
     keras.utils.set_random_seed(config.seed)
     with dtype_policy(policy):
-        base = backbone.base(load_network(backbone, config))
+        base = backbone.base(load_network(backbone, model_config))
         depth = depths(base)
-        if config.freeze_blocks > (last := max(depth.values())):
+        if model_config.freeze_blocks > (last := max(depth.values())):
             raise UserError(
-                f"--freeze_blocks={config.freeze_blocks}: {config.model} has {last + 1} blocks, "
-                "and phase 2 trains one of them at least"
+                f"--freeze_blocks={model_config.freeze_blocks}: {model_config.name} has {last + 1} "
+                f"blocks, and phase 2 trains at least one of them; give at most {last}"
             )
         for layer in base.layers:
             if isinstance(layer, keras.layers.BatchNormalization):
-                layer.momentum = config.batchnorm_momentum
+                layer.momentum = model_config.batchnorm_momentum
                 layer.synchronized = synchronized
                 if not synchronized:
                     batchnorm.fuse(layer)
-            if depth[layer.name] < config.freeze_blocks:
+            if depth[layer.name] < model_config.freeze_blocks:
                 layer.trainable = False
-        unit_image = preprocess.unit_image(config.image_size)
+        unit_image = preprocess.unit_image(model_config.image_size)
         # In float32: rounding to bfloat16 before the shift would cost mid-grey three bits.
-        scale = keras.layers.Rescaling(*SCALINGS[config.scaling], dtype="float32")
+        scale = keras.layers.Rescaling(*SCALINGS[model_config.scaling], dtype="float32")
         image = keras.Input((None, None, 3), dtype="uint8", name="image")
         pool = backbone.pooling(base)
         vector = pool(base(scale(unit_image(image))))
         width = vector.shape[-1]
-        head = _head(config, width, synchronized)
+        head = _head(config.head, width, config.seed, synchronized)
         for layer in (*dropouts(head), *dropouts(base)):
             _differ_by_replica(layer.seed_generator)
         logit = head(vector)
         probability = keras.layers.Activation("sigmoid", dtype="float32", name="probability")(logit)
-    model = keras.Model(image, probability, name=f"{config.model}_detector")
+    model = keras.Model(image, probability, name=f"{model_config.name}_detector")
     return Detector(model, unit_image, scale, base, folding.fold_batchnorm(base), pool, head)
 
 
-def _head(config: Config, width: int, synchronized: bool) -> keras.Model:
-    if config.head in one_class.KINDS:
-        return one_class.head(config.head, width)
-    make = heads.HEADS[config.head]
-    return make(width, config.dropout, config.l2, config.seed, synchronized)
-
-
-def backbone_name(model: str) -> str:
-    """The first model with the same backbone: two that differ in their heads share features."""
-    return next(name for name, one in BACKBONES.items() if one is BACKBONES[model])
+def _head(config: HeadConfig, width: int, seed: int, synchronized: bool) -> keras.Model:
+    if config.is_fitted:
+        return one_class.head(config.kind, width)
+    make = heads.HEADS[config.kind]
+    return make(width, config.dropout, config.l2, seed, synchronized)
 
 
 def dropouts(model: keras.Model) -> list[keras.layers.Layer]:
@@ -159,7 +155,7 @@ def _differ_by_replica(generator: keras.random.SeedGenerator) -> None:
     generator.next = draw_for_replica
 
 
-def load_network(backbone: Backbone, config: Config) -> keras.Model:
+def load_network(backbone: Backbone, config: ModelConfig) -> keras.Model:
     """Returns the network with its weights: "imagenet" (downloaded by Keras), "none", or a file.
 
     Raises:
@@ -185,7 +181,7 @@ def load_network(backbone: Backbone, config: Config) -> keras.Model:
             network.load_weights(weights)
     except (ValueError, OSError, KeyError, UserWarning) as error:
         raise UserError(
-            f"--weights={weights}: not the weights of {backbone_name(config.model)} without its "
+            f"--weights={weights}: not the weights of {config.backbone} without its "
             "top; give that network's, see BUILD.md, or --weights=none"
         ) from error
     return network

@@ -53,7 +53,7 @@ class WhatIf:
 
 def input_s(found: Measured) -> float:
     """Seconds per image of making batches and bringing them to the device."""
-    return 1 / found.rung("transfer").img_per_s
+    return 1 / found.stage("transfer").img_per_s
 
 
 def bottleneck(found: Measured) -> Bottleneck:
@@ -107,7 +107,7 @@ def _other_cache(found: Measured, stage: str) -> str:
 
 
 def _largest(found: Measured, stages: tuple[str, ...]) -> str:
-    return max(stages, key=lambda stage: found.rung(stage).own_s)
+    return max(stages, key=lambda stage: found.stage(stage).own_s)
 
 
 def what_if(found: Measured) -> list[WhatIf]:
@@ -117,7 +117,7 @@ def what_if(found: Measured) -> list[WhatIf]:
     are kept, the speed is that of making them, once: no --cache changes it much.
     """
     source, step = input_s(found), found.step_s
-    onward = found.rung("transfer").own_s  # what comes after the cache stays
+    onward = found.stage("transfer").own_s  # what comes after the cache stays
 
     def predict(change: str, source_s: float, step_s: float, reason: str) -> WhatIf:
         if found.on_accelerator:

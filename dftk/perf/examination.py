@@ -12,7 +12,6 @@ from dftk.input import residency
 from dftk.perf import findings, stages
 from dftk.training.config import Config
 from dftk.training.devices import devices as devices_lib
-from dftk.training.presets import ONE_CLASS
 from dftk.utils.errors import UsageError, UserError
 from dftk.utils.progress import say
 
@@ -31,10 +30,10 @@ def examine(config: Config, phase: str | None, profile: str | None) -> dict[str,
     Raises:
       UserError: what would stop the training, too.
     """
-    if config.head in ONE_CLASS:
+    if config.head.is_fitted:
         raise UsageError(
-            f"--head={config.head}: it is fitted, and no step of training is there to measure; "
-            "--model=xception_multilevel --head=linear has the same base and input"
+            f"--head={config.head.kind}: it is fitted, so there is no training step to "
+            "measure; --model=xception_multilevel --head=linear has the same base and input"
         )
     devices = devices_lib.choose(config)
     dataset = catalog.open_dataset(
@@ -44,7 +43,7 @@ def examine(config: Config, phase: str | None, profile: str | None) -> dict[str,
     where = residency.choose(
         config.cache, shards, size=config.stored_size, device_memory=devices.memory
     )
-    phase = phase or ("finetune" if config.finetune_epochs else "frozen")
+    phase = phase or ("finetune" if config.finetune.epochs else "frozen")
     say(f"{dataset.name}, {devices.description}; cache: {where.kind}, {where.reason}")
     trace = _profile(profile) if profile else contextlib.nullcontext()
     with trace:
@@ -60,7 +59,7 @@ def examine(config: Config, phase: str | None, profile: str | None) -> dict[str,
             "phase": phase,
             "features": config.frozen_features if phase == "frozen" else "live",
             "batch_size": config.batch_size,
-            "image_size": config.image_size,
+            "image_size": config.model.image_size,
         },
     )
 

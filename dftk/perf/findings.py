@@ -33,11 +33,11 @@ def collect(found: Measured, run: Mapping[str, Any]) -> dict[str, Any]:
         "machine": machine,
         "stages": [
             {
-                **dataclasses.asdict(rung),
-                "img_per_s_per_core": rung.img_per_s / machine["cores"],
-                "percent_of_ceiling": 100 * rung.img_per_s / rung.ceiling_img_per_s,
+                **dataclasses.asdict(stage),
+                "img_per_s_per_core": stage.img_per_s / machine["cores"],
+                "percent_of_ceiling": 100 * stage.img_per_s / stage.ceiling_img_per_s,
             }
-            for rung in [*found.rungs, *([found.head] if found.head else [])]
+            for stage in [*found.stages, *([found.head] if found.head else [])]
         ],
         "input_wait": found.input_wait,
         "first_pass_s": found.first_pass_s,

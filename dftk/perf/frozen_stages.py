@@ -1,4 +1,4 @@
-"""The ladder's rungs on the device where what the frozen base makes of the images is kept."""
+"""The ladder's stages on the device where what the frozen base makes of the images is kept."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,8 +9,8 @@ import tensorflow as tf
 from dftk.input.shards import Shard
 from dftk.models.augmentation.augmentation import Augmentation
 from dftk.perf import meter
-from dftk.perf.input_stages import InputRungs
-from dftk.perf.step_stages import StepRungs
+from dftk.perf.input_stages import InputStages
+from dftk.perf.step_stages import StepStages
 from dftk.training.config import Config
 from dftk.training.devices.devices import Devices
 from dftk.training.features import frozen
@@ -21,19 +21,19 @@ from dftk.utils.progress import say
 _STEPS = 256  # of the head in one measurement, at most
 
 
-class FrozenRungs(StepRungs):
-    """As StepRungs, but a step makes features, once a run; what then trains is the head alone.
+class FrozenStages(StepStages):
+    """As StepStages, but a step makes features, once a run; what then trains is the head alone.
 
     Args:
-      config, devices, source: see StepRungs.
+      config, devices, source: see StepStages.
       root: where features may be written, of the source's images.
     """
 
-    def __init__(self, config: Config, devices: Devices, source: InputRungs, root: Path):
+    def __init__(self, config: Config, devices: Devices, source: InputStages, root: Path):
         super().__init__(config, devices, source, "frozen")
         self._augmentation = Augmentation(flip=False, colour=False, crop=None)
         self._scorer, self._root = Scorer(self._detector, devices, self._pixels), root
-        self._trainable = loop.Trainable(self._detector, devices, config, False, None)
+        self._trainable = loop.TrainLoop(self._detector, devices, config, False, None)
 
     def there(self, shards: Sequence[Shard]) -> bool:
         """Whether a run has left features of these shards."""
@@ -55,7 +55,7 @@ class FrozenRungs(StepRungs):
         return 1 / real_s, 1 / step_s
 
     def train(self) -> tuple[float, float, float]:
-        """See StepRungs; waiting is what real input takes longer."""
+        """See StepStages; waiting is what real input takes longer."""
         step_s, real_s, _ = super().train()
         return step_s, real_s, max(0.0, 1 - step_s / real_s)
 
@@ -70,7 +70,7 @@ class FrozenRungs(StepRungs):
         """Features of so many batches; returns their number of images."""
         images = 0
         for _ in range(steps):
-            _, features = self._scorer.run(iterator, self._config.augment)
+            _, features = self._scorer.run(iterator, self._config.augment.enabled)
             for part in self._devices.strategy.experimental_local_results(features):
                 images += len(part.numpy())
         return images

@@ -1,4 +1,4 @@
-"""The ladder's rungs on the host: from the files to a batch."""
+"""The ladder's stages on the host: from the files to a batch."""
 
 import shutil
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ def drain(dataset: tf.data.Dataset) -> None:
         pass
 
 
-class InputRungs:
+class InputStages:
     """Measures reading, parsing, decoding, keeping and batching of a part of a run's images.
 
     Args:
@@ -45,7 +45,10 @@ class InputRungs:
         """An epoch of batches, as training makes them."""
         config = self._config
         return self.examples.batches(
-            self.rows, batch_size=config.batch_size, parts=self._replicas, shuffle=(config.seed, 0)
+            self.rows,
+            batch_size=config.batch_size,
+            num_replicas=self._replicas,
+            shuffle=(config.seed, 0),
         )
 
     def _open(self) -> residency.Examples:

@@ -11,9 +11,9 @@ from pathlib import Path
 from dftk.input import raw_file, residency
 from dftk.input.shards import Shard
 from dftk.perf import ceilings
-from dftk.perf.frozen_stages import FrozenRungs
-from dftk.perf.input_stages import InputRungs
-from dftk.perf.step_stages import StepRungs
+from dftk.perf.frozen_stages import FrozenStages
+from dftk.perf.input_stages import InputStages
+from dftk.perf.step_stages import StepStages
 from dftk.training.config import Config
 from dftk.training.devices.devices import Devices
 from dftk.utils import limits
@@ -26,7 +26,7 @@ _SAMPLE_SHARE = 0.05  # and of the free memory, for they are held up to three ti
 
 
 @dataclasses.dataclass(frozen=True)
-class Rung:
+class Stage:
     """One stage of the way from a file to a training step."""
 
     stage: str
@@ -40,7 +40,7 @@ class Rung:
 class Measured:
     """What the ladder found; times are seconds per image."""
 
-    rungs: Sequence[Rung]  # in the order of STAGES
+    stages: Sequence[Stage]  # in the order of STAGES
     residency: str
     on_accelerator: bool  # input and step run side by side; on a CPU they share its cores
     images: int  # of the run
@@ -55,7 +55,7 @@ class Measured:
     batch_size: int
     parallelism: dict[str, dict[str, float]]  # ours, and what tf.data's autotuner would choose
     # With --frozen_features=cached "step" makes features, in one visit or none; on them trains
-    head: Rung | None = None
+    head: Stage | None = None
     head_visits: float = 0.0
 
     @property
@@ -68,15 +68,15 @@ class Measured:
         """Seconds of all training of the head on features."""
         return self.images * self.head_visits * self.head.own_s if self.head else 0.0
 
-    def rung(self, stage: str) -> Rung:
-        """The rung of a stage."""
-        return self.rungs[STAGES.index(stage)]
+    def stage(self, stage: str) -> Stage:
+        """The stage of a stage."""
+        return self.stages[STAGES.index(stage)]
 
 
 def measure(
     config: Config, shards: Sequence[Shard], devices: Devices, kind: str, phase: str
 ) -> Measured:
-    """Climbs all rungs on a part of a run's images; says each on stderr as it is reached.
+    """Climbs all stages on a part of a run's images; says each on stderr as it is reached.
 
     Args:
       config: of the run.
@@ -94,31 +94,31 @@ def measure(
     part = residency.limit(shards, max(_sample(shards, size, most), len(shards)))
     flag = "--frozen_features=cached" if cached else "--cache=disk" if kind == "disk" else None
     with _scratch(Path(shards[0].path).parent, flag) as folder:
-        source = InputRungs(config, part, kind, devices.replicas, folder / "dftk_pixels")
-        with source.examples.explained():
+        source = InputStages(config, part, kind, devices.replicas, folder / "dftk_pixels")
+        with source.examples.translate_data_errors():
             if cached:
-                frozen = FrozenRungs(config, devices, source, folder / "dftk_features")
+                frozen = FrozenStages(config, devices, source, folder / "dftk_features")
                 measured = _climb(config, part, devices, kind, source, frozen)
                 measured = _with_head(measured, config, frozen, shards)
             else:
-                steps = StepRungs(config, devices, source, phase)
+                steps = StepStages(config, devices, source, phase)
                 measured = _climb(config, part, devices, kind, source, steps)
     total = sum(shard.length for shard in shards)
     # A raw file from before is read, not written.
     written = kind != "disk" or not raw_file.folder(shards, size).exists()
-    first_pass = total * written / measured.rung("batch").img_per_s
+    first_pass = total * written / measured.stage("batch").img_per_s
     return dataclasses.replace(measured, images=total, first_pass_s=first_pass)
 
 
 def _with_head(
-    found: Measured, config: Config, steps: FrozenRungs, shards: Sequence[Shard]
+    found: Measured, config: Config, steps: FrozenStages, shards: Sequence[Shard]
 ) -> Measured:
     rate, ceiling = steps.head()
     return dataclasses.replace(
         found,
         visits=0 if steps.there(shards) else 1,
-        head=Rung("head", rate, 1 / rate, "synthetic-input step", ceiling),
-        head_visits=config.frozen_epochs * (config.folds - 1),
+        head=Stage("head", rate, 1 / rate, "synthetic-input step", ceiling),
+        head_visits=config.frozen.epochs * (config.folds - 1),
     )
 
 
@@ -151,10 +151,10 @@ def _climb(
     shards: Sequence[Shard],
     devices: Devices,
     kind: str,
-    source: InputRungs,
-    steps: StepRungs,
+    source: InputStages,
+    steps: StepStages,
 ) -> Measured:
-    roofs = ceilings.measure(shards, source.examples.shape, config.image_size)
+    roofs = ceilings.measure(shards, source.examples.shape, config.model.image_size)
     through = {**source.cold(), "cache": source.cache()}
     through |= {"transfer": steps.transfer(), "augment": steps.augment()}
     step_s, real_s, wait = steps.train()
@@ -167,15 +167,15 @@ def _climb(
     ]
     own = _own({stage: 1 / rate for stage, rate in through.items()}, step_s, kind)
     return Measured(
-        rungs=[
-            Rung(stage, through[stage], own[stage], roof, roofs[roof])
+        stages=[
+            Stage(stage, through[stage], own[stage], roof, roofs[roof])
             for stage, roof in zip(STAGES, against)
         ],
         residency=kind,
         on_accelerator=devices.memory is not None,
         images=len(source.rows),
         first_pass_s=len(source.rows) / through["batch"],
-        visits=(config.frozen_epochs + config.finetune_epochs) * (config.folds - 1),
+        visits=(config.frozen.epochs + config.finetune.epochs) * (config.folds - 1),
         step_s=step_s,
         real_s=real_s,
         input_wait=wait,

@@ -1,4 +1,4 @@
-"""The ladder's rungs on the device: from a batch to a training step."""
+"""The ladder's stages on the device: from a batch to a training step."""
 
 from collections.abc import Callable, Iterator
 
@@ -9,7 +9,7 @@ from dftk.input import batches
 from dftk.models import registry
 from dftk.models.augmentation.augmentation import Augmentation
 from dftk.perf import meter
-from dftk.perf.input_stages import InputRungs
+from dftk.perf.input_stages import InputStages
 from dftk.training.config import Config
 from dftk.training.devices.devices import Devices
 from dftk.training.step import loop
@@ -19,7 +19,7 @@ Batches = Callable[..., tf.data.Dataset]  # as dftk.input.batches.Batcher
 _CALL_S = 1.0  # of training steps in one measurement, and one step at least
 
 
-class StepRungs:
+class StepStages:
     """Measures transfer, augmentation and training steps.
 
     Args:
@@ -29,13 +29,13 @@ class StepRungs:
       phase: "frozen" or "finetune".
     """
 
-    def __init__(self, config: Config, devices: Devices, source: InputRungs, phase: str):
+    def __init__(self, config: Config, devices: Devices, source: InputStages, phase: str):
         self._config, self._devices, self._source = config, devices, source
         with devices.strategy.scope():
             self._detector = registry.build(config, devices.policy, devices.replicas > 1)
         self._pixels = loop.Pixels(devices, source.examples)
-        self._augmentation = Augmentation.of(config)
-        self._trainable = loop.Trainable(
+        self._augmentation = Augmentation.of(config.augment)
+        self._trainable = loop.TrainLoop(
             self._detector, devices, config, phase == "finetune", self._pixels
         )
 
@@ -67,7 +67,7 @@ class StepRungs:
 
         def work(batch: loop.Batch, resident: tf.Tensor | None) -> tf.Tensor:
             unit = self._detector.unit_image(self._pixels(batch, resident))
-            return tf.reduce_max(self._augmentation(unit, batch["draws"]))
+            return tf.reduce_max(self._augmentation(unit, batch["augment_randoms"]))
 
         batch = next(loop.distribute(self._devices, self._source.epoch()))
         run = tf.function(lambda: self._devices.strategy.run(work, (batch, self._pixels.resident)))
@@ -119,7 +119,9 @@ class StepRungs:
 
     def _epoch(self, batcher: Batches, rows: np.ndarray, batch_size: int) -> tf.data.Dataset:
         key = (self._config.seed, 0)
-        return batcher(rows, batch_size=batch_size, parts=self._devices.replicas, shuffle=key)
+        return batcher(
+            rows, batch_size=batch_size, num_replicas=self._devices.replicas, shuffle=key
+        )
 
     def _in_turn(
         self,

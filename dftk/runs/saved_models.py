@@ -36,7 +36,7 @@ class Ensemble:
         """Each member's probabilities for the given rows, float32 [members, len(rows)]."""
         result = np.full([len(self.members), len(examples.labels)], np.nan, np.float32)
         dataset = examples.batches(rows, batch_size=_BATCH, images=True)
-        with examples.explained():
+        with examples.translate_data_errors():
             for batch in dataset:
                 result[:, batch["index"].numpy()] = self(batch["image"])
         return result[:, rows]

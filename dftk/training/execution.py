@@ -7,7 +7,7 @@ from dftk.utils.errors import UsageError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RunOptions:
+class ExecutionOptions:
     """How a run is gone about; nothing of it changes what is computed."""
 
     checkpoint_steps: int | None = None  # save the state also every so many steps of an epoch

@@ -1,103 +1,203 @@
-"""Values of a Config that no run could use: each is one line with its flag and the remedy."""
+"""Values of flags that no run could use, or that a run would ignore.
+
+Each broken rule is one line with the flags at fault and a remedy.
+"""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from dftk.training.presets import FITTED, NORMALISED, ONE_CLASS, ONE_SIZE, SCRATCH, words
+from dftk.models.backbones.catalog import ARCHITECTURES, FITTED, MODELS
+from dftk.models.config import HEADS_WITH_BATCHNORM, ONE_CLASS_HEADS
+from dftk.utils.option import Flag, as_words
+
+Values = Mapping[str, Any]  # by flag
 
 _BELOW_ONE = ("dropout", "lr_factor", "batchnorm_momentum", "label_smoothing")
+_PLATEAU_FLAGS = ("lr_factor", "min_lr", "frozen_stop", "frozen_plateau", "finetune_stop",
+                  "finetune_plateau")  # fmt: skip
 
 
-def broken(config: Any) -> Iterator[str]:
-    """The rules that a config breaks.
+@dataclasses.dataclass(frozen=True)
+class Violation:
+    """A broken rule.
+
+    Attributes:
+      text: one line with the flags, their values and the remedy.
+      flags: names of the flags whose values together break the rule.
+    """
+
+    text: str
+    flags: tuple[str, ...]
+
+
+def violations(flags: Sequence[Flag], values: Values) -> Iterator[Violation]:
+    """Yields the rules that values break, whoever set them.
 
     Args:
-      config: a dftk.training.config.Config, its fields set.
+      flags: of a config.
+      values: of all of them.
     """
-    for field in dataclasses.fields(config):
-        yield from _of_field(field, getattr(config, field.name))
-    if config.seed >= 2**32:  # what Keras takes
-        yield f"--seed={config.seed}: must be below 2**32"
-    if config.stored_size and config.stored_size > 4096:
-        yield f"--stored_size={config.stored_size}: must be at most 4096"
+    yield from _out_of_range(flags, values)
+    yield from _of_model(values)
+    if size_multiple := _architecture(values).size_multiple:
+        yield from _of_one_size(values, size_multiple)
+    yield from _of_head(values)
+    if values["frozen_epochs"] + values["finetune_epochs"] == 0:
+        yield Violation(
+            "--frozen_epochs=0 --finetune_epochs=0: nothing to train; give one of them epochs",
+            ("frozen_epochs", "finetune_epochs"),
+        )
+
+
+def _architecture(values: Values) -> Any:
+    return ARCHITECTURES[MODELS[values["model"]].architecture]
+
+
+def _out_of_range(flags: Sequence[Flag], values: Values) -> Iterator[Violation]:
+    for flag in flags:
+        name, value = flag.name, values[flag.name]
+        if flag.choices and value not in flag.choices:
+            yield Violation(f"--{name}={value}: choose from {list(flag.choices)}", (name,))
+        if flag.low is not None and value is not None:
+            if not value >= flag.low:
+                yield Violation(f"--{name}={value}: must be at least {flag.low}", (name,))
+            if value == float("inf"):
+                yield Violation(f"--{name}={value}: must be finite", (name,))
+    if values["seed"] >= 2**32:  # what Keras takes
+        yield Violation(f"--seed={values['seed']}: must be below 2**32", ("seed",))
+    if (size := values["stored_size"]) and size > 4096:
+        yield Violation(f"--stored_size={size}: must be at most 4096", ("stored_size",))
     for name in _BELOW_ONE:
-        if not getattr(config, name) < 1:
-            yield f"--{name}={getattr(config, name)}: must be below 1"
-    size, crop, model = config.image_size, config.crop_size, config.model
+        if not values[name] < 1:
+            yield Violation(f"--{name}={values[name]}: must be below 1", (name,))
+
+
+def _of_model(values: Values) -> Iterator[Violation]:
+    model, size, crop = values["model"], values["image_size"], values["crop_size"]
     if crop > size:
-        yield f"--crop_size={crop}: must be at most --image_size={size}; 0 is the whole image"
+        yield Violation(
+            f"--crop_size={crop}: must be at most --image_size={size}; 0 is the whole image",
+            ("crop_size", "image_size"),
+        )
     if 0 < crop < 32:
-        yield f"--crop_size={crop}: must be at least 32; 0 is the whole image"
-    if model in SCRATCH and config.weights == "imagenet":
-        yield f"--weights=imagenet: {model} has none; give none or a file"
-    if model in ONE_SIZE:
-        yield from _of_one_size(config, ONE_SIZE[model])
-    if model != "xception" and config.recipe == "seed":
-        yield f"--recipe=seed --model={model}: the notebook's was xception"
-    if model == "anomaly" and config.head not in ONE_CLASS:
-        yield f"--head={config.head} --model=anomaly: needs fakes; give one of {list(ONE_CLASS)}"
-    if config.head_batchnorm == "precise" and config.head not in NORMALISED:
-        yield (
-            f"--head={config.head} --head_batchnorm=precise: it has no BatchNorm; give one of "
-            f"{list(NORMALISED)}, or --head_batchnorm=moving"
+        yield Violation(
+            f"--crop_size={crop}: must be at least 32; 0 is the whole image", ("crop_size",)
         )
-    if model == "residual" and config.scaling != "symmetric":
-        yield (
-            f"--scaling={config.scaling} --model=residual: it takes pixels in [-1, 1]; give "
-            "--scaling=symmetric"
+    if values["weights"] == "imagenet" and not _architecture(values).weights_file:
+        yield Violation(
+            f"--weights=imagenet: {model} has none; give --weights=none or a file",
+            ("weights", "model"),
         )
-    if config.head in ONE_CLASS:
-        yield from _of_a_fitted_head(config)
-    else:
-        yield from _without_effect(config)
-    if config.frozen_epochs + config.finetune_epochs == 0:
-        yield "--frozen_epochs=0 --finetune_epochs=0: nothing to train"
+    if values["recipe"] == "seed" and model != "xception":
+        yield Violation(
+            f"--recipe=seed --model={model}: the notebook's was xception; leave out one of the two",
+            ("recipe", "model"),
+        )
+    if model == "residual" and (scaling := values["scaling"]) != "symmetric":
+        yield Violation(
+            f"--scaling={scaling} --model=residual: it takes pixels in [-1, 1]; give "
+            "--scaling=symmetric",
+            ("scaling", "model"),
+        )
 
 
-def _of_field(field: dataclasses.Field, value: Any) -> Iterator[str]:
-    limits = field.metadata
-    if limits["choices"] and value not in limits["choices"]:
-        yield f"--{field.name}={value}: choose from {list(limits['choices'])}"
-    if limits["low"] is not None and value is not None:
-        if not value >= limits["low"]:
-            yield f"--{field.name}={value}: must be at least {limits['low']}"
-        if value == float("inf"):
-            yield f"--{field.name}={value}: must be finite"
-
-
-def _of_one_size(config: Any, patch: int) -> Iterator[str]:
-    size, crop, model = config.image_size, config.crop_size, config.model
-    if size % patch:
-        yield f"--image_size={size} --model={model}: must be a multiple of {patch}"
-    if config.weights == "imagenet" and size != 224:  # a network of patches
-        yield (
-            f"--image_size={size} --model={model}: its ImageNet weights are for 224; give that or "
-            "--weights=none"
+def _of_one_size(values: Values, multiple: int) -> Iterator[Violation]:
+    model, size, crop = values["model"], values["image_size"], values["crop_size"]
+    if size % multiple:
+        yield Violation(
+            f"--image_size={size} --model={model}: must be a multiple of {multiple}",
+            ("image_size", "model"),
+        )
+    if values["weights"] == "imagenet" and size != 224:  # a network of patches
+        yield Violation(
+            f"--image_size={size} --model={model}: its ImageNet weights are for 224; give "
+            "--image_size=224 or --weights=none",
+            ("image_size", "model", "weights"),
         )
     if crop not in (0, size):
-        yield (
-            f"--crop_size={crop} --model={model}: takes one size, in training as otherwise; give "
-            "--crop_size=0, or another --model"
+        yield Violation(
+            f"--crop_size={crop} --model={model}: it takes images of one size, in training and "
+            "after it; give --crop_size=0, or another --model",
+            ("crop_size", "model"),
         )
 
 
-def _of_a_fitted_head(config: Any) -> Iterator[str]:
+def _of_head(values: Values) -> Iterator[Violation]:
+    head = values["head"]
+    if values["model"] == "anomaly" and head not in ONE_CLASS_HEADS:
+        yield Violation(
+            f"--head={head} --model=anomaly: needs fakes; give one of {list(ONE_CLASS_HEADS)}",
+            ("head", "model"),
+        )
+    if values["head_batchnorm"] == "precise" and head not in HEADS_WITH_BATCHNORM:
+        yield Violation(
+            f"--head={head} --head_batchnorm=precise: it has no BatchNorm; give one of "
+            f"{list(HEADS_WITH_BATCHNORM)}, or --head_batchnorm=moving",
+            ("head", "head_batchnorm"),
+        )
+    if head not in ONE_CLASS_HEADS:
+        return
     for name, value in {**FITTED, "label_smoothing": 0.0, "temperature_scaling": False}.items():
-        if getattr(config, name) != value:
-            yield (
-                f"--head={config.head} --{name}={getattr(config, name)}: it is fitted once, on "
-                f"features of images as they are; give {words({f'--{name}': value})}"
+        if values[name] != value:
+            yield Violation(
+                f"--head={head} --{name}={values[name]}: it is fitted once, on features of "
+                f"unchanged images; give {as_words({f'--{name}': value})}",
+                ("head", name),
             )
 
 
-def _without_effect(config: Any) -> Iterator[str]:
-    """What would be ignored, and in an ablation look like a finding."""
-    if config.augment_compression and not config.augment:
-        yield "--augment_compression: nothing of it without --augment"
-    if config.fakes_lie != "inside":
-        yield f"--fakes_lie={config.fakes_lie}: only for a --head of {list(ONE_CLASS)}"
-    for name, none in (("freeze_blocks", 0), ("layer_decay", 1.0)):
-        value = getattr(config, name)
-        if value != none and not (config.finetune_epochs and config.finetune_base):
-            yield f"--{name}={value}: only where a second phase trains the base"
+def ignored(values: Values, defaults: Values, given: Collection[str]) -> Iterator[Violation]:
+    """Yields flags that a user changed and that the run would ignore.
+
+    In an ablation such a flag would look like a finding. Values that a model, a recipe or the
+    sample brings along are no choice of the user's, and may be without effect.
+
+    Args:
+      values: of all flags.
+      defaults: of all flags.
+      given: names of the flags that the user gave.
+    """
+    for name, why in _ignored(values):
+        value = values[name]
+        if name in given and value != defaults[name]:
+            shown = f"--{name}" if value is True else f"--{name}={value}"
+            yield Violation(f"{shown}: has no effect here: {why}", (name,))
+
+
+def _ignored(values: Values) -> Iterator[tuple[str, str]]:
+    """Yields flags without effect, each with the reason and the remedy."""
+    if values["augment_compression"] and not values["augment"]:
+        yield "augment_compression", "--noaugment turns all augmentation off; give --augment"
+    cached = values["frozen_features"] == "cached" and values["frozen_epochs"]
+    if cached and not values["finetune_epochs"]:
+        for name in ("crop_size", "augment_compression"):
+            yield (
+                name,
+                "--frozen_features=cached trains on features of whole images; give "
+                "--frozen_features=live",
+            )
+    for phase in ("frozen", "finetune"):
+        if not values[f"{phase}_epochs"]:
+            for name in (f"{phase}_lr", f"{phase}_stop", f"{phase}_plateau"):
+                yield name, f"the phase has no epochs; give --{phase}_epochs"
+    if not values["frozen_epochs"]:
+        yield "frozen_features", "phase 1 has no epochs; give --frozen_epochs"
+    if values["head"] not in ONE_CLASS_HEADS:
+        yield (
+            "fakes_lie",
+            f"it is for heads fitted on real images; give --head={ONE_CLASS_HEADS[0]}",
+        )
+    trains_base = values["finetune_epochs"] and values["finetune_base"]
+    if not trains_base:
+        for name in ("freeze_blocks", "layer_decay", "base_batchnorm"):
+            yield name, "no second phase trains the base; give --finetune_epochs"
+    if not trains_base or values["base_batchnorm"] == "inference":
+        yield (
+            "batchnorm_momentum",
+            "the stored statistics of the base's BatchNorm do not change; give "
+            "--base_batchnorm=update and --finetune_epochs",
+        )
+    if values["decay"] == "cosine":
+        for name in _PLATEAU_FLAGS:
+            yield name, "--decay=cosine has no plateaus and no early stop; give --decay=plateau"

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from dftk.training.config import Config
+from dftk.training.phase_config import PhaseConfig
 from dftk.utils.errors import UsageError
 
 
@@ -14,13 +15,15 @@ class Phase:
     """One phase of the schedule."""
 
     name: str
-    epochs: int
-    learning_rate: float
-    stop: int  # epochs without a better val_loss before the phase ends
-    plateau: int  # epochs without a better val_loss before the rate falls
+    config: PhaseConfig
     train_base: bool
     warmup: int = 0  # steps in which the rate rises from 0
     cosine: bool = False  # the rate falls to 0 over all steps; no plateau and no early stop
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the phase, if nothing ends it early."""
+        return self.config.epochs
 
 
 def rates(
@@ -34,41 +37,35 @@ def rates(
       steps_done: in this phase.
       steps_per_epoch: of this fold.
 
-    Raises:
-      UsageError: a warm-up that the phase never gets through.
-
     Returns:
       rate; steps done; steps of the warm-up; steps of the half cosine after it, or infinity.
+    """
+    steps = phase.epochs * steps_per_epoch
+    cosine = steps - phase.warmup if phase.cosine else math.inf
+    return rate, float(steps_done), float(phase.warmup), float(cosine)
+
+
+def check_warmup(phase: Phase, steps_per_epoch: int) -> None:
+    """Raises UsageError if the warm-up is longer than the phase.
+
+    Args:
+      phase: of the schedule.
+      steps_per_epoch: of any fold; the smallest if they differ.
     """
     steps = phase.epochs * steps_per_epoch
     if phase.warmup >= steps:
         raise UsageError(
             f"--warmup={phase.warmup}: the phase {phase.name} has {steps} steps in all; give "
-            f"fewer, or more --{phase.name}_epochs"
+            f"fewer, or more --{phase.name}_epochs",
+            ("warmup", f"{phase.name}_epochs"),
         )
-    cosine = steps - phase.warmup if phase.cosine else math.inf
-    return rate, float(steps_done), float(phase.warmup), float(cosine)
 
 
 def phases(config: Config) -> tuple[Phase, ...]:
-    """The phases of a run that have epochs, in order."""
+    """Returns the phases of a run that have epochs, in order."""
     both = (
-        Phase(
-            "frozen",
-            config.frozen_epochs,
-            config.frozen_lr,
-            config.frozen_stop,
-            config.frozen_plateau,
-            train_base=False,
-        ),
-        Phase(
-            "finetune",
-            config.finetune_epochs,
-            config.finetune_lr,
-            config.finetune_stop,
-            config.finetune_plateau,
-            train_base=config.finetune_base,
-        ),
+        Phase("frozen", config.frozen, train_base=False),
+        Phase("finetune", config.finetune, train_base=config.finetune_base),
     )
     cosine = config.decay == "cosine"
     return tuple(
@@ -122,12 +119,12 @@ class EarlyStop:
 def patience(phase: Phase, config: Config) -> tuple[PlateauRate, EarlyStop]:
     """What val_loss does to a phase, at its beginning."""
     never = phase.epochs + 1
-    plateau, stop = (never, never) if phase.cosine else (phase.plateau, phase.stop)
-    rate = PlateauRate(phase.learning_rate, config.lr_factor, plateau, config.min_lr)
+    plateau, stop = (never, never) if phase.cosine else (phase.config.plateau, phase.config.stop)
+    rate = PlateauRate(phase.config.lr, config.lr_factor, plateau, config.min_lr)
     return rate, EarlyStop(stop)
 
 
-class Outlook:
+class EtaEstimator:
     """How long a run still takes, from the epochs that it has seen.
 
     A phase that none was seen of is taken at what forward and backward passes cost: an epoch that

@@ -1,5 +1,7 @@
 """Errors that a user can mend, each one line: the name, the value, the remedy."""
 
+from collections.abc import Sequence
+
 
 class UserError(Exception):
     """Something the user can mend; its text is one line with the name, the value, the remedy."""
@@ -8,6 +10,14 @@ class UserError(Exception):
 
 
 class UsageError(UserError):
-    """A flag's value that no run could use."""
+    """A flag's value that no run could use.
+
+    Attributes:
+      flags: names, without dashes, of the flags whose values together are at fault; may be empty.
+    """
 
     exit_status = 2
+
+    def __init__(self, text: str, flags: Sequence[str] = ()):
+        super().__init__(text)
+        self.flags = tuple(flags)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import door
+from commands import run_command
 from PIL import Image
 from repository import ROOT
 
@@ -59,7 +59,7 @@ def test_real_pixels_are_the_files_pixels(real_dir, shared):
 def test_partial_imagenet_weights_learn_from_real_faces(real_dir, shared, tmp_path):
     """The frozen phase alone ranks faces better than chance, on images it has not seen."""
     weights = shared / "weights" / "xception_notop_imagenet_blocks1to13.weights.h5"
-    answer = door(
+    answer = run_command(
         "train", "--dataset=rvf10k", f"--data_dir={real_dir}", f"--weights={weights}", "--fold=0",
         "--max_examples=1500", "--image_size=96", "--frozen_epochs=4", "--finetune_epochs=0",
         "--mixed_precision", f"--workdir={tmp_path}",

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from commands import door
+from commands import run_command
 
 QUICK = ["--dataset=sample", "--model=cnn", "--image_size=32", "--finetune_epochs=1"]
 
@@ -24,7 +24,7 @@ QUICK = ["--dataset=sample", "--model=cnn", "--image_size=32", "--finetune_epoch
     ],
 )
 def test_changes_that_cannot_be(changes, message):
-    found = door("ablate", *changes)
+    found = run_command("ablate", *changes)
     assert found.returncode == 2
     assert found.stderr.splitlines()[-1].startswith(f"error: {message}")
 
@@ -35,7 +35,7 @@ def test_runs_of_one_change_each_and_a_table_of_what_it_changed(data_dir, tmp_pa
         *QUICK, f"--data_dir={data_dir}", f"--workdir={tmp_path}", "--fold=1",
         "augment=true,dropout=0.5",
     ]  # fmt: skip
-    found = door("ablate", *arguments)
+    found = run_command("ablate", *arguments)
     assert found.returncode == 0, found.stderr
     content = json.loads((tmp_path / "comparison.json").read_text())
     assert [run["name"] for run in content["runs"]] == [
@@ -54,7 +54,7 @@ def test_runs_of_one_change_each_and_a_table_of_what_it_changed(data_dir, tmp_pa
     assert (config["config"]["augment"], config["config"]["dropout"]) == (True, 0.5)
 
     # The others are there; this one diverges.
-    again = door("ablate", *arguments, "finetune_lr=1e30")
+    again = run_command("ablate", *arguments, "finetune_lr=1e30")
     assert again.returncode == 1
     assert (tmp_path / "ablation.md").read_text().splitlines()[:4] == rows[:4]
     assert "error: finetune_lr=1e30: exit status" in again.stderr.splitlines()[-1]

@@ -1,9 +1,8 @@
-import dataclasses
-
 import pytest
-from commands import shell
+from commands import run_in_new_process
 
 from dftk.training.config import Config
+from dftk.utils.option import flags_of
 
 
 @pytest.mark.parametrize(
@@ -18,7 +17,7 @@ from dftk.training.config import Config
     ],
 )
 def test_usage_errors_are_one_line_and_status_2(arguments, message):
-    answer = shell("train", *arguments)
+    answer = run_in_new_process("train", *arguments)
     assert answer.returncode == 2
     assert answer.stdout == ""
     assert answer.stderr.startswith("error: ")
@@ -26,16 +25,16 @@ def test_usage_errors_are_one_line_and_status_2(arguments, message):
     assert answer.stderr.count("\n") == 1
 
 
-def test_help_lists_every_field_with_its_default():
-    answer = shell("train", "--help")
+def test_help_lists_every_flag_with_its_default():
+    answer = run_in_new_process("train", "--help")
     assert answer.returncode == 0
     text = " ".join(answer.stdout.split())
-    for field in dataclasses.fields(Config):
-        assert f"--{field.name}" in text or f"--[no]{field.name}" in text
-        assert f"Default: {field.default}." in text
+    for flag in flags_of(Config):
+        assert f"--{flag.name}" in text or f"--[no]{flag.name}" in text
+        assert f"Default: {flag.default}." in text
 
 
 def test_flagfile(tmp_path):
     (tmp_path / "run.flags").write_text("--fold=9\n--batch_size=8\n")
-    answer = shell("train", f"--flagfile={tmp_path / 'run.flags'}")
+    answer = run_in_new_process("train", f"--flagfile={tmp_path / 'run.flags'}")
     assert (answer.returncode, "--fold=9" in answer.stderr) == (2, True)

@@ -3,12 +3,12 @@
 import json
 
 import pytest
-from commands import door
+from commands import run_command
 
 
 @pytest.mark.long
 def test_doctor_writes_table_json_picture_and_trace(data_dir, tmp_path):
-    answer = door(
+    answer = run_command(
         "doctor", "--dataset=sample", f"--data_dir={data_dir}", "--image_size=32", "--cache=disk",
         "--max_examples=200", "--phase=frozen", f"--json={tmp_path}/d.json",
         f"--picture={tmp_path}/d.png", f"--profile={tmp_path}/trace",
@@ -27,10 +27,10 @@ def test_doctor_writes_table_json_picture_and_trace(data_dir, tmp_path):
 
 @pytest.mark.slow
 def test_mistakes_are_one_line(tmp_path):
-    answer = door("doctor", "--dataset=sample", "--phase=third")
+    answer = run_command("doctor", "--dataset=sample", "--phase=third")
     assert answer.returncode == 2
-    answer = door("doctor", "--dataset=sample", "--picture=d.txt")
+    answer = run_command("doctor", "--dataset=sample", "--picture=d.txt")
     assert (answer.returncode, "--picture=d.txt: must end in .png" in answer.stderr) == (2, True)
-    answer = door("doctor", "--dataset=sample", f"--picture={tmp_path}/no/d.png")
+    answer = run_command("doctor", "--dataset=sample", f"--picture={tmp_path}/no/d.png")
     assert answer.returncode == 1
     assert f"error: {tmp_path}/no/d.png: cannot write it" in answer.stderr

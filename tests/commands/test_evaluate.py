@@ -1,7 +1,7 @@
 import shutil
 
 import pytest
-from commands import door, shell
+from commands import run_command, run_in_new_process
 
 from dftk.images import encoded
 from dftk.input import residency
@@ -9,7 +9,7 @@ from dftk.input import residency
 
 @pytest.mark.long
 def test_the_door_prints_the_table(trained):
-    answer = door("evaluate", f"--workdir={trained.path}", "--split=train")
+    answer = run_command("evaluate", f"--workdir={trained.path}", "--split=train")
     assert answer.returncode == 0, answer.stderr
     lines = answer.stdout.splitlines()
     assert lines[0].split() == ["n", "accuracy", "precision", "recall", "f1", "auc"]
@@ -17,7 +17,7 @@ def test_the_door_prints_the_table(trained):
 
 
 def test_a_folder_without_a_run_is_one_line(tmp_path):
-    answer = door("evaluate", f"--workdir={tmp_path}")
+    answer = run_command("evaluate", f"--workdir={tmp_path}")
     assert answer.returncode == 1
     assert answer.stderr.strip().splitlines()[-1].startswith(f"error: {tmp_path}: no config.json")
 
@@ -32,7 +32,7 @@ def test_a_broken_file_of_a_folder_is_status_1_after_the_rest(trained, tmp_path,
         path.write_bytes(image.data)
     (tmp_path / "valid" / "fake" / "bad.jpg").write_bytes(b"")
     shutil.copytree(tmp_path / "valid" / "real", tmp_path / "reals" / "real")
-    answer = door(
+    answer = run_command(
         "evaluate", f"--workdir={run}", f"--dataset={tmp_path}/valid,{tmp_path}/reals",
         "--name=new,reals",
     )  # fmt: skip
@@ -57,7 +57,7 @@ def test_a_broken_file_of_a_folder_is_status_1_after_the_rest(trained, tmp_path,
     ],
 )
 def test_flags_that_contradict_are_usage_errors(flags, message):
-    answer = shell("evaluate", *flags)
+    answer = run_in_new_process("evaluate", *flags)
     assert answer.returncode == 2
     assert answer.stderr.startswith(f"error: {message}")
     assert answer.stderr.count("\n") == 1
@@ -67,9 +67,9 @@ def test_flags_that_contradict_are_usage_errors(flags, message):
 def test_the_audits_print_their_tables(trained, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(trained.path, run)
-    answer = door("evaluate", f"--workdir={run}", "--robustness", "--max_images=8")
+    answer = run_command("evaluate", f"--workdir={run}", "--robustness", "--max_images=8")
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.splitlines()[1].startswith("                        clean")
-    answer = door("evaluate", f"--workdir={run}", "--shortcuts")
+    answer = run_command("evaluate", f"--workdir={run}", "--shortcuts")
     assert answer.returncode == 0, answer.stderr
     assert "hortcut found" in answer.stdout.splitlines()[-1]

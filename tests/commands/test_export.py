@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
-from commands import door
+from commands import run_command
 
 from dftk.exports import check_images, formats, parity
 from dftk.images import decoding
@@ -24,7 +24,7 @@ from dftk.runs import saved_models
     ],
 )
 def test_errors_are_one_line(arguments, status, message):
-    answer = door("export", *arguments)
+    answer = run_command("export", *arguments)
     assert answer.returncode == status
     assert answer.stdout == ""
     last = answer.stderr.strip().splitlines()[-1]
@@ -35,7 +35,7 @@ def test_errors_are_one_line(arguments, status, message):
 @pytest.mark.long
 def test_one_fold_of_a_run_for_tf_serving(trained, tmp_path):
     output = tmp_path / "detector" / "1"
-    answer = door(
+    answer = run_command(
         "export",
         f"--model={trained.path}",
         "--fold=3",
@@ -59,7 +59,7 @@ def test_the_large_network_in_other_runtimes(kind, folds, trained, tmp_path):
         pytest.importorskip(package, reason="needs pip install -e '.[export]'")
     output = tmp_path / "detector"
     flags = [f"--model={trained.path}", f"--format={kind}", f"--output={output}"]
-    answer = door("export", *flags, *(["--fold=3"] if folds == [3] else []))
+    answer = run_command("export", *flags, *(["--fold=3"] if folds == [3] else []))
     assert answer.returncode == 0, answer.stderr
     described = json.loads((tmp_path / "detector.json").read_text())
     assert described["provenance"]["folds"] == folds

@@ -2,7 +2,7 @@ import csv
 import json
 
 import pytest
-from commands import door
+from commands import run_command
 
 from dftk.datasets import sample
 
@@ -20,7 +20,7 @@ def folder(tmp_path_factory):
 
 
 def test_csv_with_a_bad_file_among_good_ones(trained, folder, tmp_path):
-    answer = door(
+    answer = run_command(
         "predict", f"--model={trained.path}", f"--plot={tmp_path}", "--threshold=0", folder
     )
     assert answer.returncode == 1
@@ -34,7 +34,7 @@ def test_csv_with_a_bad_file_among_good_ones(trained, folder, tmp_path):
 
 
 def test_json_of_one_model_and_status_0(trained, folder):
-    answer = door(
+    answer = run_command(
         "predict",
         f"--model={trained.model_path(3)}",
         "--format=json",
@@ -58,7 +58,7 @@ def test_json_of_one_model_and_status_0(trained, folder):
     ],
 )
 def test_errors_are_one_line(arguments, status, message):
-    answer = door("predict", *arguments)
+    answer = run_command("predict", *arguments)
     assert answer.returncode == status
     assert answer.stdout == ""
     last = answer.stderr.strip().splitlines()[-1]

@@ -1,5 +1,5 @@
 import pytest
-from commands import door
+from commands import run_command
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,7 @@ from commands import door
 def test_mistakes_are_one_line(arguments, status, message):
     if any("--host" in argument for argument in arguments):
         pytest.importorskip("fastapi", reason="needs pip install -e '.[serve]'")
-    answer = door("serve", *arguments)
+    answer = run_command("serve", *arguments)
     assert answer.returncode == status
     last = answer.stderr.strip().splitlines()[-1]
     assert last.startswith("error: ")

@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from commands import door
+from commands import run_command
 
 from dftk.images import encoded
 from dftk.input import residency
@@ -17,7 +17,7 @@ def last_line(answer):
 
 @pytest.mark.long
 def test_a_run_from_the_command_line(data_dir, tmp_path):
-    answer = door(
+    answer = run_command(
         "train", "--dataset=sample", f"--data_dir={data_dir}", "--fold=1", "--image_size=32",
         "--max_examples=100", "--frozen_epochs=2", "--finetune_epochs=0",
         f"--workdir={tmp_path / 'run'}",
@@ -48,7 +48,7 @@ def test_a_run_from_the_command_line(data_dir, tmp_path):
 def test_errors_are_one_clear_line(flags, status, message, data_dir, dataset, tmp_path):
     directory = dataset.train[0].path.rpartition("/")[0]
     flags = [flag.replace("DIRECTORY", directory) for flag in flags]
-    answer = door(
+    answer = run_command(
         "train", "--dataset=sample", f"--data_dir={data_dir}", f"--workdir={tmp_path}", *flags
     )
     assert answer.returncode == status
@@ -67,7 +67,7 @@ def test_test_sets_are_scored_after_the_folds_are_joined(trained_cnn, dataset, t
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(image.data)
     flags = ["--merge", "--fold=0,3", f"--workdir={run}", f"--also_evaluate={tmp_path}/valid"]
-    answer = door("train", *flags)
+    answer = run_command("train", *flags)
     assert answer.returncode == 0, answer.stderr
     assert "\ntests/valid " in answer.stdout
     assert answer.stdout.splitlines()[-1] == f"report: {run / 'report.html'}"

@@ -12,7 +12,7 @@ def collect(examples, rows, **options):
     joined = {
         name: np.concatenate([batch[name] for batch in batches])
         for name in batches[0]
-        if name not in ("share", "image")
+        if name not in ("example_weight", "image")
     }
     return joined, [len(batch["index"]) for batch in batches]
 
@@ -22,7 +22,7 @@ def collect(examples, rows, **options):
     [(320, 32, 1), (7, 32, 2), (101, 10, 4), (65, 32, 2), (9, 8, 8), (1, 1, 1)],
 )
 def test_plan_visits_every_row_once_in_even_parts(rows, batch_size, parts):
-    starts, stops, shares = batches.plan(rows, batch_size, parts)
+    starts, stops, weights = batches.plan(rows, batch_size, parts)
     assert np.concatenate([np.arange(a, b) for a, b in zip(starts, stops)]).tolist() == list(
         range(rows)
     )
@@ -32,7 +32,7 @@ def test_plan_visits_every_row_once_in_even_parts(rows, batch_size, parts):
     assert np.ptp(sizes.sum(axis=1)) <= 1, "no runt batch"
     assert np.ptp(sizes, axis=1).max() <= 1, "even parts"
     # The weights of a global batch's examples add up to one, whatever its size.
-    np.testing.assert_allclose((sizes * shares.reshape(-1, parts)).sum(axis=1), 1, rtol=1e-6)
+    np.testing.assert_allclose((sizes * weights.reshape(-1, parts)).sum(axis=1), 1, rtol=1e-6)
 
 
 def test_images_leave_the_host_as_uint8(examples):
@@ -56,22 +56,24 @@ def test_order_is_keyed_by_seed_and_epoch(examples):
     first, _ = collect(examples, rows, batch_size=32, shuffle=(42, 0))
     again, _ = collect(examples, rows, batch_size=32, shuffle=(42, 0))
     np.testing.assert_array_equal(first["index"], again["index"])
-    np.testing.assert_array_equal(first["draws"], again["draws"])
+    np.testing.assert_array_equal(first["augment_randoms"], again["augment_randoms"])
     assert sorted(first["index"]) == list(range(400))
     for key in ((42, 1), (43, 0)):
         other, _ = collect(examples, rows, batch_size=32, shuffle=key)
         assert (other["index"] != first["index"]).mean() > 0.9
-        assert not np.array_equal(np.sort(other["draws"], 0), np.sort(first["draws"], 0))
+        assert not np.array_equal(
+            np.sort(other["augment_randoms"], 0), np.sort(first["augment_randoms"], 0)
+        )
 
 
 def test_a_rows_draws_do_not_depend_on_batch_replicas_or_fold(examples):
     def by_row(rows, **options):
         joined, _ = collect(examples, rows, shuffle=(42, 3), **options)
-        return dict(zip(joined["index"].tolist(), map(tuple, joined["draws"])))
+        return dict(zip(joined["index"].tolist(), map(tuple, joined["augment_randoms"])))
 
     alone = by_row(np.arange(400), batch_size=32)
     for other in (
-        by_row(np.arange(400), batch_size=7, parts=3),
+        by_row(np.arange(400), batch_size=7, num_replicas=3),
         by_row(examples.rows([0, 3]), batch_size=16),
     ):
         assert all(alone[row] == draws for row, draws in other.items())
@@ -84,7 +86,7 @@ def test_a_rows_draws_do_not_depend_on_batch_replicas_or_fold(examples):
 def test_replicas_get_the_same_global_batches(examples):
     rows = np.arange(101)
     one, _ = collect(examples, rows, batch_size=10, shuffle=(42, 0))
-    four, sizes = collect(examples, rows, batch_size=10, parts=4, shuffle=(42, 0))
+    four, sizes = collect(examples, rows, batch_size=10, num_replicas=4, shuffle=(42, 0))
     np.testing.assert_array_equal(one["index"], four["index"])
     assert min(sizes) >= 2
 
@@ -92,7 +94,7 @@ def test_replicas_get_the_same_global_batches(examples):
 def test_without_shuffle_order_is_kept_and_nothing_is_drawn(examples):
     joined, _ = collect(examples, np.arange(50, 90), batch_size=16)
     assert joined["index"].tolist() == list(range(50, 90))
-    assert "draws" not in joined
+    assert "augment_randoms" not in joined
 
 
 def test_epochs_share_one_trace(examples, monkeypatch):
@@ -106,13 +108,15 @@ def test_epochs_share_one_trace(examples, monkeypatch):
 
 
 def test_an_epoch_goes_on_from_any_batch_and_a_worker_takes_its_own_parts(examples):
-    rows, given = np.arange(50), {"batch_size": 8, "parts": 4, "shuffle": (3, 1)}
+    rows, given = np.arange(50), {"batch_size": 8, "num_replicas": 4, "shuffle": (3, 1)}
     whole, sizes = collect(examples, rows, **given)
-    after, _ = collect(examples, rows, first=3, **given)
+    after, _ = collect(examples, rows, start_step=3, **given)
     skipped = sum(sizes[: 3 * 4])
     np.testing.assert_array_equal(after["index"], whole["index"][skipped:])
-    np.testing.assert_array_equal(after["draws"], whole["draws"][skipped:])
-    workers = [collect(examples, rows, mine=mine, **given) for mine in (range(2), range(2, 4))]
+    np.testing.assert_array_equal(after["augment_randoms"], whole["augment_randoms"][skipped:])
+    workers = [
+        collect(examples, rows, local_replicas=mine, **given) for mine in (range(2), range(2, 4))
+    ]
     cuts = np.cumsum(sizes)[:-1]
     pieces = np.split(whole["index"], cuts)
     for worker, (found, _) in enumerate(workers):
@@ -121,11 +125,11 @@ def test_an_epoch_goes_on_from_any_batch_and_a_worker_takes_its_own_parts(exampl
 
 
 def test_an_epoch_that_is_over_has_no_batch_left(examples):
-    assert list(examples.batches(np.arange(10), batch_size=5, first=2, shuffle=(0, 0))) == []
+    assert list(examples.batches(np.arange(10), batch_size=5, start_step=2, shuffle=(0, 0))) == []
 
 
 def test_draws_that_came_later_moved_none_of_those_before(examples):
     """A seed's flips and colours are what they were when these five were all."""
     batch = next(iter(examples.batches(np.arange(40), batch_size=40, shuffle=(42, 3))))
     before = np.random.default_rng([42, 3, 1]).random((len(examples.labels), 5), np.float32)
-    np.testing.assert_array_equal(batch["draws"][:, :5], before[batch["index"].numpy()])
+    np.testing.assert_array_equal(batch["augment_randoms"][:, :5], before[batch["index"].numpy()])

@@ -17,7 +17,7 @@ def read(request):
 
     def read_all(shards):
         examples = residency.open_examples(shards, request.param)
-        with examples.explained():
+        with examples.translate_data_errors():
             for _ in examples.batches(np.arange(len(examples.labels)), batch_size=32, images=True):
                 pass
 
@@ -85,7 +85,7 @@ def test_an_empty_first_shard_is_named(copy, read):
 def test_a_fault_that_is_not_the_datas_passes(dataset):
     with (
         pytest.raises(tf.errors.InvalidArgumentError, match="somewhere else"),
-        data_errors.explained(dataset.train, (64, 64)),
+        data_errors.translate_data_errors(dataset.train, (64, 64)),
     ):
         raise tf.errors.InvalidArgumentError(None, None, "somewhere else")
     assert data_errors.diagnose(dataset.train, (64, 64)) == ""

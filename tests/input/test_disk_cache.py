@@ -13,7 +13,7 @@ MESSAGE = r"^--this=that: cannot write \S+key \(.*\); try another$"
 
 
 def at(path):
-    return disk_cache.Kept(path, FILES, "--this=that", "try another")
+    return disk_cache.DiskCache(path, FILES, "--this=that", "try another")
 
 
 def write(path):
@@ -83,8 +83,8 @@ def test_the_name_follows_maker_and_shards(dataset):
 def test_a_second_process_waits(tmp_path):
     path = tmp_path / "dftk_things" / "key"
     code = (
-        "import pathlib; from dftk.input.disk_cache import Kept\n"
-        f"with Kept(pathlib.Path({str(path)!r}), (), '', '').alone(): print('in', flush=True)"
+        "import pathlib; from dftk.input.disk_cache import DiskCache\n"
+        f"with DiskCache(pathlib.Path({str(path)!r}), (), '', '').alone(): print('in', flush=True)"
     )
     with at(path).alone():
         other = subprocess.Popen(

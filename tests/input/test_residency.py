@@ -29,7 +29,9 @@ def images(examples, batch):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("options", [{}, {"shuffle": (42, 3)}, {"shuffle": (42, 3), "parts": 3}])
+@pytest.mark.parametrize(
+    "options", [{}, {"shuffle": (42, 3)}, {"shuffle": (42, 3), "num_replicas": 3}]
+)
 def test_every_residency_gives_the_same_batches_bit_by_bit(opened, kind, options):
     rows = opened["ram"].rows([0, 2, 3])
     ours = opened[kind].batches(rows, batch_size=28, **options)

@@ -5,11 +5,11 @@ import resource
 
 import pytest
 
-from dftk.input.resumable_file import Growing
+from dftk.input.resumable_file import ResumableFile
 
 
 def grow(folder, plan="tens"):
-    return Growing(folder / "file", folder / "note", 30, plan)
+    return ResumableFile(folder / "file", folder / "note", 30, plan)
 
 
 def piece(number):
@@ -76,7 +76,7 @@ def test_another_plan_begins_anew(begun):
 
 
 def test_a_note_is_written_now_and_then_too(tmp_path, monkeypatch):
-    monkeypatch.setattr(Growing, "interval", 0)
+    monkeypatch.setattr(ResumableFile, "interval", 0)
     with (
         pytest.raises(RuntimeError, match="file ends after 10 of 30 bytes"),
         grow(tmp_path) as file,

@@ -5,7 +5,7 @@ import shlex
 import subprocess
 
 import pytest
-from commands import door
+from commands import run_command
 from repository import ROOT
 
 yaml = pytest.importorskip("yaml")
@@ -53,7 +53,7 @@ def commands(path):
 @pytest.fixture(scope="module")
 def known():
     """Names of the flags that the door's help lists."""
-    return set(re.findall(r"--(?:\[no\])?(\w+)", door("train", "--help").stdout))
+    return set(re.findall(r"--(?:\[no\])?(\w+)", run_command("train", "--help").stdout))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)

@@ -1,6 +1,5 @@
 """Folds side by side: shares of the machine, a queue, failures that take no other fold along."""
 
-import dataclasses
 import json
 import os
 import re
@@ -11,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from commands import door
+from commands import run_command
 from quick_run import quick_config
 from repository import ROOT
 
@@ -42,9 +41,7 @@ def test_without_gpus_cores_are_dealt_out_and_memory_is_shared():
 
 @pytest.fixture
 def flags(data_dir):
-    config = dataclasses.replace(
-        quick_config(data_dir), model="cnn", frozen_epochs=0, finetune_epochs=2
-    )
+    config = quick_config(data_dir).replaced(model="cnn", frozen_epochs=0, finetune_epochs=2)
     return as_flags(config)
 
 
@@ -68,7 +65,7 @@ def test_two_at_once_and_a_killed_fold_is_tried_again(flags, tmp_path):
     assert "fold 0: goes on after finetune epoch 1" in log.read_text()
     assert "report:" in output
     assert len(re.findall(r"^fold [03]  finetune 2/2", errors, re.M)) == 2
-    assert door("train", "--fold=0,3", *flags, f"--workdir={plain}").returncode == 0
+    assert run_command("train", "--fold=0,3", *flags, f"--workdir={plain}").returncode == 0
     # One core each: other threads round otherwise, so only about the same.
     ours, theirs = (json.loads((path / "metrics.json").read_text())["pooled"]
                     for path in (workdir, plain))  # fmt: skip
@@ -91,7 +88,7 @@ def test_a_fold_that_fails_twice_is_reported_and_the_others_are_kept(flags, tmp_
     workdir = tmp_path / "run"
     (workdir / "fold_3").mkdir(parents=True)
     (workdir / "fold_3" / "checkpoint").write_text("in the way")
-    answer = door("train", "--fold=0,3", "--parallel=2", *flags, f"--workdir={workdir}")
+    answer = run_command("train", "--fold=0,3", "--parallel=2", *flags, f"--workdir={workdir}")
     assert answer.returncode == 1
     last = answer.stderr.strip().splitlines()[-1]
     assert last.startswith("error: fold 3: exit status 1, ")

@@ -1,6 +1,5 @@
 """Folds on a cluster of two nodes, on this machine; slow: each fold is a process of its own."""
 
-import dataclasses
 import os
 import re
 import signal
@@ -12,7 +11,7 @@ from quick_run import quick_config
 
 from dftk.launch import ray_cluster
 from dftk.runs.workdir import Workdir
-from dftk.training.execution import RunOptions
+from dftk.training.execution import ExecutionOptions
 from dftk.training.resume.interruption import Interrupted
 from dftk.utils.errors import UserError
 from dftk.utils.files import read_csv
@@ -88,7 +87,7 @@ def test_a_killed_worker_costs_no_fold_and_changes_no_result(
     watch = Watch(workdir, lambda process: os.kill(process, signal.SIGKILL))
     monkeypatch.setattr(ray_cluster, "say", watch.say)
     failed = ray_cluster.train_folds_on_ray(
-        quick_config(data_dir), [0, 3], workdir, RunOptions(), address
+        quick_config(data_dir), [0, 3], workdir, ExecutionOptions(), address
     )
     assert failed == {}
     text = "\n".join(watch.lines)
@@ -110,7 +109,7 @@ def test_a_fold_that_fails_takes_no_other_with_it(
     (tmp_path / "fold_3").touch()  # no folder can be made there
     monkeypatch.setattr(ray_cluster, "say", lines.append)
     failed = ray_cluster.train_folds_on_ray(
-        quick_config(data_dir), [3, 0], workdir, RunOptions(), address
+        quick_config(data_dir), [3, 0], workdir, ExecutionOptions(), address
     )
     assert list(failed) == [3]
     assert "FileExistsError" in failed[3]
@@ -122,8 +121,10 @@ def test_a_fold_that_fails_takes_no_other_with_it(
 def test_a_user_error_is_told_and_not_repeated(address, data_dir, tmp_path, monkeypatch):
     lines = []
     monkeypatch.setattr(ray_cluster, "say", lines.append)
-    config = dataclasses.replace(quick_config(data_dir), dataset="rvf10k")
-    failed = ray_cluster.train_folds_on_ray(config, [1], Workdir(tmp_path), RunOptions(), address)
+    config = quick_config(data_dir).replaced(dataset="rvf10k")
+    failed = ray_cluster.train_folds_on_ray(
+        config, [1], Workdir(tmp_path), ExecutionOptions(), address
+    )
     assert "tfds build tfds_rvf10k" in failed[1]
     assert [line.split(" after ")[0] for line in lines[2:]] == ["fold 1: not finished"]
 
@@ -133,7 +134,7 @@ def test_a_signal_saves_the_folds_and_the_same_call_goes_on(
     address, trained, data_dir, tmp_path, monkeypatch
 ):
     workdir = Workdir(tmp_path)
-    arguments = quick_config(data_dir), [0], workdir, RunOptions(), address
+    arguments = quick_config(data_dir), [0], workdir, ExecutionOptions(), address
     watch = Watch(workdir, lambda _: os.kill(os.getpid(), signal.SIGTERM))
     monkeypatch.setattr(ray_cluster, "say", watch.say)
     with pytest.raises(Interrupted) as raised:

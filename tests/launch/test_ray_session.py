@@ -1,6 +1,5 @@
 """What needs no Ray: paths, the mark, output into a file, addresses that nobody answers."""
 
-import dataclasses
 import os
 import socket
 import subprocess
@@ -50,9 +49,9 @@ def test_paths_are_made_absolute_and_names_are_left(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "w.weights.h5").touch()
     monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
-    config = dataclasses.replace(quick_config("data"), weights="w.weights.h5")
+    config = quick_config("data").replaced(weights="w.weights.h5")
     seen = ray_session.as_nodes_see_it(config)
-    assert (seen.data_dir, seen.weights) == (f"{tmp_path}/data", f"{tmp_path}/w.weights.h5")
+    assert (seen.data_dir, seen.model.weights) == (f"{tmp_path}/data", f"{tmp_path}/w.weights.h5")
     assert seen.dataset == "sample"
     assert ray_session.as_nodes_see_it(quick_config(None)).data_dir is None
     monkeypatch.setenv("TFDS_DATA_DIR", "~/elsewhere")

@@ -1,6 +1,5 @@
 """Two workers in step, started by Ray Train on this machine."""
 
-import dataclasses
 import os
 import re
 import threading
@@ -11,7 +10,7 @@ from quick_run import quick_config
 
 from dftk.launch import ray_workers
 from dftk.runs.workdir import Workdir
-from dftk.training.execution import RunOptions
+from dftk.training.execution import ExecutionOptions
 from dftk.utils.errors import UsageError, UserError
 from dftk.utils.files import read_csv
 
@@ -41,13 +40,13 @@ def test_two_workers_train_a_fold_one_of_them_killed(data_dir, tmp_path, capsys)
     pytest.importorskip("ray.train")
     workdir, config = Workdir(tmp_path), quick_config(data_dir)
     threading.Thread(target=kill_worker_1, args=[tmp_path], daemon=True).start()
-    ray_workers.train_with_workers(config, [0], workdir, RunOptions(), 2, None)
+    ray_workers.train_with_workers(config, [0], workdir, ExecutionOptions(), 2, None)
     assert "2 workers" in workdir.config()["device"]
     assert len(read_csv(workdir.fold_dir(0) / "predictions.csv")) == 40
     for worker in (0, 1):
         log = (tmp_path / f"worker_{worker}.log").read_text()
         assert log.count("finetune 1/1") == 1
     assert capsys.readouterr().out == "", "stdout is for results"
-    other = dataclasses.replace(config, seed=7)
+    other = config.replaced(seed=7)
     with pytest.raises(UserError, match="holds a run with seed=42, this one has seed=7"):
-        ray_workers.train_with_workers(other, [1], workdir, RunOptions(), 2, None)
+        ray_workers.train_with_workers(other, [1], workdir, ExecutionOptions(), 2, None)

@@ -7,14 +7,14 @@ import subprocess
 import sys
 
 import pytest
-from commands import door
+from commands import run_command
 from quick_run import quick_config
 from repository import ROOT
 
 from dftk.launch import run
 from dftk.runs.workdir import Workdir
 from dftk.training.config import as_flags
-from dftk.training.execution import RunOptions
+from dftk.training.execution import ExecutionOptions
 from dftk.utils.errors import UsageError, UserError
 
 
@@ -44,7 +44,7 @@ def test_merge_names_the_folds_that_are_not_there_after_the_report(trained):
 
 
 def test_merge_of_no_run_is_refused(tmp_path):
-    answer = door("train", "--merge", f"--workdir={tmp_path}")
+    answer = run_command("train", "--merge", f"--workdir={tmp_path}")
     assert answer.returncode == 1
     assert "no config.json of a run in it" in answer.stderr
 
@@ -63,11 +63,13 @@ def test_workers_by_tf_config_leave_no_room_for_other_ways(data_dir, tmp_path, m
     hosts = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}
     monkeypatch.setenv("TF_CONFIG", json.dumps(hosts))
     with pytest.raises(UsageError, match="TF_CONFIG is set"):
-        run.train(quick_config(data_dir), [0], Workdir(tmp_path / "run"), RunOptions(parallel="2"))
+        run.train(
+            quick_config(data_dir), [0], Workdir(tmp_path / "run"), ExecutionOptions(parallel="2")
+        )
 
 
 def test_a_job_without_a_number_is_refused(tmp_path):
-    answer = door("train", "--fold=job", f"--workdir={tmp_path}")
+    answer = run_command("train", "--fold=job", f"--workdir={tmp_path}")
     assert answer.returncode == 2
     assert "DFTK_FOLD" in answer.stderr
 
@@ -88,7 +90,7 @@ def test_an_array_of_jobs_and_a_merge_equal_the_plain_run(trained, flags, tmp_pa
     assert [task.wait(timeout=200) for task in tasks] == [0, 0]
     assert not (workdir / "report.html").exists(), "no task can know whether it is the last"
     for _ in range(2):
-        answer = door("train", "--merge", "--fold=0,3", f"--workdir={workdir}")
+        answer = run_command("train", "--merge", "--fold=0,3", f"--workdir={workdir}")
         assert answer.returncode == 0, answer.stderr
         assert scores(workdir) == scores(trained.path)
 
@@ -96,7 +98,7 @@ def test_an_array_of_jobs_and_a_merge_equal_the_plain_run(trained, flags, tmp_pa
 @pytest.mark.long
 def test_a_profile_of_the_steps_asked_for(flags, tmp_path):
     workdir = tmp_path / "profiled"
-    answer = door(
+    answer = run_command(
         "train", "--fold=0", "--profile_steps=3,5", *flags, "--finetune_epochs=0",
         f"--workdir={workdir}",
     )  # fmt: skip
@@ -117,7 +119,7 @@ def test_a_full_disk_keeps_what_is_trained(flags, tmp_path, trained):
     last = answer.stderr.strip().splitlines()[-1]
     assert last.startswith(f"error: {workdir}/fold_0/checkpoint: cannot write the state (File too")
     assert "the last good state, state-000001.npz, is kept" in last
-    answer = door("train", "--fold=0", *flags, f"--workdir={workdir}")
+    answer = run_command("train", "--fold=0", *flags, f"--workdir={workdir}")
     assert answer.returncode == 0, answer.stderr[-2000:]
     assert "fold 0: goes on after frozen epoch 1" in answer.stderr
     ours, theirs = (path / "fold_0" / "predictions.csv" for path in (workdir, trained.path))

@@ -26,7 +26,7 @@ def with_statistics(model):
 
 @pytest.fixture(scope="module")
 def base():
-    return with_statistics(applications.NETWORKS["xception"](None))
+    return with_statistics(applications.network("Xception")(None))
 
 
 def folded_layers(model):
@@ -58,7 +58,7 @@ def test_gradients_of_all_154_weights_are_those_of_the_original(base):
 def test_in_half_precision_the_original_is_no_closer_to_float32(base, policy, digits):
     """Scale and kernel are multiplied in float32, and rounded once."""
     with registry.dtype_policy(policy):
-        half = applications.NETWORKS["xception"](None)
+        half = applications.network("Xception")(None)
     half.set_weights(base.get_weights())
     folded = folding.fold_batchnorm(half)
     assert folded(IMAGES).dtype == policy.split("_")[1]

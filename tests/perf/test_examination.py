@@ -9,10 +9,9 @@ from dftk.utils.errors import UsageError, UserError
 
 @pytest.mark.long
 def test_a_raw_file_of_a_part_does_not_stay(data_dir, dataset, monkeypatch):
-    import dataclasses
 
     monkeypatch.setattr(meter, "BUDGET_S", 0.05)
-    config = dataclasses.replace(quick_config(data_dir), cache="disk", max_examples=160)
+    config = quick_config(data_dir).replaced(cache="disk", max_examples=160)
     found = examination.examine(config, "frozen", None)
     assert found["run"]["phase"] == "frozen"
     shards = residency.limit(dataset.train, 160)

@@ -7,8 +7,8 @@ import pytest
 from dftk.input import residency
 from dftk.perf import examination, findings, meter
 from dftk.perf import frozen_stages as frozen_rungs
-from dftk.perf.frozen_stages import FrozenRungs
-from dftk.perf.input_stages import InputRungs
+from dftk.perf.frozen_stages import FrozenStages
+from dftk.perf.input_stages import InputStages
 from dftk.training.config import resolve
 from dftk.training.devices import devices as devices_lib
 from dftk.training.features.frozen import FrozenFeatures
@@ -43,8 +43,8 @@ def test_the_table_says_what_features_cost_and_how_fast_the_head_trains(config):
 def test_making_features_and_the_head_on_them_are_measured(config, copy, tmp_path):
     shards = residency.limit(copy().train, 100)
     devices = devices_lib.choose(config)
-    source = InputRungs(config, shards, "ram", 1, tmp_path)
-    steps = FrozenRungs(config, devices, source, tmp_path / "dftk_features")
+    source = InputStages(config, shards, "ram", 1, tmp_path)
+    steps = FrozenStages(config, devices, source, tmp_path / "dftk_features")
     step_s, real_s, wait = steps.train()
     assert wait == pytest.approx(max(0, 1 - step_s / real_s))
     assert min(steps.head()) > 1 / real_s

@@ -10,8 +10,8 @@ from dftk.input import batches, pipeline, residency, stores
 from dftk.models import preprocess
 from dftk.perf import diagnosis, meter
 from dftk.perf import stages as ladder
-from dftk.perf.input_stages import InputRungs
-from dftk.perf.step_stages import StepRungs
+from dftk.perf.input_stages import InputStages
+from dftk.perf.step_stages import StepStages
 from dftk.training.config import resolve
 from dftk.training.devices import devices as devices_lib
 from dftk.training.step import loop
@@ -99,8 +99,8 @@ def climb(plants, dataset, tmp_path_factory):
 
     def measure(kind, stage):
         if kind not in rigs:
-            source = InputRungs(config, shards, kind, 1, tmp_path_factory.mktemp("raw"))
-            rigs[kind] = source, StepRungs(config, devices, source, "frozen")
+            source = InputStages(config, shards, kind, 1, tmp_path_factory.mktemp("raw"))
+            rigs[kind] = source, StepStages(config, devices, source, "frozen")
         plants.delays.update(dict.fromkeys(ladder.STAGES, 0.0))
         if stage:
             plants.delays[stage] = DELAY
@@ -126,7 +126,7 @@ def climb(plants, dataset, tmp_path_factory):
 )
 def test_the_planted_bottleneck_is_named(climb, kind, stage):
     found = climb(kind, stage)
-    rates = {rung.stage: round(rung.img_per_s) for rung in found.rungs}
+    rates = {stage.stage: round(stage.img_per_s) for stage in found.stages}
     assert diagnosis.bottleneck(found).stage == stage, rates
 
 
@@ -135,5 +135,5 @@ def test_without_a_plant_it_is_the_step(climb):
     # So few images end before their pipelines have started; as often visited as in a real run.
     found = dataclasses.replace(climb("ram", None), visits=200)
     assert diagnosis.bottleneck(found).stage == "step"
-    assert [rung.stage for rung in found.rungs] == list(ladder.STAGES)
-    assert all(rung.img_per_s > 0 and rung.ceiling_img_per_s > 0 for rung in found.rungs)
+    assert [stage.stage for stage in found.stages] == list(ladder.STAGES)
+    assert all(stage.img_per_s > 0 and stage.ceiling_img_per_s > 0 for stage in found.stages)

@@ -4,8 +4,8 @@ from quick_run import quick_config
 
 from dftk.input import residency
 from dftk.perf import meter
-from dftk.perf.input_stages import InputRungs
-from dftk.perf.step_stages import StepRungs
+from dftk.perf.input_stages import InputStages
+from dftk.perf.step_stages import StepStages
 from dftk.training.devices import devices
 
 
@@ -14,8 +14,8 @@ from dftk.training.devices import devices
 def test_a_step_costs_more_than_its_batch(data_dir, dataset, monkeypatch, kind, tmp_path):
     monkeypatch.setattr(meter, "BUDGET_S", 0.05)
     config = quick_config(data_dir)
-    source = InputRungs(config, dataset.train, kind, 1, tmp_path)
-    steps = StepRungs(config, devices.choose(config), source, "frozen")
+    source = InputStages(config, dataset.train, kind, 1, tmp_path)
+    steps = StepStages(config, devices.choose(config), source, "frozen")
     step_s, real_s, wait = steps.train()
     assert steps.transfer() > 1 / real_s
     assert steps.augment() > 1 / step_s
@@ -28,8 +28,8 @@ def test_transfer_and_augment_look_at_the_pixels(data_dir, dataset, monkeypatch,
     """TensorFlow leaves out what nobody asks for: stateless work in the way must show."""
     monkeypatch.setattr(meter, "BUDGET_S", 0.05)
     config = quick_config(data_dir)
-    source = InputRungs(config, dataset.train, "device", 1, tmp_path)
-    steps = StepRungs(config, devices.choose(config), source, "frozen")
+    source = InputStages(config, dataset.train, "device", 1, tmp_path)
+    steps = StepStages(config, devices.choose(config), source, "frozen")
     before = steps.transfer(), steps.augment()
     real = residency.unpack
 

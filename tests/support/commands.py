@@ -18,7 +18,7 @@ _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(["tensorflow", "sklearn.metrics", "matplotlib.pyplot"])
 
 
-def door(name, *arguments):
+def run_command(name, *arguments):
     """What `python -m dftk.NAME ARGUMENTS` writes, and its exit status."""
     command = [f"dftk.{name}", *map(str, arguments)]
     with tempfile.TemporaryDirectory() as folder:
@@ -32,7 +32,7 @@ def door(name, *arguments):
     return subprocess.CompletedProcess(command, process.exitcode, *written)
 
 
-def shell(name, *arguments):
+def run_in_new_process(name, *arguments):
     """As `door`, in a process of its own from the start."""
     command = [sys.executable, "-m", f"dftk.{name}", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)

@@ -1,6 +1,6 @@
 """Measured stages, for the findings on them."""
 
-from dftk.perf.stages import STAGES, Measured, Rung
+from dftk.perf.stages import STAGES, Measured, Stage
 
 # Seconds per image that each stage adds: a GPU run from RAM.
 OWN = {"read": 1e-5, "parse": 1e-5, "decode": 2e-4, "batch": 1e-5, "cache": 1e-5,
@@ -11,12 +11,12 @@ PATHS = (("read", "parse", "decode", "batch"), ("cache", "transfer"), ("augment"
 
 
 def measured(own=OWN, **changes):
-    rungs = []
+    stages = []
     for path in PATHS:
         total = 0.0
         for stage in path:
             total += own[stage]
-            rungs.append(Rung(stage, 1 / total, own[stage], "ceiling", 2 / total))
+            stages.append(Stage(stage, 1 / total, own[stage], "ceiling", 2 / total))
     step = own["augment"] + own["step"]
     source = own["cache"] + own["transfer"]
     values = {
@@ -25,7 +25,7 @@ def measured(own=OWN, **changes):
         "double_batch_s": step / 1.5, "ram_s": 1e-5, "raw_s": 3e-5, "batch_size": 32,
         "parallelism": {}, "first_pass_s": 1000 * sum(own[stage] for stage in STAGES[:4]),
     }  # fmt: skip
-    return Measured(rungs, **{**values, **changes})
+    return Measured(stages, **{**values, **changes})
 
 
-HEAD = Rung("head", 1e4, 1e-4, "ceiling", 2e4)
+HEAD = Stage("head", 1e4, 1e-4, "ceiling", 2e4)

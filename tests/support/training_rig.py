@@ -24,7 +24,7 @@ class Rig:
             self.detector = registry.build(self.config, self.devices.policy, False)
         self.pixels = loop.Pixels(self.devices, examples)
         self.phases = {
-            name: loop.Trainable(
+            name: loop.TrainLoop(
                 self.detector, self.devices, self.config, name == "finetune", self.pixels
             )
             for name in ("frozen", "finetune")
@@ -35,14 +35,14 @@ class Rig:
         )
 
     def train(self, phase, rows=48, epoch=0, rate=1e-3, calls=(1, 2)):
-        trainable = self.phases[phase]
-        trainable.optimizer.learning_rate = rate
+        train_loop = self.phases[phase]
+        train_loop.optimizer.learning_rate = rate
         self.detector.reset_dropout((5, 0, epoch))
         dataset = self.examples.batches(np.arange(rows), batch_size=16, shuffle=(5, epoch))
         iterator = loop.distribute(self.devices, dataset)
         totals = tf.zeros([4])
         for steps in calls:
-            totals = trainable.run(iterator, tf.constant(steps), totals)
+            totals = train_loop.run(iterator, tf.constant(steps), totals)
         return totals.numpy()
 
     def weights(self, part):

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from commands import door
+from commands import run_command
 from PIL import Image
 
 from dftk.utils.files import read_csv
@@ -16,7 +16,7 @@ def test_fitted_on_reals_and_used_as_any_other(data_dir, examples, tmp_path):
         "--model=anomaly", "--dataset=sample", f"--data_dir={data_dir}",
         "--fold=0,1", "--image_size=32", f"--workdir={run}",
     ]  # fmt: skip
-    answer = door("train", *given)
+    answer = run_command("train", *given)
     assert answer.returncode == 0, answer.stderr
     rows = read_csv(run / "history.csv")
     assert [(row["fold"], row["phase"]) for row in rows] == [(0, "fit"), (1, "fit")]
@@ -24,7 +24,7 @@ def test_fitted_on_reals_and_used_as_any_other(data_dir, examples, tmp_path):
     assert len(before) == 160
 
     (run / "fold_1" / "predictions.csv").unlink()  # as if killed before its end
-    assert door("train", *given).returncode == 0
+    assert run_command("train", *given).returncode == 0
     assert read_csv(run / "predictions.csv") == before
 
     model = keras.saving.load_model(run / "fold_0" / "model.keras", compile=False)
@@ -32,8 +32,8 @@ def test_fitted_on_reals_and_used_as_any_other(data_dir, examples, tmp_path):
     assert model(pixels).shape == (3, 1)
 
     Image.fromarray(pixels[0]).save(image)
-    explained = door("predict", f"--model={run}", f"--explain={tmp_path / 'why'}", image)
+    explained = run_command("predict", f"--model={run}", f"--explain={tmp_path / 'why'}", image)
     assert explained.returncode == 0, explained.stderr
     assert len(list((tmp_path / "why").iterdir())) == 1
-    exported = door("export", f"--model={run}", f"--output={tmp_path / 'out'}")
+    exported = run_command("export", f"--model={run}", f"--output={tmp_path / 'out'}")
     assert exported.returncode == 0, exported.stderr

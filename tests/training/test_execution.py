@@ -1,12 +1,12 @@
 import pytest
 
-from dftk.training.execution import RunOptions, parse_folds, parse_steps
+from dftk.training.execution import ExecutionOptions, parse_folds, parse_steps
 from dftk.utils.errors import UsageError
 
 
 @pytest.mark.parametrize(("text", "processes"), [("auto", None), ("1", 1), ("4", 4)])
 def test_processes(text, processes):
-    assert RunOptions(parallel=text).processes == processes
+    assert ExecutionOptions(parallel=text).processes == processes
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_processes(text, processes):
 )
 def test_what_cannot_be_is_named(given, message):
     with pytest.raises(UsageError, match=message):
-        RunOptions(**given)
+        ExecutionOptions(**given)
 
 
 def test_steps_are_read():

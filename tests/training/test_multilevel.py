@@ -5,7 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
-from commands import door
+from commands import run_command
 
 from dftk.utils.files import read_csv
 
@@ -21,7 +21,7 @@ def test_features_once_for_all_folds_then_fine_tuning_and_what_people_do_with_it
         "--frozen_epochs=3", "--finetune_epochs=1", "--finetune_lr=1e-3", "--crop_size=32",
         "--warmup=4", f"--workdir={run}",
     ]  # fmt: skip
-    answer = door("train", *given)
+    answer = run_command("train", *given)
     assert answer.returncode == 0, answer.stderr
     assert answer.stderr.count("\nfeatures  ") == 1, "made once, for both folds"
     rows = read_csv(run / "history.csv")
@@ -43,6 +43,6 @@ def test_features_once_for_all_folds_then_fine_tuning_and_what_people_do_with_it
 
     Image.fromarray(pixels[0]).save(tmp_path / "one.png")
     why = tmp_path / "why"
-    explained = door("predict", f"--model={run}", f"--explain={why}", tmp_path / "one.png")
+    explained = run_command("predict", f"--model={run}", f"--explain={why}", tmp_path / "one.png")
     assert explained.returncode == 0, explained.stderr
     assert len(list(why.iterdir())) == 1

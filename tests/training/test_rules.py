@@ -24,13 +24,28 @@ from dftk.utils.errors import UsageError
         ({"model": "residual", "weights": "imagenet"}, "--weights=imagenet: residual has none"),
         ({"crop_size": 256}, "--crop_size=256: must be at most --image_size=224"),
         ({"crop_size": 8}, "--crop_size=8: must be at least 32; 0 is the whole image"),
-        ({"model": "cnn", "crop_size": 128}, "--crop_size=128 --model=cnn: takes one size"),
+        (
+            {"model": "cnn", "crop_size": 128},
+            "--crop_size=128 --model=cnn: it takes images of one size",
+        ),
         ({"model": "anomaly", "head": "linear"}, "--head=linear --model=anomaly: needs fakes"),
         ({"recipe": "best", "model": "anomaly"}, "needs fakes"),
-        ({"augment": False, "augment_compression": True}, "nothing of it without --augment"),
-        ({"fakes_lie": "outside"}, "--fakes_lie=outside: only for a --head of"),
-        ({"finetune_epochs": 0, "layer_decay": 0.5}, "--layer_decay=0.5: only where a second"),
-        ({"recipe": "seed", "freeze_blocks": 1}, "--freeze_blocks=1: only where a second"),
+        (
+            {"augment": False, "augment_compression": True},
+            "no effect here: --noaugment turns all augmentation off; give --augment",
+        ),
+        (
+            {"fakes_lie": "outside"},
+            "--fakes_lie=outside: has no effect here: .*give --head=mahalanobis",
+        ),
+        (
+            {"finetune_epochs": 0, "layer_decay": 0.5},
+            "--layer_decay=0.5: has no effect here: no second phase",
+        ),
+        (
+            {"recipe": "seed", "freeze_blocks": 1},
+            "--freeze_blocks=1: has no effect here: no second phase",
+        ),
         ({"head": "hidden", "head_batchnorm": "precise"}, "=precise: it has no BatchNorm; give"),
         ({"model": "anomaly", "head_batchnorm": "precise"}, "=precise: it has no BatchNorm; give"),
         ({"model": "residual", "scaling": "unit"}, "--scaling=unit --model=residual: it takes"),
@@ -40,3 +55,64 @@ from dftk.utils.errors import UsageError
 def test_impossible_values_are_named(given, message):
     with pytest.raises(UsageError, match=message):
         resolve(given)
+
+
+CACHED = {"model": "xception_multilevel", "crop_size": 64}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (CACHED, "--crop_size=64: has no effect here: .*give --frozen_features=live"),
+        ({**CACHED, "crop_size": 0, "augment": True, "augment_compression": True},
+         "--augment_compression: has no effect here: --frozen_features=cached"),
+        ({"batchnorm_momentum": 0.9}, "momentum=0.9: has no effect here: .*=update"),
+        ({"decay": "cosine", "lr_factor": 0.3}, "--lr_factor=0.3: has no effect here: --decay=cos"),
+        ({"decay": "cosine", "min_lr": 1e-6}, "--min_lr=1e-06: has no effect here: --decay=cos"),
+        ({"decay": "cosine", "finetune_stop": 3}, "--finetune_stop=3: has no effect here: --decay"),
+        ({"frozen_epochs": 0, "frozen_lr": 1e-4}, "--frozen_lr=0.0001: has no effect here: the ph"),
+        ({"frozen_epochs": 0, "frozen_features": "cached"}, "cached: has no effect here: phase 1"),
+        ({"finetune_epochs": 0, "base_batchnorm": "update"}, "=update: has no effect here: no sec"),
+    ],
+)  # fmt: skip
+def test_a_flag_that_would_be_ignored_is_refused(given, message):
+    with pytest.raises(UsageError, match=message) as caught:
+        resolve(given)
+    assert set(caught.value.flags) <= given.keys()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {**CACHED, "finetune_epochs": 2},
+        {**CACHED, "frozen_features": "live"},
+        {"base_batchnorm": "update", "batchnorm_momentum": 0.9},
+        {"decay": "cosine", "lr_factor": 0.5},  # the default: nothing was asked for
+        {"dataset": "sample", "base_batchnorm": "inference"},  # the sample brings a momentum
+        {"recipe": "best", "crop_size": 96},
+    ],
+)
+def test_a_flag_that_has_an_effect_somewhere_or_came_along_is_not_refused(given):
+    config = resolve(given)
+    assert {name: config.values()[name] for name in given} == given
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"recipe": "best", "image_size": 96},
+         " (--crop_size=128 comes with --recipe=best)"),
+        ({"model": "anomaly", "frozen_epochs": 3},
+         " (--head=pca comes with --model=anomaly)"),
+        ({"dataset": "sample", "model": "vit", "recipe": "best"}, None),
+        ({"model": "vit", "image_size": 64}, ""),  # no flag of these came along
+    ],
+)  # fmt: skip
+def test_values_that_came_along_are_named_with_the_flag_that_brought_them(given, words):
+    if words is None:
+        resolve(given)
+        return
+    with pytest.raises(UsageError) as caught:
+        resolve(given)
+    text = str(caught.value)
+    assert text.endswith(words) if words else "comes with" not in text

@@ -4,6 +4,7 @@ import pytest
 
 from dftk.training import schedule
 from dftk.training.config import resolve
+from dftk.training.phase_config import PhaseConfig
 from dftk.utils.errors import UsageError
 
 
@@ -70,10 +71,10 @@ def test_rates_and_stops_are_those_of_the_keras_callbacks(seed):
 
 def test_phases_are_the_promised_two():
     frozen, finetune = schedule.phases(resolve({}))
-    assert (frozen.name, frozen.epochs, frozen.learning_rate) == ("frozen", 20, 1e-3)
-    assert (frozen.stop, frozen.plateau, frozen.train_base) == (10, 4, False)
-    assert (finetune.name, finetune.epochs, finetune.learning_rate) == ("finetune", 30, 1e-5)
-    assert (finetune.stop, finetune.plateau, finetune.train_base) == (15, 7, True)
+    assert (frozen.name, frozen.epochs, frozen.config.lr) == ("frozen", 20, 1e-3)
+    assert (frozen.config.stop, frozen.config.plateau, frozen.train_base) == (10, 4, False)
+    assert (finetune.name, finetune.epochs, finetune.config.lr) == ("finetune", 30, 1e-5)
+    assert (finetune.config.stop, finetune.config.plateau, finetune.train_base) == (15, 7, True)
 
 
 def test_a_phase_without_epochs_is_left_out():
@@ -85,7 +86,7 @@ def test_seed_recipe_never_unfreezes():
 
 
 def test_a_cosine_runs_its_epochs_whatever_val_loss_does():
-    config = resolve({"decay": "cosine", "warmup": 9, "frozen_epochs": 12, "frozen_stop": 1})
+    config = resolve({"decay": "cosine", "warmup": 9, "frozen_epochs": 12})
     phase = schedule.phases(config)[0]
     assert (phase.cosine, phase.warmup) == (True, 9)
     rate, stop = schedule.patience(phase, config)
@@ -94,14 +95,16 @@ def test_a_cosine_runs_its_epochs_whatever_val_loss_does():
 
 
 def test_a_rest_of_a_cosine_goes_on_where_it_was():
-    phase = schedule.Phase("finetune", 4, 1e-3, 9, 9, train_base=True, warmup=5, cosine=True)
+    four = PhaseConfig(epochs=4, lr=1e-3, stop=9, plateau=9)
+    phase = schedule.Phase("finetune", four, train_base=True, warmup=5, cosine=True)
     assert schedule.rates(phase, 1e-3, 17, 10) == (1e-3, 17.0, 5.0, 35.0)
-    still = schedule.Phase("finetune", 4, 1e-3, 9, 9, train_base=True)
+    still = schedule.Phase("finetune", four, train_base=True)
     assert schedule.rates(still, 5e-4, 17, 10) == (5e-4, 17.0, 0.0, float("inf"))
 
 
 def test_a_warm_up_that_never_ends_is_refused():
     (phase,) = schedule.phases(resolve({"frozen_epochs": 0, "finetune_epochs": 2, "warmup": 20}))
     with pytest.raises(UsageError, match="--warmup=20: the phase finetune has 20 steps"):
-        schedule.rates(phase, 1e-3, 0, 10)
+        schedule.check_warmup(phase, 10)
+    schedule.check_warmup(phase, 11)
     assert schedule.rates(phase, 1e-3, 0, 11)[2] == 20

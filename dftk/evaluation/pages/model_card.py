@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from dftk.evaluation.stats.formatting import number
+from dftk.models.config import ONE_CLASS_HEADS
 from dftk.runs.results import read_valid
 from dftk.runs.workdir import Workdir, training_seconds
-from dftk.training.presets import ONE_CLASS
 
 # Of datasets that we know; of any other, the reader knows more than we do.
 SOURCES = {
@@ -100,7 +100,7 @@ def _data(record: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
 
 def _training(config: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
     phases = []
-    if one_class := config.get("head") in ONE_CLASS:
+    if one_class := config.get("head") in ONE_CLASS_HEADS:
         phases.append(f"a head ({config['head']}) fitted once, on features of real images alone")
     elif config["frozen_epochs"]:
         phases.append(f"{config['frozen_epochs']} epochs of its head at {config['frozen_lr']:g}")

@@ -1,21 +1,20 @@
-"""What training changes of an image, or of its frozen features, by the image's own draws."""
+"""The augmentation of a run: of an image, or of its frozen features."""
 
 import dataclasses
 
 import tensorflow as tf
 
-from dftk.models import preprocess
-from dftk.models.augmentation import compression
-from dftk.training.config import Config
+from dftk.models.augmentation import compression, transforms
+from dftk.models.config import AugmentConfig
 
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """The augmentation of a run; the draws of an image are float32 [batches.DRAWS] in [0, 1).
+    """The augmentation of a run; see dftk.input.batches.NUM_AUGMENT_RANDOMS for its numbers.
 
     Attributes:
       flip: swap left and right of one image in two.
-      colour: shift brightness, contrast, saturation and hue too, see preprocess.augment.
+      colour: shift brightness, contrast, saturation and hue too, see transforms.flip_and_jitter.
       crop: train on a square of so many pixels, anywhere in the image; None for the whole image.
       compression: blur some images, and take some through JPEG; see `compression`.
     """
@@ -26,34 +25,41 @@ class Augmentation:
     compression: bool = False
 
     @classmethod
-    def of(cls, config: Config) -> "Augmentation":
-        """That of a config: augment, augment_colour, augment_compression, crop_size."""
-        colour, travelled = config.augment_colour, config.augment_compression
-        on = config.augment
-        return cls(on, on and colour, config.crop_size or None, on and travelled)
+    def of(cls, config: AugmentConfig) -> "Augmentation":
+        """Returns the augmentation that a config describes."""
+        on = config.enabled
+        return cls(on, on and config.colour, config.crop_size or None, on and config.compression)
 
-    def __call__(self, images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-        """float32 [b, h, w, 3] in [0, 1] and draws [b, DRAWS] to [b, h or crop, w or crop, 3]."""
+    def __call__(self, images: tf.Tensor, randoms: tf.Tensor) -> tf.Tensor:
+        """Returns augmented images.
+
+        Args:
+          images: float32 [b, h, w, 3] in [0, 1].
+          randoms: float32 [b, NUM_AUGMENT_RANDOMS] in [0, 1).
+
+        Returns:
+          float32 [b, h or crop, w or crop, 3].
+        """
         if self.crop:  # first: the rest has less to do
-            images = preprocess.crop(images, draws[:, 5:7], self.crop)
+            images = transforms.crop(images, randoms[:, 5:7], self.crop)
         if self.colour:
-            images = preprocess.augment(images, draws[:, : preprocess.DRAWS])
+            images = transforms.flip_and_jitter(images, randoms[:, : transforms.NUM_RANDOMS])
         elif self.flip:
-            images = preprocess.flip(images, draws[:, 0])
+            images = transforms.flip(images, randoms[:, 0])
         if self.compression:  # last: a file is made of what was seen
-            images = compression.travelled(images, draws[:, 7:9])
+            images = compression.random_blur_jpeg(images, randoms[:, 7:9])
         return images
 
-    def view(self, features: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+    def view(self, features: tf.Tensor, randoms: tf.Tensor) -> tf.Tensor:
         """Features of an image and, where `flip`, of its mirror image: the one that is drawn.
 
         Args:
           features: float32 [b, 1 or 2, width].
-          draws: float32 [b, DRAWS].
+          randoms: float32 [b, NUM_AUGMENT_RANDOMS].
 
         Returns:
           float32 [b, width].
         """
         if not self.flip:
             return features[:, 0]
-        return tf.where(draws[:, :1] < 0.5, features[:, 1], features[:, 0])
+        return tf.where(randoms[:, :1] < 0.5, features[:, 1], features[:, 0])

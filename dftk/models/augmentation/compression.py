@@ -83,19 +83,19 @@ def blur(images: tf.Tensor, sigma: tf.Tensor) -> tf.Tensor:
     return tf.add_n([weights[:, i] * padded[:, :, i : i + width] for i in range(len(offsets))])
 
 
-def travelled(images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+def random_blur_jpeg(images: tf.Tensor, randoms: tf.Tensor) -> tf.Tensor:
     """Blurs one image in two, and takes one in two, blurred or not, through JPEG.
 
     Args:
       images: float32 [b, h, w, 3].
-      draws: float32 [b, 2], [0, 1): of the blur, of the JPEG. Below one half nothing happens;
-        above it the draw goes on evenly through SIGMA, through QUALITY.
+      randoms: float32 [b, 2], [0, 1): of the blur, of the JPEG. Below one half nothing happens;
+        above it the number goes on evenly through SIGMA, through QUALITY.
 
     Returns:
       float32 [b, h, w, 3].
     """
-    low = draws < 0.5
-    part = tf.where(low, 0.0, 2.0 * draws - 1.0)
+    low = randoms < 0.5
+    part = tf.where(low, 0.0, 2.0 * randoms - 1.0)
     sigma = SIGMA[0] + (SIGMA[1] - SIGMA[0]) * part[:, 0]
     quality = QUALITY[0] + (QUALITY[1] - QUALITY[0]) * part[:, 1]
     images = tf.where(low[:, :1, None, None], images, blur(images, sigma))

@@ -10,13 +10,20 @@ from typing import Any
 
 import keras
 
+from dftk.models.backbones.backbone import Backbone, residual_sums
+
 _ANY = (None, None, 3)
 
 
 def network(name: str, **options: Any) -> Callable[[str | None, int | None], keras.Model]:
-    """The maker of a network of keras.applications, as Backbone wants it.
+    """Returns the function that makes a network of keras.applications, as Backbone wants it.
 
-    Without a fixed size Keras does not insist on 71 pixels for Xception, which need not be.
+    The network takes images of any size: with a fixed size Keras insists on 71 pixels for Xception,
+    which the network does not need.
+
+    Args:
+      name: of the function in keras.applications.
+      **options: of that function.
     """
 
     def make(weights: str | None, image_size: int | None = None) -> keras.Model:
@@ -27,10 +34,6 @@ def network(name: str, **options: Any) -> Callable[[str | None, int | None], ker
     return make
 
 
-NETWORKS = {
-    "xception": network("Xception"),
-    "mobilenetv2": network("MobileNetV2"),
-    "resnet50v2": network("ResNet50V2"),
-    "efficientnetv2b0": network("EfficientNetV2B0", include_preprocessing=False),
-    "convnext_tiny": network("ConvNeXtTiny", include_preprocessing=False),
-}
+def backbone(multilevel: bool, name: str, **options: Any) -> Backbone:
+    """Returns a network of keras.applications as a backbone; see catalog.Architecture."""
+    return Backbone(network(name, **options), taps=residual_sums if multilevel else None)

@@ -8,6 +8,8 @@ tells images apart shrinks from stage to stage, and the first epochs learn nothi
 
 import keras
 
+from dftk.models.backbones.backbone import Backbone
+
 FILTERS = (32, 64, 128, 128)  # of the stages; each halves the image
 
 
@@ -35,3 +37,9 @@ def network(weights: str | None, image_size: int) -> keras.Model:
 def flatten() -> keras.layers.Layer:
     """The last stage's activation to a vector that keeps the place of everything."""
     return keras.layers.Flatten(dtype="float32")
+
+
+def backbone(multilevel: bool) -> Backbone:
+    """Returns the network as a backbone; see catalog.Architecture."""
+    del multilevel  # the catalog names no such model
+    return Backbone(network, pool=flatten)

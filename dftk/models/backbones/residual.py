@@ -12,6 +12,8 @@ looks at.
 import keras
 import numpy as np
 
+from dftk.models.backbones.backbone import Backbone, residual_sums
+
 FILTERS = (16, 32, 64, 128)  # of the stages; each halves the image
 CUT = 8  # levels of 255 to either side
 # [row, column, sort]: a pixel less its neighbour on the right, below, and below on the right.
@@ -59,3 +61,9 @@ def _block(activation: keras.KerasTensor, filters: int, strides: int) -> keras.K
     if strides > 1:
         activation = _convolution(filters, 1, strides)(activation)
     return keras.layers.Add()([activation, change])
+
+
+def backbone(multilevel: bool) -> Backbone:
+    """Returns the network as a backbone, whose head sees every level; see catalog.Architecture."""
+    del multilevel  # the catalog names no other model
+    return Backbone(network, taps=residual_sums)

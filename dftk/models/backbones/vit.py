@@ -17,6 +17,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from dftk.models.backbones.backbone import Backbone
 from dftk.utils.errors import UserError
 
 PRESET = "deit_small_distilled_patch16_224_imagenet"
@@ -27,6 +28,13 @@ SIZES = {
     "hidden_dim": 384,
     "intermediate_dim": 1536,
 }
+
+
+def backbone(multilevel: bool) -> Backbone:
+    """Returns the network as a backbone; see catalog.Architecture."""
+    return Backbone(
+        network, taps=block_maps if multilevel else last_map, require_package=require_package
+    )
 
 
 def require_package() -> None:

@@ -18,9 +18,8 @@ import tensorflow as tf
 
 from dftk.input import batches, disk_cache
 from dftk.input.residency import Examples
-from dftk.input.resumable_file import Growing
+from dftk.input.resumable_file import ResumableFile
 from dftk.input.shards import Shard
-from dftk.models import registry
 from dftk.models.registry import Detector
 from dftk.training.config import Config
 from dftk.training.devices.devices import Devices
@@ -62,10 +61,10 @@ class FrozenFeatures:
     ):
         self._devices, self._scorer, self._examples = devices, scorer, examples
         self._batch_size, self._between = config.batch_size, between
-        self._shape = (len(examples.labels), 2 if config.augment else 1, detector.width)
+        self._shape = (len(examples.labels), 2 if config.augment.enabled else 1, detector.width)
         self._images, self._row = math.prod(self._shape[:2]), 4 * detector.width  # bytes
         self.path = folder(config, devices, detector, examples.shards, root)
-        self._kept = disk_cache.Kept(self.path, (_NOTE, _FILE), _FLAG, _REMEDY)
+        self._cache = disk_cache.DiskCache(self.path, (_NOTE, _FILE), _FLAG, _REMEDY)
         self._make()
         seconds = json.loads((self.path / _NOTE).read_text())["seconds"]
         # Of making them, whichever run did: for the first fold, whose time it is counted as.
@@ -86,13 +85,13 @@ class FrozenFeatures:
     def _make(self) -> None:
         """Computes them where no process has yet; workers of one fold compute together."""
         if self._devices.workers > 1:
-            there = self._kept.usable()
+            there = self._cache.usable()
             if self._devices.sum_over_workers(np.array([float(there)])) < self._devices.workers:
                 self._compute(not there)
             return
-        with self._kept.alone():
-            if self._kept.usable():
-                self._kept.forget_begun()
+        with self._cache.alone():
+            if self._cache.usable():
+                self._cache.forget_begun()
                 say(f"features: of {self._shape[0]} images, from {self.path}")
             else:
                 self._compute(True)
@@ -102,7 +101,7 @@ class FrozenFeatures:
         if write:
             # Several workers begin anew: how far each had come need not be the same.
             alone = self._devices.workers == 1
-            begin = self._kept.continued if alone else self._kept.written
+            begin = self._cache.continued if alone else self._cache.written
             with begin() as folder, self._growing(folder) as file:
                 self._write(file, progress)
             seconds = file.seconds
@@ -113,12 +112,12 @@ class FrozenFeatures:
         rate = self._images / seconds
         progress.close(f"{self._shape[0]} images, {rate:.0f} img/s, kept in {self.path}")
 
-    def _growing(self, folder: Path) -> Growing:
+    def _growing(self, folder: Path) -> ResumableFile:
         # One device's arithmetic is not another's, to the last bits.
         plan = f"batches of {self._batch_size} on {self._devices.description}"
-        return Growing(folder / _FILE, folder / _NOTE, self._images * self._row, plan)
+        return ResumableFile(folder / _FILE, folder / _NOTE, self._images * self._row, plan)
 
-    def _write(self, file: Growing, progress: Progress) -> None:
+    def _write(self, file: ResumableFile, progress: Progress) -> None:
         before = file.bytes // self._row
         begin = f"going on after {before} of" if before else "the base looks at"
         say(f"features: {begin} {self._images} images")
@@ -169,7 +168,7 @@ def folder(
     weights = hashlib.sha256()
     for variable in detector.base.variables:
         weights.update(variable.numpy().tobytes())
-    model = registry.backbone_name(config.model)
-    choices = (model, config.image_size, config.scaling, config.stored_size, config.augment)
+    model, augment = config.model, config.augment.enabled
+    choices = (model.backbone, model.image_size, model.scaling, config.stored_size, augment)
     maker = f"{_FORMAT} {devices.policy} {choices} {weights.hexdigest()}"
     return disk_cache.folder(shards, maker, "features", root)

@@ -43,7 +43,7 @@ class Epochs:
 
     def train(
         self,
-        trainable: loop.Trainable,
+        train_loop: loop.TrainLoop,
         phase: schedule.Phase,
         state: FoldState,
         rows: np.ndarray,
@@ -57,7 +57,7 @@ class Epochs:
         epoch is counted over both phases.
 
         Args:
-          trainable: the compiled loop of the phase.
+          train_loop: the compiled loop of the phase.
           phase: of the schedule.
           state: of the fold.
           rows: int64, of the examples to train on.
@@ -80,9 +80,9 @@ class Epochs:
         dataset = batcher(
             rows,
             batch_size=self.config.batch_size,
-            parts=devices.replicas,
-            mine=devices.local,
-            first=state.step,
+            num_replicas=devices.replicas,
+            local_replicas=devices.local,
+            start_step=state.step,
             shuffle=key,
         )
         iterator = loop.distribute(devices, dataset)
@@ -91,7 +91,7 @@ class Epochs:
             steps = self._until_next(state.step, min(steps, total - state.step))
             done = state.epoch * total + state.step
             rates = schedule.rates(phase, state.rate.rate, done, total)
-            called = self._call(trainable, iterator, state, steps, rates)
+            called = self._call(train_loop, iterator, state, steps, rates)
             speed.add(called)
             self._check(state)
             if self.save_steps and state.step % self.save_steps == 0:
@@ -117,21 +117,21 @@ class Epochs:
 
     def _call(
         self,
-        trainable: loop.Trainable,
+        train_loop: loop.TrainLoop,
         iterator: tf.data.Iterator,
         state: FoldState,
         steps: int,
         rates: tuple[float, ...],
     ) -> Throughput:
         """Trains some steps in one call; its speed, the same in all workers."""
-        before, traces, called = state.totals, trainable.traces, time.perf_counter()
+        before, traces, called = state.totals, train_loop.traces, time.perf_counter()
         so_far = tf.constant(before, tf.float32)
-        run = trainable.run(iterator, tf.constant(steps), so_far, tf.constant(rates))
+        run = train_loop.run(iterator, tf.constant(steps), so_far, tf.constant(rates))
         totals = run.numpy().tolist()
         seconds = time.perf_counter() - called
         self.profile.after(steps)
         state.step, state.totals = state.step + steps, totals
-        if trainable.traces > traces:
+        if train_loop.traces > traces:
             return Throughput(compile_seconds=seconds)
         if self.devices.workers > 1:  # the next call's steps follow from it
             seconds = self.devices.sum_over_workers(np.array([seconds])).item()

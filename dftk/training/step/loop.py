@@ -46,7 +46,7 @@ class Pixels:
         return residency.unpack(tf.gather(resident, batch["index"]), self._shape)
 
 
-class Trainable:
+class TrainLoop:
     """The compiled training loop of one phase: its variables, its optimizer, its one trace.
 
     Args:
@@ -69,7 +69,7 @@ class Trainable:
         self._detector, self._devices, self._pixels = detector, devices, pixels
         self._train_base = train_base
         self._update_batchnorm = train_base and config.base_batchnorm == "update"
-        self._augmentation = Augmentation.of(config)
+        self._augmentation = Augmentation.of(config.augment)
         self._resident = None if pixels is None else pixels.resident
         self._smoothing = config.label_smoothing
         self.variables = list(detector.head.trainable_variables)
@@ -128,7 +128,7 @@ class Trainable:
             asked = tf.timestamp()
         with tf.control_dependencies([asked]):
             batch = next(iterator)
-        arrived = self._devices.strategy.experimental_local_results(batch["share"])
+        arrived = self._devices.strategy.experimental_local_results(batch["example_weight"])
         with tf.control_dependencies(arrived):
             now = tf.timestamp()
         with tf.control_dependencies([now]):  # the step, which else may come first
@@ -139,10 +139,10 @@ class Trainable:
         """One replica's part of one step; float32 [3] as the first three of `_run`."""
         detector, label = self._detector, batch["label"]
         if self._pixels is None:
-            features = self._augmentation.view(batch["image"], batch["draws"])
+            features = self._augmentation.view(batch["image"], batch["augment_randoms"])
         else:
             unit = detector.unit_image(self._pixels(batch, resident))
-            unit = self._augmentation(unit, batch["draws"])
+            unit = self._augmentation(unit, batch["augment_randoms"])
             if not self._train_base:
                 features = self._features(unit, training=False)
         with tf.GradientTape() as tape:
@@ -154,7 +154,7 @@ class Trainable:
             # Gradients are summed over replicas: each example weighs one over the global batch,
             # each replica carries its share of the penalty.
             penalty = l2_penalty(detector) / self._devices.replicas
-            loss = tf.reduce_sum(losses) * batch["share"] + penalty
+            loss = tf.reduce_sum(losses) * batch["example_weight"] + penalty
             loss = self.optimizer.scale_loss(loss)
         self.optimizer.apply(tape.gradient(loss, self.variables), self.variables)
         right = tf.equal(logits >= 0, label > 0)

@@ -76,7 +76,11 @@ class Scorer:
         devices = self._devices
         batch_size = max(batch_size, devices.replicas)
         dataset = examples.batches(
-            rows, batch_size=batch_size, parts=devices.replicas, mine=devices.local, first=first
+            rows,
+            batch_size=batch_size,
+            num_replicas=devices.replicas,
+            local_replicas=devices.local,
+            start_step=first,
         )
         iterator = loop.distribute(devices, dataset)
         place = np.zeros(len(examples.labels), np.int64)

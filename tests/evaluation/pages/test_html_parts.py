@@ -1,14 +1,4 @@
-import math
-
 from dftk.evaluation.pages import html_parts
-
-
-def test_what_is_not_defined_is_a_dash():
-    assert [html_parts.number(value, ".2f") for value in (None, math.nan, 0.5)] == [
-        "–",
-        "–",
-        "0.50",
-    ]
 
 
 def test_a_score_may_be_an_interval():

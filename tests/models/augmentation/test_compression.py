@@ -40,8 +40,8 @@ def test_blur_is_scipys_gaussian(images):
 
 
 def test_one_image_in_two_is_left_as_it_is(images):
-    draws = np.array([[0.2, 0.49], [0.9, 0.1], [0.1, 0.9]], np.float32)
-    found = compression.travelled(images, draws).numpy()
+    randoms = np.array([[0.2, 0.49], [0.9, 0.1], [0.1, 0.9]], np.float32)
+    found = compression.random_blur_jpeg(images, randoms).numpy()
     np.testing.assert_array_equal(found[0], images[0])
     blurred = compression.blur(images[1:2], tf.constant([1.22]))[0]
     np.testing.assert_allclose(found[1], blurred, atol=1e-6)

@@ -8,9 +8,10 @@ from training_rig import Rig
 
 from dftk.models import registry
 from dftk.models.backbones import applications
-from dftk.models.backbones.applications import NETWORKS
+from dftk.models.backbones.catalog import ARCHITECTURES
 from dftk.training.config import resolve
 
+NETWORKS = [name for name, entry in ARCHITECTURES.items() if entry.module == "applications"]
 PIXELS = np.random.default_rng(0).integers(0, 256, (2, 80, 64, 3), np.uint8)
 PREPROCESSING = {
     "xception": keras.applications.xception,
@@ -28,8 +29,8 @@ def build(name, **given):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_base_is_fed_what_its_weights_were_trained_on(name):
-    scaling = registry.SCALINGS[resolve({"model": name}).scaling]
-    assert scaling == registry.SCALINGS[resolve({"model": f"{name}_multilevel"}).scaling]
+    scaling = registry.SCALINGS[resolve({"model": name}).model.scaling]
+    assert scaling == registry.SCALINGS[resolve({"model": f"{name}_multilevel"}).model.scaling]
     image = PIXELS[0].astype(np.float32)
     found = keras.layers.Rescaling(*scaling)(image / 255)
     if name in PREPROCESSING:
@@ -40,7 +41,7 @@ def test_the_base_is_fed_what_its_weights_were_trained_on(name):
 
 
 def test_xception_has_154_trainable_weights_and_stride_32():
-    network = applications.NETWORKS["xception"](None)
+    network = applications.network("Xception")(None)
     assert len(network.trainable_variables) == 154
     assert network(np.zeros((1, 96, 64, 3), np.float32)).shape == (1, 3, 2, 2048)
 

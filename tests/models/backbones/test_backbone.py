@@ -4,11 +4,11 @@ import pytest
 import tensorflow as tf
 
 from dftk.models import registry
-from dftk.models.backbones.applications import NETWORKS
+from dftk.models.backbones import applications
 from dftk.models.backbones.backbone import Backbone, depths, residual_sums
 from dftk.training.config import resolve
 
-network = NETWORKS["xception"]
+network = applications.network("Xception")
 
 IMAGES = np.random.default_rng(0).random((2, 64, 64, 3), np.float32) * 2 - 1
 

@@ -46,8 +46,11 @@ def scattered(network):
     [
         ({"image_size": 40}, "--image_size=40 --model=vit: must be a multiple of 16"),
         ({"weights": "imagenet"}, "--image_size=32 --model=vit: its ImageNet weights are for 224"),
-        ({"image_size": 64, "crop_size": 32}, "--crop_size=32 --model=vit: takes one size"),
-        ({"model": "vit_multilevel", "image_size": 64, "crop_size": 32}, "model=vit_multilevel: t"),
+        ({"image_size": 64, "crop_size": 32}, "--crop_size=32 --model=vit: it takes"),
+        (
+            {"model": "vit_multilevel", "image_size": 64, "crop_size": 32},
+            "model=vit_multilevel: it",
+        ),
     ],
 )
 def test_a_size_that_it_cannot_take_is_named(given, message):
@@ -56,7 +59,7 @@ def test_a_size_that_it_cannot_take_is_named(given, message):
 
 
 def test_a_crop_of_the_whole_image_is_none():
-    assert resolve({**GIVEN, "crop_size": 32}).crop_size == 32
+    assert resolve({**GIVEN, "crop_size": 32}).augment.crop_size == 32
 
 
 @pytest.mark.skipif(not MISSING, reason="KerasHub is installed")

@@ -44,12 +44,14 @@ examples = residency.open_examples(shards, "ram")
 with devices.strategy.scope():
     detector = registry.build(config, devices.policy, devices.replicas > 1)
 pixels = loop.Pixels(devices, examples)
-trainable = loop.Trainable(detector, devices, config, phase == "finetune", pixels)
-trainable.optimizer.learning_rate = float(rate)
-dataset = examples.batches(np.arange(320), batch_size=16, parts=devices.replicas, shuffle=(0, 0))
+train_loop = loop.TrainLoop(detector, devices, config, phase == "finetune", pixels)
+train_loop.optimizer.learning_rate = float(rate)
+dataset = examples.batches(
+    np.arange(320), batch_size=16, num_replicas=devices.replicas, shuffle=(0, 0)
+)
 iterator, losses, totals = loop.distribute(devices, dataset), [], tf.zeros([4])
 for _ in range(20):
-    after = trainable.run(iterator, tf.constant(1), totals)
+    after = train_loop.run(iterator, tf.constant(1), totals)
     losses.append(float(after[0] - totals[0]))
     totals = after
 values = {str(i): v.numpy() for i, v in enumerate(detector.model.variables)}
@@ -136,17 +138,17 @@ with devices.strategy.scope():
 pixels = loop.Pixels(devices, examples)
 losses = []
 for phase in ("frozen", "finetune"):
-    trainable = loop.Trainable(detector, devices, config, phase == "finetune", pixels)
-    trainable.optimizer.learning_rate = 1e-4
+    train_loop = loop.TrainLoop(detector, devices, config, phase == "finetune", pixels)
+    train_loop.optimizer.learning_rate = 1e-4
     for epoch in range(2):
         dataset = examples.batches(np.arange(rows), batch_size=batch_size,
-                                   parts=devices.replicas, shuffle=(0, epoch))
+                                   num_replicas=devices.replicas, shuffle=(0, epoch))
         iterator = loop.distribute(devices, dataset)
         steps = batches.steps_per_epoch(rows, batch_size, devices.replicas)
-        totals = trainable.run(iterator, tf.constant(steps), tf.zeros([4])).numpy()
+        totals = train_loop.run(iterator, tf.constant(steps), tf.zeros([4])).numpy()
         assert totals[2] == rows, totals
         losses.append(float(totals[0] / rows))
-    assert trainable.traces == 1
+    assert train_loop.traces == 1
 batchnorm = [v for v in detector.base.variables if "moving_mean" in v.path][:4]
 per_replica = [[x.numpy().tolist() for x in devices.strategy.experimental_local_results(v.value)]
                for v in batchnorm]

@@ -1,6 +1,5 @@
 """Frozen features are what the live phase computes, are made once, and serve every fold and run."""
 
-import dataclasses
 import os
 import resource
 import shutil
@@ -31,7 +30,7 @@ def rig(copy):
 def test_a_batch_is_what_the_head_sees_of_the_images_and_their_mirror_images(rig):
     batch = next(iter(rig.features().batches(np.arange(60), batch_size=16, shuffle=(1, 2))))
     live = next(iter(rig.examples.batches(np.arange(60), batch_size=16, shuffle=(1, 2))))
-    for name in ("index", "label", "draws", "share"):
+    for name in ("index", "label", "augment_randoms", "example_weight"):
         np.testing.assert_array_equal(batch[name], live[name])
     unit = rig.detector.unit_image(live["image"])
     for view, images in enumerate((unit, unit[:, :, ::-1])):
@@ -43,14 +42,14 @@ def test_training_on_them_is_training_on_images(rig):
     """The same order, flips and dropout; the weights differ by rounding alone."""
     ends = []
     for pixels, batcher in [(rig.pixels, rig.examples.batches), (None, rig.features().batches)]:
-        trainable = loop.Trainable(rig.detector, rig.devices, rig.config, False, pixels)
+        train_loop = loop.TrainLoop(rig.detector, rig.devices, rig.config, False, pixels)
         before = loop.Snapshot(rig.detector.model.variables)
-        trainable.optimizer.learning_rate = 1e-3
+        train_loop.optimizer.learning_rate = 1e-3
         rig.detector.reset_dropout((5, 0, 0))
         iterator = loop.distribute(
             rig.devices, batcher(np.arange(60), batch_size=16, shuffle=(5, 0))
         )
-        totals = trainable.run(iterator, tf.constant(4), tf.zeros([4])).numpy()
+        totals = train_loop.run(iterator, tf.constant(4), tf.zeros([4])).numpy()
         ends.append([totals[:3], *(v.numpy() for v in rig.detector.head.variables)])
         before.restore()
     for live, cached in zip(*ends, strict=True):
@@ -69,16 +68,16 @@ def test_the_second_run_computes_nothing(rig, capfd):
 @pytest.mark.parametrize("change", [{"image_size": 48}, {"scaling": "unit"}, {"augment": False}])
 def test_other_choices_have_other_features(rig, change):
     first = rig.features().path
-    rig.config = dataclasses.replace(rig.config, **change)
+    rig.config = rig.config.replaced(**change)
     assert rig.features().path != first
 
 
 def test_models_that_differ_in_their_heads_share_features(rig):
-    rig.config = dataclasses.replace(rig.config, model="xception_multilevel", augment=False)
+    rig.config = rig.config.replaced(model="xception_multilevel", augment=False)
     multilevel = rig.features().path
-    rig.config = dataclasses.replace(rig.config, model="anomaly", head="pca", finetune_epochs=0)
+    rig.config = rig.config.replaced(model="anomaly", head="pca", finetune_epochs=0)
     assert rig.features().path == multilevel
-    rig.config = dataclasses.replace(rig.config, model="xception")
+    rig.config = rig.config.replaced(model="xception")
     assert rig.features().path != multilevel
 
 
@@ -164,7 +163,7 @@ def test_stopped_half_way_it_goes_on_from_there(rig, error, capfd):
 def test_begun_with_other_batches_it_is_made_from_the_start(rig):
     with pytest.raises(KeyboardInterrupt):
         rig.features(After(2, KeyboardInterrupt()))
-    rig.config = dataclasses.replace(rig.config, batch_size=30)
+    rig.config = rig.config.replaced(batch_size=30)
     rest = After(99, None)
     rig.features(rest)
     assert rest.calls == 2
@@ -193,7 +192,7 @@ import sys, time
 from dftk.utils import cpu
 cpu.prepare()
 from dftk.datasets import catalog
-from dftk.input.resumable_file import Growing
+from dftk.input.resumable_file import ResumableFile
 from features_rig import Rig
 calls = 0
 def between():
@@ -202,7 +201,7 @@ def between():
     if calls == 3:
         print("stopped", flush=True)
         time.sleep(600)
-Growing.interval = 0
+ResumableFile.interval = 0
 Rig(catalog.open_dataset(sys.argv[1], None, 5).train).features(between)
 """
 

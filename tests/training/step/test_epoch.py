@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from training_rig import Rig
 
+from dftk.training.phase_config import PhaseConfig
 from dftk.training.resume.interruption import Interrupted, Interruption
 from dftk.training.resume.state import FoldState
 from dftk.training.resume.stop import StopIfAsked
@@ -17,7 +18,7 @@ from dftk.training.step.epoch import Epochs
 from dftk.training.step.profile import StepProfile
 from dftk.utils.errors import UserError
 
-PHASE = Phase("frozen", 3, 1e-3, 9, 4, train_base=False)
+PHASE = Phase("frozen", PhaseConfig(epochs=3, lr=1e-3, stop=9, plateau=4), train_base=False)
 ROWS = np.arange(100)  # 7 steps of 16, or one less
 
 

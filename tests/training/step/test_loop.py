@@ -44,7 +44,7 @@ def test_frozen_phase_trains_the_head_only(rig):
 
 
 def test_finetuning_moves_every_weight_of_the_base(rig):
-    """The notebook's second phase moved 0 of 154: `trainable = True` never reached its base."""
+    """The notebook's second phase moved 0 of 154: `train_loop = True` never reached its base."""
     variables = rig.detector.base.trainable_variables
     before = rig.weights(variables)
     rig.train("finetune")

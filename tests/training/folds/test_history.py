@@ -1,6 +1,6 @@
 import pytest
 
-from dftk.training import history
+from dftk.training.folds import history
 from dftk.utils.errors import UserError
 
 ROW = {

@@ -1,7 +1,5 @@
 """Folds of a fitted head: reals alone, the same bits again, and what 0.5 means."""
 
-import dataclasses
-
 import keras
 import numpy as np
 import pytest
@@ -9,12 +7,12 @@ import pytest
 from dftk.evaluation.stats import metrics
 from dftk.input import residency
 from dftk.models import registry
+from dftk.models.backbones.catalog import FITTED
 from dftk.models.heads import one_class
 from dftk.runs.saved_models import Ensemble
-from dftk.training import fitting
 from dftk.training.config import resolve
 from dftk.training.devices import devices as devices_lib
-from dftk.training.presets import FITTED
+from dftk.training.folds import fitting
 from dftk.utils.errors import UserError
 
 GIVEN = {**FITTED, "model": "cnn", "head": "pca", "image_size": 32, "dataset": "sample"}
@@ -113,5 +111,5 @@ def test_too_few_real_images_are_one_line(dataset):
 
 def test_the_seed_decides(trainer, examples):
     other = make(examples)
-    other._config = dataclasses.replace(other._config, seed=7)
+    other._config = other._config.replaced(seed=7)
     assert not np.array_equal(scores(other.run(1, None)), scores(trainer.run(1, None)))

@@ -1,4 +1,3 @@
-import dataclasses
 import itertools
 import re
 from types import SimpleNamespace
@@ -11,9 +10,9 @@ from scipy.special import logit
 from dftk.input import batches
 from dftk.models import registry
 from dftk.models.heads import trained as heads
-from dftk.training import fold
 from dftk.training.devices import devices
-from dftk.training.held_out import HeldOut
+from dftk.training.folds import fold
+from dftk.training.folds.held_out import HeldOut
 from dftk.training.resume.checkpoint import Checkpoints
 from dftk.utils.errors import UserError
 
@@ -34,7 +33,7 @@ def saved(tmp_path):
 
 @pytest.fixture(scope="module")
 def trainer(data_dir, examples):
-    config = dataclasses.replace(quick_config(data_dir), finetune_epochs=0, frozen_epochs=4,
+    config = quick_config(data_dir).replaced(finetune_epochs=0, frozen_epochs=4,
                                  frozen_stop=2, frozen_plateau=1, frozen_lr=3e-3)  # fmt: skip
     return make(config, examples)
 
@@ -48,7 +47,7 @@ def test_a_fold_trained_twice_is_bit_identical_and_traced_once(trainer, saved):
          for row in result.history] for result in (first, again)
     ]  # fmt: skip
     assert strip[0] == strip[1]
-    assert [trainable.traces for trainable in trainer.phases.values()] == [1]
+    assert [train_loop.traces for train_loop in trainer.phases.values()] == [1]
 
 
 @pytest.mark.slow
@@ -92,7 +91,7 @@ def test_patience_halves_the_rate_ends_the_phase_and_brings_the_best_weights_bac
 
 
 def test_a_loss_that_is_no_number_stops_with_the_epoch_and_the_rate(data_dir, saved, examples):
-    config = dataclasses.replace(quick_config(data_dir), finetune_epochs=0, frozen_lr=1e30)
+    config = quick_config(data_dir).replaced(finetune_epochs=0, frozen_lr=1e30)
     trainer = make(config, examples)
     with pytest.raises(UserError, match=r"learning rate .*1e\+30"):
         trainer.run(0, saved())
@@ -123,7 +122,7 @@ def test_the_heads_batchnorm_is_measured_on_whole_training_images(
 ):
     chosen = {"model": "mobilenetv2_multilevel", "head": "linear", "head_batchnorm": "precise",
               "keep": "last"}  # fmt: skip
-    config = dataclasses.replace(quick_config(data_dir), **chosen, **given)
+    config = quick_config(data_dir).replaced(**chosen, **given)
     trainer, seen, measure = make(config, examples), [], heads.measure_batchnorm
 
     def measured(head, by):
@@ -139,7 +138,7 @@ def test_the_heads_batchnorm_is_measured_on_whole_training_images(
     trainer.run(1, saved())
     assert len(seen) == 2, "after each epoch"
     moved = not np.array_equal(*seen)
-    assert moved == (config.finetune_epochs > 0)
+    assert moved == (config.finetune.epochs > 0)
     expected = seen[1]
     found = trainer.detector.head.get_layer("standardise").moving_mean
     np.testing.assert_allclose(found, expected.mean(axis=0), rtol=1e-3, atol=1e-4)
@@ -147,10 +146,8 @@ def test_the_heads_batchnorm_is_measured_on_whole_training_images(
 
 def test_a_temperature_divides_the_logits_and_nothing_else(data_dir, examples, saved, capfd):
     """Twice: where the second fold ended must not be where the first had begun."""
-    config = dataclasses.replace(
-        quick_config(data_dir), model="cnn", frozen_epochs=0, finetune_lr=3e-4
-    )
-    scaled = dataclasses.replace(config, temperature_scaling=True)
+    config = quick_config(data_dir).replaced(model="cnn", frozen_epochs=0, finetune_lr=3e-4)
+    scaled = config.replaced(temperature_scaling=True)
     plain, divided = make(config, examples), make(scaled, examples)
     fitted_on, features = [], divided._whole._features
     divided._whole._features = lambda rows, at_rest: (

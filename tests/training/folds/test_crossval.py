@@ -1,6 +1,5 @@
 """A whole run on the sample at 32 pixels: the contract of the workdir."""
 
-import dataclasses
 import json
 import re
 
@@ -110,7 +109,7 @@ def test_running_again_trains_nothing_and_adding_a_fold_trains_only_that(trained
 
 
 def test_pixels_may_live_elsewhere_when_a_run_goes_on(trained, data_dir):
-    run.train(dataclasses.replace(quick_config(data_dir), cache="none"), [0, 3], trained)
+    run.train(quick_config(data_dir).replaced(cache="none"), [0, 3], trained)
     assert trained.config()["config"]["cache"] == "none"
 
 
@@ -118,7 +117,7 @@ def test_pixels_may_live_elsewhere_when_a_run_goes_on(trained, data_dir):
 @pytest.mark.parametrize("cache", ["disk", "device", "none"])
 def test_every_residency_trains_the_same_model(trained, data_dir, tmp_path, cache):
     workdir = Workdir(tmp_path)
-    run.train(dataclasses.replace(quick_config(data_dir), cache=cache), [0], workdir)
+    run.train(quick_config(data_dir).replaced(cache=cache), [0], workdir)
     assert workdir.config()["residency"]["kind"] == cache
     ours, theirs = (read_csv(w.fold_dir(0) / "predictions.csv") for w in (workdir, trained))
     assert ours == theirs
@@ -126,7 +125,7 @@ def test_every_residency_trains_the_same_model(trained, data_dir, tmp_path, cach
 
 def test_other_settings_are_refused_before_anything_is_touched(trained, data_dir):
     before = {path: path.stat().st_mtime_ns for path in trained.path.rglob("*")}
-    other = dataclasses.replace(quick_config(data_dir), seed=7)
+    other = quick_config(data_dir).replaced(seed=7)
     with pytest.raises(UserError, match=r"holds a run with seed=42, this one has seed=7"):
         run.train(other, [0], trained)
     assert {path: path.stat().st_mtime_ns for path in trained.path.rglob("*")} == before

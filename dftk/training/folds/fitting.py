@@ -9,12 +9,12 @@ from dftk.input.residency import Examples
 from dftk.models.heads import one_class
 from dftk.models.registry import Detector
 from dftk.runs.saved_models import Ensemble
-from dftk.training import history
 from dftk.training.config import Config
 from dftk.training.devices.devices import Devices
 from dftk.training.features.frozen import FrozenFeatures
-from dftk.training.held_out import HeldOut
-from dftk.training.history import FoldResult
+from dftk.training.folds import history
+from dftk.training.folds.held_out import HeldOut
+from dftk.training.folds.history import FoldResult
 from dftk.training.resume.checkpoint import Checkpoints
 from dftk.training.resume.stop import StopIfAsked
 from dftk.training.step import loop
@@ -93,16 +93,16 @@ class FitTrainer:
         if len(rows) < _FEWEST:
             raise UserError(
                 f"fold {fold}: {len(rows)} real images in the other folds, too few for "
-                f"--head={self._config.head}; it takes {_FEWEST}"
+                f"--head={self._config.head.kind}; it takes {_FEWEST}"
             )
         return np.random.default_rng([self._config.seed, fold]).permutation(rows)
 
     def _fit(self, real: np.ndarray, fold: int) -> None:
         """On the first of the features, float32 [n, width]; the rest says what scores mean."""
         fitted = int(_FITTED * len(real))
-        estimator, seed = one_class.KINDS[self._config.head](), self._config.seed + fold
+        estimator, seed = one_class.KINDS[self._config.head.kind](), self._config.seed + fold
         weights = estimator.fit(real[:fitted], seed % 2**32)
-        sign = -1.0 if self._config.fakes_lie == "inside" else 1.0
+        sign = -1.0 if self._config.head.fakes_lie == "inside" else 1.0
         slope, shift = to_logit(sign * estimator.score(real[fitted:]))
         weights["logit"] = [np.array([[sign * slope]]), np.array([shift])]
         one_class.assign(self.detector.head, weights)

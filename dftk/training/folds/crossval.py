@@ -11,17 +11,18 @@ from typing import Any
 import tensorflow as tf
 
 from dftk.datasets import catalog
-from dftk.input import residency
+from dftk.input import batches, residency
+from dftk.input.shards import Shard
 from dftk.models import registry
 from dftk.runs.environment import environment
 from dftk.runs.workdir import FREE, HISTORY_COLUMNS, PREDICTION_COLUMNS, Workdir
+from dftk.training import schedule
 from dftk.training.config import Config
 from dftk.training.devices import devices as devices_lib
-from dftk.training.execution import RunOptions
-from dftk.training.fitting import FitTrainer
-from dftk.training.fold import FoldTrainer
-from dftk.training.history import FoldResult
-from dftk.training.presets import ONE_CLASS
+from dftk.training.execution import ExecutionOptions
+from dftk.training.folds.fitting import FitTrainer
+from dftk.training.folds.fold import FoldTrainer
+from dftk.training.folds.history import FoldResult
 from dftk.training.resume import interruption
 from dftk.training.resume.checkpoint import Checkpoints
 from dftk.training.resume.stop import StopIfAsked
@@ -32,7 +33,7 @@ from dftk.utils.progress import Progress, say
 
 
 def train_folds(
-    config: Config, folds: Sequence[int], workdir: Workdir, options: RunOptions
+    config: Config, folds: Sequence[int], workdir: Workdir, options: ExecutionOptions
 ) -> None:
     """Trains the folds that the workdir does not hold yet; writes their folders and no report.
 
@@ -55,7 +56,7 @@ def _train_folds(
     config: Config,
     folds: Sequence[int],
     workdir: Workdir,
-    options: RunOptions,
+    options: ExecutionOptions,
     signals: interruption.Interruption,
 ) -> None:
     devices = devices_lib.choose(config)
@@ -73,6 +74,7 @@ def _train_folds(
             config.cache, shards, size=config.stored_size, device_memory=devices.memory
         )
         record["residency"] = dataclasses.asdict(where)
+        _check_warmup(config, shards, todo, devices.replicas)
     workdir.open({**record, **environment(devices.description)}, write=devices.chief)
     if shortfall := dataset.shortfall("train"):
         say(f"note: {shortfall}")
@@ -89,9 +91,9 @@ def _train_folds(
         examples = _load(shards, where.kind, config.stored_size)
         profile = StepProfile(options.profile_steps, workdir.path / "tensorboard")
         parts, stop_if_asked = (config, devices, detector, examples), StopIfAsked(devices, signals)
-        with contextlib.closing(profile), examples.explained():
+        with contextlib.closing(profile), examples.translate_data_errors():
             trainer: FitTrainer | FoldTrainer
-            if config.head in ONE_CLASS:
+            if config.head.is_fitted:
                 trainer = FitTrainer(*parts, stop_if_asked=stop_if_asked)
             else:
                 trainer = FoldTrainer(
@@ -102,6 +104,22 @@ def _train_folds(
                     profile=profile,
                 )
             _train_each(trainer, todo, workdir, devices, identity)
+
+
+def _check_warmup(
+    config: Config, shards: Sequence[Shard], folds: Sequence[int], replicas: int
+) -> None:
+    """Raises UsageError if a phase of a fold is shorter than its warm-up.
+
+    Here, and not where the learning rate is computed, because frozen features may take an hour.
+    """
+    if config.head.is_fitted:
+        return
+    total = sum(shard.length for shard in shards)
+    rows = min(total - sum(s.length for s in shards if s.fold == fold) for fold in folds)
+    for phase in schedule.phases(config):
+        steps = batches.steps_per_epoch(rows, config.batch_size, replicas)
+        schedule.check_warmup(phase, steps)
 
 
 def begin(config: Config, workdir: Workdir) -> None:
@@ -127,16 +145,16 @@ def describe(config: Config) -> tuple[catalog.Catalog, dict[str, Any]]:
     Raises:
       UserError: see dftk.datasets.catalog, dftk.models.registry.weights_identity.
     """
-    registry.BACKBONES[config.model].require_package()  # before a dataset is built for it
+    registry.require_package(config.model)  # before a dataset is built for it
     dataset = catalog.open_dataset(
         config.dataset, config.data_dir, config.folds, any_size=config.stored_size is not None
     )
     inputs = {
         "dataset": dataset.name,
         "dataset_fingerprint": dataset.fingerprint(),
-        "weights": registry.weights_identity(config.weights),
+        "weights": registry.weights_identity(config.model.weights),
     }
-    return dataset, {"config": dataclasses.asdict(config), "inputs": inputs}
+    return dataset, {"config": config.values(), "inputs": inputs}
 
 
 def _train_each(
@@ -174,7 +192,7 @@ def _events(workdir: Workdir, fold: int, chief: bool) -> tf.summary.SummaryWrite
     return tf.summary.create_file_writer(str(folder))
 
 
-def _load(shards: Sequence[catalog.Shard], kind: str, size: int | None) -> residency.Examples:
+def _load(shards: Sequence[Shard], kind: str, size: int | None) -> residency.Examples:
     """Opens the shards once for the whole run, with progress."""
     total = sum(shard.length for shard in shards)
     progress = Progress("reading", total)

@@ -11,13 +11,14 @@ import numpy as np
 from dftk.input.residency import Examples
 from dftk.models.registry import Detector
 from dftk.runs.saved_models import Ensemble
-from dftk.training import history, schedule
+from dftk.training import schedule
 from dftk.training.config import Config
 from dftk.training.devices.devices import Devices
 from dftk.training.features.frozen import FrozenFeatures
 from dftk.training.features.head_statistics import WholeImages
-from dftk.training.held_out import HeldOut
-from dftk.training.history import FoldResult
+from dftk.training.folds import history
+from dftk.training.folds.held_out import HeldOut
+from dftk.training.folds.history import FoldResult
 from dftk.training.resume.checkpoint import Checkpoints
 from dftk.training.resume.interruption import Interrupted
 from dftk.training.resume.state import FoldState
@@ -86,12 +87,12 @@ class FoldTrainer:
         self.phases, self._batchers = {}, {}
         for phase in self._schedule:
             frozen = self._frozen if phase.name == "frozen" else None
-            self.phases[phase] = loop.Trainable(
+            self.phases[phase] = loop.TrainLoop(
                 detector, devices, config, phase.train_base, None if frozen else pixels
             )
             self._batchers[phase] = frozen.batches if frozen else examples.batches
-        self._outlook = schedule.Outlook(self._schedule, folds)
-        optimizers = [trainable.optimizer.variables for trainable in self.phases.values()]
+        self._eta = schedule.EtaEstimator(self._schedule, folds)
+        optimizers = [train_loop.optimizer.variables for train_loop in self.phases.values()]
         self._initial = loop.Snapshot(sum(optimizers, list(self.detector.model.variables)))
 
     def run(self, fold: int, checkpoints: Checkpoints) -> FoldResult:
@@ -128,7 +129,7 @@ class FoldTrainer:
                 stop.number,
             ) from None
         checkpoints.wait()
-        self._outlook.end_fold()
+        self._eta.end_fold()
         predictions = []
         if self._devices.chief:
             predictions = run.held_out.predict(self._saved, moved, temperature)
@@ -206,7 +207,7 @@ class FoldTrainer:
             state.throughput.setdefault(phase.name, Throughput()).add(speed)
             history.summarize(len(state.history) - 1, row)
             self._save(run)
-            self._outlook.saw(phase, progress.seconds - speed.compile_seconds)
+            self._eta.saw(phase, progress.seconds - speed.compile_seconds)
             progress.close(f"{history.in_words(row)}  {self._forecast(state, phase)}".rstrip())
         self._initial.restore()
         run.best_weights.restore()
@@ -215,7 +216,7 @@ class FoldTrainer:
         self, run: _Run, phase: schedule.Phase, progress: Progress
     ) -> tuple[dict[str, Any], Throughput]:
         """Trains, validates, and keeps the weights if they are to be; the epoch's row."""
-        state, trainable = run.state, self.phases[phase]
+        state, train_loop = run.state, self.phases[phase]
 
         def show(done: int, speed: Throughput, loss: float) -> None:
             if not speed.seconds:  # compiled, so far
@@ -228,12 +229,12 @@ class FoldTrainer:
             progress.update(done, speed.examples_per_s, text)
 
         inputs, save = (run.train_rows, self._batchers[phase]), lambda: self._save(run)
-        trained, speed = self._epochs.train(trainable, phase, state, *inputs, save, show)
+        trained, speed = self._epochs.train(train_loop, phase, state, *inputs, save, show)
         row: dict[str, Any] = {"fold": state.fold, "phase": phase.name, "epoch": state.epoch + 1}
         moving = phase.cosine or phase.warmup  # then the last step's stands in the history
-        rate = float(trainable.optimizer.learning_rate) if moving else state.rate.rate
+        rate = float(train_loop.optimizer.learning_rate) if moving else state.rate.rate
         row |= {"learning_rate": rate, **trained}
-        if self._config.head_batchnorm == "precise":
+        if self._config.head.batchnorm == "precise":
             at_rest = phase.name == "frozen"
             self._whole.measure_batchnorm(state.fold, run.train_rows, at_rest)
         row |= run.held_out.validate(phase.train_base, self._stop_if_asked)
@@ -247,5 +248,5 @@ class FoldTrainer:
     def _forecast(
         self, state: FoldState, phase: schedule.Phase, epoch_s: float | None = None
     ) -> str:
-        left = self._outlook.left(state.phase, phase.epochs - state.epoch, epoch_s)
+        left = self._eta.left(state.phase, phase.epochs - state.epoch, epoch_s)
         return f"run: {duration(left)} left at most" if math.isfinite(left) and left else ""

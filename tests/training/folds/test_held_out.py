@@ -5,7 +5,7 @@ import pytest
 from training_rig import Rig
 
 from dftk.runs.saved_models import Ensemble
-from dftk.training.held_out import HeldOut
+from dftk.training.folds.held_out import HeldOut
 from dftk.training.step.scorer import Scorer
 
 

@@ -1,0 +1,1 @@
+"""A dataset and a config in, the trained folds of a run out."""
