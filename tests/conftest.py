@@ -16,10 +16,17 @@ cpu.prepare()  # as the commands do
 
 
 def once(tmp_path_factory, name, make):
-    """What `make` writes to the path it is given; of several pytest processes the first does."""
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
+    """Returns what `make` wrote to the path that it was given.
+
+    Of several pytest processes the first one makes it. With DFTK_TEST_FIXTURES, a folder, later
+    runs of pytest find it there.
+    """
+    if "DFTK_TEST_FIXTURES" in os.environ:
+        folder = Path(os.environ["DFTK_TEST_FIXTURES"])
+    else:
+        folder = tmp_path_factory.getbasetemp()
+        if "PYTEST_XDIST_WORKER" in os.environ:
+            folder = folder.parent
     made, part = folder / name, folder / f"{name}.part" / name
     with open(folder / f"{name}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
