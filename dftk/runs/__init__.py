@@ -1,0 +1,1 @@
+"""A workdir in, its files, models and results out."""
