@@ -9,9 +9,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dftk.utils.errors import UserError
 from dftk.input.residency import Examples
 from dftk.runs.workdir import Workdir
+from dftk.utils.errors import UserError
 
 _BATCH = 32  # images of a forward pass
 

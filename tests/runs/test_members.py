@@ -2,12 +2,12 @@ import shutil
 
 import pytest
 
-from dftk.runs import members
-from dftk.evaluation.pages import report
 from dftk.evaluation import saved_folds
-from dftk.utils.files import write_json
+from dftk.evaluation.pages import report
+from dftk.runs import members
 from dftk.runs.results import VALID_METRICS, read_valid
 from dftk.runs.workdir import Workdir
+from dftk.utils.files import write_json
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from dftk.utils.errors import UserError
-from dftk.images import decoding
 from dftk.datasets import sample
+from dftk.images import decoding
 from dftk.runs import saved_models
+from dftk.utils.errors import UserError
 
 
 def test_jpegs_are_decoded_exactly():

@@ -2,9 +2,9 @@ import os
 
 import pytest
 
-from dftk.utils.errors import UserError
 from dftk.runs import workdir as workdir_lib
 from dftk.runs.workdir import Workdir
+from dftk.utils.errors import UserError
 
 RECORD = {
     "config": {"seed": 1, "weights": "a.h5"},
