@@ -74,18 +74,17 @@ def score_test_sets(
     workdir: "Workdir", sets: "Mapping[str, encoded.Folder]", data_dir: str | None
 ) -> int:
     """Scores test sets, prints what is to be said of them; status 1 if a file of one is broken."""
-    from dftk.evaluation import audits
-    from dftk.evaluation.checks import generalisation
+    from dftk.evaluation import audits, terminal
 
-    results = audits.score_sets(workdir, sets, data_dir)
-    print(generalisation.lines(generalisation.compare(workdir)))
-    for name, result in results.items():
+    scored = audits.score_test_sets(workdir, sets, data_dir)
+    print(terminal.test_set_table(scored.comparison))
+    for name, result in scored.results.items():
         for entry in result["broken"]:
             print(f"error: {name}/{entry['filename']}: {entry['error']}", file=sys.stderr)
         for text in result["notes"]:
             note(f"{name}: {text}")
         print(f"written: {result['folder']}")
-    return 1 if any(result["broken"] for result in results.values()) else 0
+    return 1 if any(result["broken"] for result in scored.results.values()) else 0
 
 
 def refuse_arguments(argv: Sequence[str]) -> None:

@@ -32,12 +32,12 @@ def main(argv: Sequence[str]) -> None:
     for workdir in workdirs:
         workdir.config()  # complains at once, before TensorFlow is loaded
 
-    from dftk.evaluation.comparison import comparison, comparison_page
+    from dftk.evaluation.comparison import comparison, comparison_page, tables
 
     content, runs = comparison.compare(workdirs, _DATA_DIR.value, _SPEED.value)
     output = Path(_OUTPUT.value)
     comparison_page.write(output, content, runs)
-    print(comparison_page.text(content))
+    print(tables.text(content))
     for note in content["notes"]:
         cli.note(note)
     print(f"report: {output / 'comparison.html'}")

@@ -90,11 +90,10 @@ def _refuse_contradictions() -> None:
 
 
 def _split(workdir: "Workdir") -> int:
-    from dftk.evaluation import saved_folds
-    from dftk.evaluation.pages import report
+    from dftk.evaluation import saved_folds, terminal
 
     result = saved_folds.evaluate(workdir, _SPLIT.value, _DATA_DIR.value)
-    print(report.text_table(result))
+    print(terminal.fold_table(result))
     if shortfall := result.get("shortfall"):
         cli.note(shortfall)
     if _SPLIT.value == "valid":
@@ -103,26 +102,26 @@ def _split(workdir: "Workdir") -> int:
 
 
 def _dataset(workdir: "Workdir") -> int:
-    from dftk.evaluation.checks import given_test_sets
+    from dftk.evaluation.checks import test_set_folders
 
-    sets = given_test_sets.open_sets(workdir.path, _DATASET.value or [], _NAME.value)
+    sets = test_set_folders.open_folders(workdir.path, _DATASET.value or [], _NAME.value)
     return cli.score_test_sets(workdir, sets, _DATA_DIR.value)
 
 
 def _robustness(workdir: "Workdir") -> int:
-    from dftk.evaluation import audits
+    from dftk.evaluation import audits, terminal
 
     result = audits.sweep_robustness(workdir, _DATA_DIR.value, _MAX_IMAGES.value)
-    print(audits.robustness_lines(result))
+    print(terminal.robustness_table(result))
     print(f"written: {workdir.path / 'robustness.json'}")
     return 0
 
 
 def _shortcuts(workdir: "Workdir") -> int:
-    from dftk.evaluation import audits
+    from dftk.evaluation import audits, terminal
 
     result = audits.find_shortcuts(workdir, _DATA_DIR.value, _MAX_IMAGES.value)
-    print(audits.shortcut_lines(result))
+    print(terminal.shortcut_table(result))
     return 0
 
 

@@ -71,9 +71,9 @@ def main(argv: Sequence[str]) -> int:
     summary = _merge(workdir) if config is None else _train(workdir, config)
     if not summary:
         return 0
-    from dftk.evaluation.pages import report
+    from dftk.evaluation import terminal
 
-    print(report.text_table(summary))
+    print(terminal.fold_table(summary))
     status = cli.score_test_sets(workdir, sets, None) if sets else 0
     print(f"report: {workdir.path / 'report.html'}")
     return status
@@ -82,9 +82,9 @@ def main(argv: Sequence[str]) -> int:
 def _test_sets(workdir: Any) -> dict[str, Any]:
     if _FOLD.value == "job" and not _MERGE.value:
         raise UsageError("--also_evaluate: --fold=job is one fold of several; give it to --merge")
-    from dftk.evaluation.checks import given_test_sets
+    from dftk.evaluation.checks import test_set_folders
 
-    return given_test_sets.open_sets(workdir.path, _ALSO_EVALUATE.value or [])
+    return test_set_folders.open_folders(workdir.path, _ALSO_EVALUATE.value or [])
 
 
 def _merge(workdir: Any) -> dict[str, Any]:

@@ -1,85 +1,119 @@
-"""The audits of a run, each from its workdir to files and lines for a terminal."""
+"""The audits of a run. Each reads the workdir, writes its files and the report anew."""
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from dftk.evaluation.checks import given_test_sets, robustness, scored_test_sets, shortcuts
+from dftk.evaluation.checks import robustness, shortcuts, test_set_folders, test_sets
+from dftk.evaluation.checks.generalisation import Comparison
 from dftk.evaluation.pages import report
-from dftk.evaluation.saved_folds import decided, open_data
+from dftk.evaluation.saved_folds import chosen_threshold, open_data
+from dftk.evaluation.stats import ensemble_metrics
 from dftk.images import encoded
 from dftk.input import residency
 from dftk.input.shards import Shard
-from dftk.runs import members as models
+from dftk.runs import members
 from dftk.runs.saved_models import Ensemble, load_ensemble
 from dftk.runs.workdir import Workdir
 from dftk.utils.errors import UsageError, UserError
+from dftk.utils.files import columns
 
 
-def score_sets(
-    workdir: Workdir, sets: Mapping[str, encoded.Folder], data_dir: str | None
-) -> dict[str, dict[str, Any]]:
+@dataclasses.dataclass(frozen=True)
+class ScoredTestSets:
+    """Test sets that were scored in one call."""
+
+    results: Mapping[str, Mapping[str, Any]]  # by name, see `score_test_sets`
+    comparison: Comparison  # of all sets of the run, these among them
+
+
+def score_test_sets(
+    workdir: Workdir, folders: Mapping[str, encoded.Folder], data_dir: str | None
+) -> ScoredTestSets:
     """Scores folders of `real/` and `fake/` by all finished folds and writes tests/NAME of each.
 
     Args:
       workdir: of a run with at least one finished fold.
-      sets: by name, as given_test_sets.open_sets gives them.
-      data_dir: TFDS's directory of datasets, if not the run's; the training images are there.
+      folders: by name, as test_set_folders.open_folders gives them.
+      data_dir: TFDS's directory of datasets, if it is not the run's; holds the training images.
 
     Returns:
-      metrics.json's content by name: folds, ensemble, intervals, threshold, at_threshold as
-      valid_metrics.json; source, broken, ignored, in_training, not_compared, shortcuts (AUC of each
-      group of file features that beats chance), not_searched, notes; folder, where they lie.
+      results: the content of metrics.json by name: source, members; folds, ensemble, intervals,
+      threshold, at_threshold as in valid_metrics.json; broken, ignored, in_training, not_compared,
+      shortcuts (the AUC of each group of file features that beats chance), not_searched, notes; and
+      folder, the path of tests/NAME.
 
     Raises:
-      UserError: no finished fold, or a set without an image that can be read; the sets before it
-        are written then.
+      UserError: no finished fold, or a set in which no image can be read. The sets before it are
+        written then.
     """
-    folds = workdir.require_folds()
-    known = _training_digests(workdir, data_dir)
-    ensemble = load_ensemble([workdir.model_path(fold) for fold in folds])
+    scoring = _Scoring.of(workdir, data_dir)
     results = {}
     try:
-        for name, folder in sets.items():
-            results[name] = _score_set(workdir, name, folder, ensemble, known)
+        for name, folder in folders.items():
+            results[name] = scoring.score(name, folder)
     finally:
-        _refresh_report(workdir)
-    return results
+        comparison = report.write(workdir).comparison
+    return ScoredTestSets(results, comparison)
 
 
-def _score_set(
-    workdir: Workdir,
-    name: str,
-    folder: encoded.Folder,
-    ensemble: Ensemble,
-    training: tuple[Mapping[str, str], str],
-) -> dict[str, Any]:
-    folds, (known, trouble) = workdir.require_folds(), training
-    rows, broken = scored_test_sets.score(ensemble, folds, folder)
-    if not rows:
-        given_test_sets.refuse_unreadable(folder, broken)
-    audit, few = _search(folder, workdir.config()["config"]["folds"])
-    result = {
-        "source": str(folder.path.resolve()),
-        "members": models.members(workdir),
-        **_scores(workdir, folds, rows),
-        "broken": broken,
-        "ignored": folder.ignored,
-        "in_training": None if trouble else _in_training(rows, known),
-        "not_compared": trouble,
-        "shortcuts": None if audit is None else shortcuts.beating_chance(audit),
-        "not_searched": few,
-    }
-    result["notes"] = scored_test_sets.notes(result)
-    path = scored_test_sets.write(workdir.path, name, folder, rows, result, audit)
-    return {**result, "folder": str(path)}
+@dataclasses.dataclass(frozen=True)
+class _Scoring:
+    """What all test sets of one call are scored with, read once."""
 
+    workdir: Workdir
+    folds: Sequence[int]
+    digests: Mapping[str, str]  # of the models
+    ensemble: Ensemble
+    threshold: Mapping[str, Any]  # as metrics.chosen_threshold gives it
+    training_images: Mapping[str, str] | None  # filename by digest; None if they are not there
+    training_error: str  # why they are not there
+    num_folds: int  # of the dataset
 
-def _scores(workdir: Workdir, folds: list[int], rows: list[dict[str, Any]]) -> dict[str, Any]:
-    labels = np.array([row["label"] for row in rows])
-    members = np.array([[row[f"fold_{fold}"] for row in rows] for fold in folds])
-    return {**scored_test_sets.summarize(rows, folds), **decided(workdir, folds, labels, members)}
+    @classmethod
+    def of(cls, workdir: Workdir, data_dir: str | None) -> "_Scoring":
+        folds = workdir.require_folds()
+        training_images, training_error = _training_digests(workdir, data_dir)
+        return cls(
+            workdir=workdir,
+            folds=folds,
+            digests=members.members(workdir),
+            ensemble=load_ensemble([workdir.model_path(fold) for fold in folds]),
+            threshold=chosen_threshold(workdir.predictions()),
+            training_images=training_images,
+            training_error=training_error,
+            num_folds=workdir.config()["config"]["folds"],
+        )
+
+    def score(self, name: str, folder: encoded.Folder) -> dict[str, Any]:
+        """Scores one test set and writes its files."""
+        rows, broken = test_sets.score(self.ensemble, self.folds, folder)
+        if not rows:
+            test_set_folders.refuse_unreadable(folder, broken)
+        labels, mean = columns(rows, "label", "probability")
+        summary = ensemble_metrics.summarize(
+            folds=self.folds,
+            labels=labels,
+            members=test_sets.member_probabilities(rows, self.folds),
+            mean=mean,
+            threshold=self.threshold,
+        )
+        audit, search_error = _search(folder, self.num_folds)
+        known = self.training_images
+        result = {
+            "source": str(folder.path.resolve()),
+            "members": self.digests,
+            **summary,
+            "broken": broken,
+            "ignored": folder.ignored,
+            "in_training": None if known is None else _in_training(rows, known),
+            "not_compared": self.training_error,
+            "shortcuts": None if audit is None else shortcuts.beating_chance(audit),
+            "not_searched": search_error,
+        }
+        result["notes"] = test_sets.notes(result)
+        path = test_sets.write(self.workdir.path, name, folder, rows, result, audit)
+        return {**result, "folder": str(path)}
 
 
 def _in_training(rows: list[dict[str, Any]], known: Mapping[str, str]) -> list[dict[str, str]]:
@@ -91,7 +125,7 @@ def _in_training(rows: list[dict[str, Any]], known: Mapping[str, str]) -> list[d
 
 
 def _search(folder: encoded.Folder, folds: int) -> tuple[dict[str, Any] | None, str]:
-    """The audit for shortcuts; or none, and in words why not: it goes on record."""
+    """The audit for shortcuts; or None and the reason, which the results record."""
     try:
         audit = shortcuts.audit(folder.read(), len(folder.files), folds)
     except UserError as error:
@@ -99,12 +133,12 @@ def _search(folder: encoded.Folder, folds: int) -> tuple[dict[str, Any] | None, 
     return {"source": str(folder.path.resolve()), **audit}, ""
 
 
-def _training_digests(workdir: Workdir, data_dir: str | None) -> tuple[dict[str, str], str]:
-    """Digests of the run's training images; or none, and in words why not: it goes on record."""
+def _training_digests(workdir: Workdir, data_dir: str | None) -> tuple[dict[str, str] | None, str]:
+    """Digests of the run's training images; or None and the reason, which the results record."""
     try:
-        return scored_test_sets.training_digests(_train_shards(workdir, data_dir)), ""
+        return test_sets.training_digests(_train_shards(workdir, data_dir)), ""
     except UserError as error:
-        return {}, str(error)
+        return None, str(error)
 
 
 def _train_shards(workdir: Workdir, data_dir: str | None) -> tuple[Shard, ...]:
@@ -132,8 +166,8 @@ def sweep_robustness(
     shards = _limit(dataset.valid, max_images)
     ensemble = load_ensemble([workdir.model_path(fold) for fold in folds])
     total = sum(shard.length for shard in shards)
-    scored = {"folds": folds, "members": models.members(workdir)}
-    result = {**scored, **robustness.sweep(ensemble, encoded.from_shards(shards), total)}
+    scored_by = {"folds": folds, "members": members.members(workdir)}
+    result = {**scored_by, **robustness.sweep(ensemble, encoded.from_shards(shards), total)}
     robustness.write(workdir.path, result)
     _refresh_report(workdir)
     return result
@@ -174,38 +208,3 @@ def _limit(shards: tuple[Shard, ...], max_images: int | None) -> tuple[Shard, ..
 def _refresh_report(workdir: Workdir) -> None:
     if workdir.finished_folds():  # else there is nothing to report on yet
         report.write(workdir)
-
-
-def robustness_lines(result: Mapping[str, Any]) -> str:
-    """A line for each level, for a terminal."""
-    lines = [f"{'':22}{'level':>7}{'accuracy':>10}{'':17}{'AUC':>7}{'':17}{'called fake':>12}"]
-    clean = {"level": "clean", **result["clean"]}
-    entries = [("", clean)] + [
-        (panel["title"], level)
-        for panel in result["perturbations"].values()
-        for level in panel["levels"]
-    ]
-    for title, entry in entries:
-        spans = ["[{:.3f}, {:.3f}]".format(*entry[f"{s}_interval"]) for s in ("accuracy", "auc")]
-        lines.append(
-            f"{title:22}{entry['level']:>7}{entry['accuracy']:10.3f} {spans[0]:16}"
-            f"{entry['auc']:7.3f} {spans[1]:16}{entry['called_fake']:12.3f}"
-        )
-    return "\n".join(lines)
-
-
-def shortcut_lines(result: Mapping[str, Any]) -> str:
-    """A line for each group and the verdict, for a terminal."""
-    lines = [f"{'files tell':20}{'linear AUC':>12}{'':17}{'trees AUC':>10}{'':17}"]
-    for name, group in result["groups"].items():
-        if group["constant"]:
-            lines.append(f"{name:20}the same in all files")
-            continue
-        cells = "".join(
-            "{:12.3f} {:16}".format(
-                group[kind]["auc"], "[{:.3f}, {:.3f}]".format(*group[kind]["auc_interval"])
-            )
-            for kind in ("linear", "trees")
-        )
-        lines.append(f"{name:20}{cells}{'  WARNING' if name in result['found'] else ''}".rstrip())
-    return "\n".join([*lines, result["verdict"]])

@@ -8,17 +8,17 @@ import numpy as np
 
 from dftk.datasets import catalog, image_tree
 from dftk.evaluation.checks import slices
-from dftk.evaluation.figures import plots
+from dftk.evaluation.figures import ensemble_plots, plots
 from dftk.evaluation.pages import report
-from dftk.evaluation.stats import intervals, metrics
+from dftk.evaluation.stats import ensemble_metrics, metrics
 from dftk.images import encoded
 from dftk.input import residency
 from dftk.runs import members as models
-from dftk.runs.results import VALID_METRICS
+from dftk.runs.results import VALID_METRICS, VALID_PREDICTIONS, VALID_PREFIX, Row
 from dftk.runs.saved_models import load_ensemble
 from dftk.runs.workdir import Workdir
 from dftk.utils.errors import UserError
-from dftk.utils.files import read_csv, write_csv, write_json
+from dftk.utils.files import columns, read_csv, write_csv, write_json
 
 
 def evaluate(workdir: Workdir, split: str, data_dir: str | None) -> dict[str, Any]:
@@ -45,18 +45,23 @@ def evaluate(workdir: Workdir, split: str, data_dir: str | None) -> dict[str, An
     examples = _stream(dataset.valid, config)
     rows = np.arange(len(examples.labels))
     members = load_ensemble([workdir.model_path(fold) for fold in folds]).score(examples, rows)
-    result = _write_valid(workdir, folds, examples, members, dataset.shortfall("valid"))
-    _slice(workdir, dataset, config)
+    predictions = workdir.predictions()
+    result = _write_valid(
+        workdir,
+        folds=folds,
+        examples=examples,
+        members=members,
+        threshold=chosen_threshold(predictions),
+        shortfall=dataset.shortfall("valid"),
+    )
+    # As the file has them, with nine digits: the slices are those of the file.
+    valid_predictions = read_csv(workdir.path / VALID_PREDICTIONS)
+    train = residency.limit(dataset.train, config["max_examples"])
+    path = workdir.path
+    slices.write(path, VALID_PREFIX, valid_predictions, encoded.from_shards(dataset.valid))
+    slices.write(path, "", predictions, encoded.from_shards(train))
     report.write(workdir)
     return result
-
-
-def _slice(workdir: Workdir, dataset: catalog.Catalog, config: Mapping[str, Any]) -> None:
-    """Slices and the most wrong images, of `valid` and of the held-out folds."""
-    valid = read_csv(workdir.path / "valid_predictions.csv")
-    train = residency.limit(dataset.train, config["max_examples"])
-    slices.write(workdir.path, "valid_", valid, encoded.from_shards(dataset.valid))
-    slices.write(workdir.path, "", workdir.predictions(), encoded.from_shards(train))
 
 
 def open_data(workdir: Workdir, data_dir: str | None) -> tuple[dict[str, Any], catalog.Catalog]:
@@ -112,67 +117,42 @@ def _held_out(
 
 def _write_valid(
     workdir: Workdir,
+    *,
     folds: list[int],
     examples: residency.Examples,
     members: np.ndarray,
+    threshold: Mapping[str, Any],
     shortfall: str,
 ) -> dict[str, Any]:
+    """Writes valid_predictions.csv, valid_metrics.json and their figures; returns the metrics."""
     labels, mean = examples.labels, members.mean(axis=0)
     result: dict[str, Any] = {
         "members": models.members(workdir),
-        "folds": [
-            {"fold": fold, **metrics.binary_metrics(labels, member)}
-            for fold, member in zip(folds, members)
-        ],
-        "ensemble": metrics.binary_metrics(labels, mean),
-        "intervals": {**intervals.describe(), "ensemble": intervals.confidence(labels, mean)},
-        **decided(workdir, folds, labels, members),
+        **ensemble_metrics.summarize(
+            folds=folds, labels=labels, members=members, mean=mean, threshold=threshold
+        ),
         "shortfall": shortfall,
     }
-    columns = ["filename", "label", "probability", *(f"fold_{fold}" for fold in folds)]
+    names = ["filename", "label", "probability", *(f"fold_{fold}" for fold in folds)]
     rows = [
-        dict(zip(columns, (name, label, *map(float, values))))
+        dict(zip(names, (name, label, *map(float, values))))
         for name, label, *values in zip(examples.filenames, labels, mean, *members)
     ]
-    write_csv(workdir.path / "valid_predictions.csv", columns, rows)
+    write_csv(workdir.path / VALID_PREDICTIONS, names, rows)
     write_json(workdir.path / VALID_METRICS, result)
     folder = workdir.path / "plots"
-    curves = {
-        f"fold {entry['fold']}": (labels, member, entry["auc"])
-        for entry, member in zip(result["folds"], members)
-    }
-    if len(folds) > 1:
-        curves["ensemble"] = (labels, mean, result["ensemble"]["auc"])
-    plots.roc(folder / "valid_roc.png", curves, bold="ensemble")
-    plots.confusion_matrices(
-        folder / "valid_confusion_matrix.png",
-        {"ensemble, valid": result["ensemble"]["confusion_matrix"]},
+    ensemble_plots.draw(
+        folder, "valid", result, labels=labels, members=members, mean=mean, prefix=VALID_PREFIX
     )
     plots.reliability(folder / "valid_reliability.png", {"ensemble, valid": (labels, mean)})
     return result
 
 
-def decided(
-    workdir: Workdir, folds: list[int], labels: np.ndarray, members: np.ndarray
-) -> dict[str, Any]:
-    """Decisions at the threshold that the held-out folds chose: the scored set has no say in it.
+def chosen_threshold(predictions: Sequence[Row]) -> dict[str, Any]:
+    """The threshold that a run's held-out predictions choose, as metrics.chosen_threshold has it.
 
     Args:
-      workdir: of the run.
-      folds: of the members.
-      labels: int [n], of the scored set.
-      members: each model's probabilities of it, float [folds, n].
-
-    Returns:
-      threshold, as metrics.chosen_threshold has it; at_threshold: folds and ensemble.
+      predictions: with fold, label, probability.
     """
-    predictions = workdir.predictions()
-    fold = np.array([row["fold"] for row in predictions])
-    threshold = metrics.chosen_threshold(fold, *report.columns(predictions))["threshold"]
-    value = threshold["value"]
-    entries = [
-        {"fold": one, **metrics.decisions(labels, member >= value)}
-        for one, member in zip(folds, members)
-    ]
-    ensemble = metrics.decisions(labels, members.mean(axis=0) >= value)
-    return {"threshold": threshold, "at_threshold": {"folds": entries, "ensemble": ensemble}}
+    fold, label, probability = columns(predictions, "fold", "label", "probability")
+    return metrics.chosen_threshold(fold, label, probability)["threshold"]

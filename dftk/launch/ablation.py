@@ -12,8 +12,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from dftk.evaluation.comparison import comparison, comparison_page
-from dftk.evaluation.stats.formatting import number
+from dftk.evaluation.comparison import comparison, comparison_page, tables
+from dftk.evaluation.pages.formatting import number
 from dftk.launch.parallel import tied
 from dftk.runs.results import chooses_by_held_out
 from dftk.runs.workdir import Workdir
@@ -167,5 +167,5 @@ def _chooses(config: Config) -> bool:
 
 
 def _difference(test: Mapping[str, Any]) -> list[str]:
-    value, ends, p_value = comparison_page.difference(test)
+    value, ends, p_value = tables.difference(test)
     return [f"{value} {ends}", p_value]

@@ -56,7 +56,7 @@ def train(
     failed = _train(config, folds, workdir, options)
     if worker > 0:
         return {}
-    summary = report.write(workdir) if workdir.finished_folds() else {}
+    summary = report.write(workdir).metrics if workdir.finished_folds() else {}
     if failed:
         words = "; ".join(f"fold {fold}: {text}" for fold, text in sorted(failed.items()))
         raise FoldsFailed(f"{words}; the same command tries again")
@@ -105,7 +105,7 @@ def merge(workdir: Workdir, fold: str) -> dict[str, Any]:
     """
     folds = parse_folds(fold, workdir.config()["config"]["folds"])
     finished = workdir.require_folds()
-    summary = report.write(workdir)
+    summary = report.write(workdir).metrics
     if missing := [str(fold) for fold in folds if fold not in finished]:
         there = ",".join(map(str, finished))
         say(f"report: {workdir.path / 'report.html'}, on fold {there}")

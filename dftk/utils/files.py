@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 TEMPORARY = ".part-"  # begins the names of files that are being written
 
 
@@ -22,6 +24,11 @@ def read_csv(path: Path) -> list[dict[str, Any]]:
             {name: text if name == "filename" else _number(text) for name, text in row.items()}
             for row in csv.DictReader(file)
         ]
+
+
+def columns(rows: Sequence[Mapping[str, Any]], *names: str) -> tuple[np.ndarray, ...]:
+    """Columns of a table as arrays, each of shape [len(rows)]."""
+    return tuple(np.array([row[name] for row in rows]) for name in names)
 
 
 def _number(text: str) -> Any:

@@ -3,8 +3,8 @@ import shutil
 
 import pytest
 
-from dftk.evaluation import audits
-from dftk.evaluation.checks import given_test_sets
+from dftk.evaluation import audits, terminal
+from dftk.evaluation.checks import test_set_folders
 from dftk.images import encoded
 from dftk.input import residency
 from dftk.runs.workdir import Workdir
@@ -32,7 +32,8 @@ def folder(dataset, tmp_path):
 
 
 def score(run, *paths):
-    return audits.score_sets(run, given_test_sets.open_sets(run.path, list(map(str, paths))), None)
+    folders = test_set_folders.open_folders(run.path, list(map(str, paths)))
+    return audits.score_test_sets(run, folders, None).results
 
 
 def test_a_folder_is_scored_and_its_training_images_are_found(run, folder, dataset):
@@ -85,7 +86,7 @@ def test_shortcuts_of_the_training_images_need_no_model(run, tmp_path):
     result = audits.find_shortcuts(bare, None, 100)
     assert result["n"] == 100
     assert json.loads((tmp_path / "shortcuts.json").read_text()) == result
-    text = audits.shortcut_lines(result)
+    text = terminal.shortcut_table(result)
     assert "the same in all files" in text
     assert text.splitlines()[-1] == result["verdict"]
 
@@ -102,7 +103,7 @@ def test_what_tells_the_classes_of_a_set_apart_is_warned_of(run, dataset, tmp_pa
     audit = json.loads((run.path / "tests" / "noted" / "shortcuts.json").read_text())
     assert "file size" in audit["found"]
     assert audit["source"] == str(tmp_path / "noted")
-    assert "WARNING" in audits.shortcut_lines(audit)
+    assert "WARNING" in terminal.shortcut_table(audit)
 
 
 @pytest.mark.slow
@@ -110,7 +111,7 @@ def test_robustness_of_some_images_of_valid(run):
     result = audits.sweep_robustness(run, None, 8)
     assert result["clean"]["n"] <= 8
     assert json.loads((run.path / "robustness.json").read_text())["folds"] == [0, 3]
-    lines = audits.robustness_lines(result).splitlines()
+    lines = terminal.robustness_table(result).splitlines()
     assert lines[1].split()[0] == "clean"
     assert len(lines) == 2 + sum(len(p["levels"]) for p in result["perturbations"].values())
 

@@ -1,50 +1,39 @@
-"""How far a run's scores hold elsewhere: its held-out folds, `valid` and test sets side by side."""
+"""Generalisation: a run's scores on its own dataset and on further test sets, in one table."""
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dftk.evaluation.checks import scored_test_sets, shortcuts
+from dftk.evaluation.checks import shortcuts
 from dftk.evaluation.figures import plots
 from dftk.evaluation.stats import closed_form, metrics
-from dftk.evaluation.stats.formatting import number
-from dftk.runs.members import read_current
-from dftk.runs.results import read_valid
-from dftk.runs.workdir import Workdir
-from dftk.utils.files import read_csv
+from dftk.runs import results as run_results
+from dftk.runs.results import Results
+from dftk.utils.files import columns
 
 PICTURE = "plots/test_sets_roc.png"
 HELD_OUT, VALID = "held-out folds", "valid"
 _NAN = float("nan")
 
 
-@dataclasses.dataclass(frozen=True)
-class Scored:
-    """One set of predictions and what it is worth; NaN where undefined."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class ScoredSet:
+    """The predictions on one set of images, and their scores. Undefined scores are NaN."""
 
     name: str
     labels: np.ndarray  # int [n], 0 real, 1 fake
     probabilities: np.ndarray  # float [n], of fake
-    scores: Mapping[str, Any]  # as closed_form.scores has them, at the run's threshold
-    warnings: Sequence[str]  # in a few words each
+    scores: Mapping[str, Any]  # as closed_form.scores gives them, at the run's threshold
+    average_precision: float
+    best_accuracy: float  # at the threshold that suits this very set best
+    warnings: Sequence[str]  # a few words each
 
-    @property
-    def average_precision(self) -> float:
-        """Of the ranking."""
-        return metrics.rankings(self.labels, self.probabilities)["average_precision"]
-
-    @property
-    def own_best(self) -> tuple[float, float]:
-        """Accuracy at the threshold that suits this very set best, and that threshold."""
-        return metrics.best_accuracy(self.labels, self.probabilities)
-
-    def change(self, other: "Scored") -> tuple[float, list[float]]:
-        """AUC less that of another set of other images, and its 95 % interval."""
-        here, there = self.scores, other.scores
+    def auc_change(self, reference: "ScoredSet") -> tuple[float, list[float]]:
+        """This set's AUC minus that of a set of other images, and its 95 % interval."""
+        here, there = self.scores, reference.scores
         ends = closed_form.difference(
             here["auc"], here["auc_interval"], there["auc"], there["auc_interval"]
         )
@@ -53,74 +42,81 @@ class Scored:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """Sets in the order of a table, the run's own first."""
+    """All scored sets of a run, in the order of the table."""
 
-    threshold: float  # that the held-out folds chose; NaN if none was better than chance
-    own: Sequence[Scored]  # the held-out folds, and `valid` where it is scored
-    tests: Sequence[Scored]
-
-    @property
-    def sets(self) -> Sequence[Scored]:
-        """All of them."""
-        return [*self.own, *self.tests]
+    threshold: float  # chosen on the held-out folds; NaN if no threshold was better than chance
+    dataset_sets: Sequence[ScoredSet]  # held-out folds, then `valid` if it is scored
+    test_sets: Sequence[ScoredSet]
 
     @property
-    def reference(self) -> Scored:
-        """What test sets are measured by: `valid` where it is scored, else the held-out folds."""
-        return self.own[-1]
+    def sets(self) -> Sequence[ScoredSet]:
+        """The sets of the run's own dataset, then the test sets."""
+        return [*self.dataset_sets, *self.test_sets]
+
+    @property
+    def reference(self) -> ScoredSet:
+        """The set that test sets are compared with: `valid` if scored, else the held-out folds."""
+        return self.dataset_sets[-1]
+
+    def shows_drop(self, test_set: ScoredSet) -> bool:
+        """Whether chance does not explain that a test set's AUC is below that of `valid`.
+
+        Held-out folds show no drop: each is scored by one model, which the ensemble outperforms.
+        """
+        _, (_, high) = test_set.auc_change(self.reference)
+        return self.reference.name == VALID and high < 0
 
 
-def compare(workdir: Workdir) -> Comparison:
-    """All that the run's models of now have scored.
+def compare(results: Results) -> Comparison:
+    """Scores all predictions that the run's present models made.
 
     Args:
-      workdir: of a run whose metrics.json is written.
+      results: of the run.
     """
-    summary = json.loads((workdir.path / "metrics.json").read_text())
-    value = summary["threshold"]["value"]
+    value = results.metrics["threshold"]["value"]
     threshold = _NAN if value is None else value
-    own = [_held_out(workdir, summary, threshold)]
-    if read_valid(workdir) is not None:
-        rows = read_csv(workdir.path / "valid_predictions.csv")
-        own.append(_scored(VALID, rows, threshold, []))
-    tests = []
-    for folder in folders(workdir):
-        if (result := read_current(workdir, folder / scored_test_sets.METRICS)) is not None:
-            name = f"{scored_test_sets.FOLDER}/{folder.name}"  # one of the own has no slash
-            rows = read_csv(folder / scored_test_sets.PREDICTIONS)
-            tests.append(_scored(name, rows, threshold, _warnings(result)))
-    return Comparison(threshold, own, tests)
+    dataset_sets = [_held_out(results, threshold)]
+    if results.valid is not None:
+        dataset_sets.append(_scored(VALID, results.valid_predictions, threshold, []))
+    test_sets = [
+        # With a slash, which the names of the dataset's own sets lack.
+        _scored(f"{run_results.TEST_SETS}/{one.name}", one.predictions, threshold,
+                _warnings(one.metrics))
+        for one in results.test_sets if one.is_current
+    ]  # fmt: skip
+    return Comparison(threshold, dataset_sets, test_sets)
 
 
-def folders(workdir: Workdir) -> list[Path]:
-    """tests/NAME of all test sets, sorted, whichever models scored them."""
-    found = (workdir.path / scored_test_sets.FOLDER).glob(f"*/{scored_test_sets.METRICS}")
-    return sorted(path.parent for path in found if not path.parent.name.startswith("."))
-
-
-def _held_out(workdir: Workdir, summary: Mapping[str, Any], threshold: float) -> Scored:
-    """Decided, unlike the others, by thresholds that each fold had no say in."""
-    audit = workdir.path / shortcuts.FILE
-    found = shortcuts.beating_chance(json.loads(audit.read_text())) if audit.is_file() else {}
-    scored = _scored(HELD_OUT, workdir.predictions(), threshold, _differing(found))
+def _held_out(results: Results, threshold: float) -> ScoredSet:
+    """Each fold's accuracy is at the threshold that the other folds chose."""
+    audit = results.shortcuts
+    found = {} if audit is None else shortcuts.beating_chance(audit)
+    scored = _scored(HELD_OUT, results.predictions, threshold, _shortcut_warnings(found))
     accuracy, interval = _NAN, (_NAN, _NAN)
-    if decided := summary["at_threshold"]:
-        (tn, _), (_, tp) = decided["pooled"]["confusion_matrix"]
-        accuracy = decided["pooled"]["accuracy"]
-        interval = closed_form.share(tn + tp, decided["pooled"]["n"])
+    if decisions := results.metrics["at_threshold"]:
+        pooled = decisions["pooled"]
+        (tn, _), (_, tp) = pooled["confusion_matrix"]
+        accuracy, interval = pooled["accuracy"], closed_form.share(tn + tp, pooled["n"])
     scores = {**scored.scores, "accuracy": accuracy, "accuracy_interval": list(interval)}
     return dataclasses.replace(scored, scores=scores)
 
 
 def _scored(
     name: str, rows: Sequence[Mapping[str, Any]], threshold: float, warnings: list[str]
-) -> Scored:
-    labels = np.array([row["label"] for row in rows])
-    probabilities = np.array([row["probability"] for row in rows])
+) -> ScoredSet:
+    labels, probabilities = columns(rows, "label", "probability")
     scores = closed_form.scores(labels, probabilities, threshold)
     if np.isnan(threshold):
         scores = {**scores, "accuracy": _NAN, "accuracy_interval": [_NAN, _NAN]}
-    return Scored(name, labels, probabilities, scores, warnings)
+    return ScoredSet(
+        name=name,
+        labels=labels,
+        probabilities=probabilities,
+        scores=scores,
+        average_precision=metrics.rankings(labels, probabilities)["average_precision"],
+        best_accuracy=metrics.best_accuracy(labels, probabilities)[0],
+        warnings=warnings,
+    )
 
 
 def _warnings(result: Mapping[str, Any]) -> list[str]:
@@ -135,47 +131,26 @@ def _warnings(result: Mapping[str, Any]) -> list[str]:
         found.append("not compared with training images")
     if result["broken"]:
         found.append(f"unreadable: {len(result['broken']):,}")
-    return found + _differing(result.get("shortcuts") or {})  # sets of before have none
+    # Test sets that an old version scored have no `shortcuts`.
+    return found + _shortcut_warnings(result.get("shortcuts") or {})
 
 
-def _differing(groups: Mapping[str, float]) -> list[str]:
+def _shortcut_warnings(groups: Mapping[str, float]) -> list[str]:
     return [f"shortcut: {name}" for name in groups]
 
 
-def draw(workdir: Workdir) -> None:
-    """The ROC curve of each set over one another; none without a test set that has one."""
-    found = compare(workdir)
+def draw(folder: Path, comparison: Comparison) -> None:
+    """Draws the ROC curves of all sets in one figure; nothing if there is no scored test set.
+
+    Args:
+      folder: the workdir.
+      comparison: sets with one class only have no curve.
+    """
+    if not comparison.test_sets:
+        return
     curves = {
         one.name: (one.labels, one.probabilities, one.scores["auc"])
-        for one in found.sets
+        for one in comparison.sets
         if not np.isnan(one.scores["auc"])
     }
-    if found.tests:
-        plots.roc(workdir.path / PICTURE, curves, bold=found.reference.name)
-
-
-def lines(found: Comparison) -> str:
-    """A line for each set, for a terminal."""
-    width = max(len(one.name) for one in found.sets)
-    result = [f"{'':{width}}{'n':>8}{'AUC':>7}{'':17}{'AP':>7}{'accuracy':>10}{'own best':>10}"]
-    for one in found.sets:
-        span = ", ".join(number(end, ".3f") for end in one.scores["auc_interval"])
-        auc, precision, accuracy, best = (
-            number(value, ".3f")
-            for value in (
-                one.scores["auc"], one.average_precision, one.scores["accuracy"], one.own_best[0]
-            )
-        )  # fmt: skip
-        result.append(
-            f"{one.name:{width}}{one.scores['n']:8,}{auc:>7} {f'[{span}]':16}{precision:>7}"
-            f"{accuracy:>10}{best:>10}  {'; '.join(one.warnings)}".rstrip()
-        )
-    return "\n".join([*result, _explained(found)])
-
-
-def _explained(found: Comparison) -> str:
-    return (
-        f"accuracy: at {number(found.threshold, '.4f')}, which the held-out folds chose (there: "
-        "each by the others' choice); own best: at a threshold chosen on the set itself, no figure "
-        "to expect of new images"
-    )
+    plots.roc(folder / PICTURE, curves, bold=comparison.reference.name)

@@ -15,12 +15,13 @@ from dftk.evaluation.figures import plots
 from dftk.evaluation.stats import closed_form
 from dftk.images import encoded
 from dftk.models.config import THRESHOLD
+from dftk.runs.results import ROBUSTNESS
 from dftk.runs.saved_models import Ensemble
 from dftk.utils.errors import UserError
 from dftk.utils.files import write_json
 from dftk.utils.progress import Progress, duration
 
-FILE, PICTURE = "robustness.json", "plots/robustness.png"
+PICTURE = "plots/robustness.png"
 _SEED = 0
 Probabilities = dict[tuple[str, float], list[float]]
 
@@ -111,7 +112,7 @@ def _summary(
 def write(folder: Path, result: Mapping[str, Any]) -> None:
     """Writes robustness.json and its picture to a workdir."""
     draw(folder / PICTURE, result)
-    write_json(folder / FILE, result)
+    write_json(folder / ROBUSTNESS, result)
 
 
 def draw(path: Path, result: Mapping[str, Any]) -> None:

@@ -21,11 +21,12 @@ from dftk.evaluation.checks import file_features
 from dftk.evaluation.figures import plots
 from dftk.evaluation.stats import closed_form, metrics
 from dftk.images import encoded
+from dftk.runs.results import SHORTCUTS
 from dftk.utils.errors import UserError
 from dftk.utils.files import write_json
 from dftk.utils.progress import Progress, duration
 
-FILE, PICTURE = "shortcuts.json", "plots/shortcuts.png"
+PICTURE = "plots/shortcuts.png"
 ALL = "all together"
 _SEED = 0
 _MEANING = {
@@ -217,7 +218,7 @@ def _strength(auc: float) -> str:
 def write(folder: Path, result: Mapping[str, Any]) -> None:
     """Writes shortcuts.json and its picture to a workdir."""
     draw(folder / PICTURE, result)
-    write_json(folder / FILE, result)
+    write_json(folder / SHORTCUTS, result)
 
 
 def draw(path: Path, result: Mapping[str, Any]) -> None:

@@ -11,10 +11,11 @@ from dftk.evaluation.figures.contact_sheet import Row
 from dftk.evaluation.stats import closed_form
 from dftk.images import encoded
 from dftk.models.config import THRESHOLD
+from dftk.runs.results import SLICES
 from dftk.utils.errors import UserError
-from dftk.utils.files import write_csv, write_json
+from dftk.utils.files import columns, write_csv, write_json
 
-SLICES, ERRORS, SHEET = "slices.json", "errors.csv", "most_wrong.png"
+ERRORS, SHEET = "errors.csv", "most_wrong.png"
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # Rec. 601
 _MEASURES = {
     "brightness": "mean luma, levels of 255",
@@ -66,8 +67,7 @@ def cut(rows: Sequence[Row], threshold: float) -> dict[str, Any]:
       at 95 %); slices: each with by, slice, its scores, expected_accuracy, and below: the scores
       ("accuracy", "auc") whose interval lies wholly below what is expected.
     """
-    labels = np.array([row["label"] for row in rows])
-    probabilities = np.array([row["probability"] for row in rows])
+    labels, probabilities = columns(rows, "label", "probability")
     parts = [
         *(part for name in ("fold", "folder", "dimensions") for part in _kinds(rows, name)),
         *(part for name in _MEASURES for part in _terciles(rows, name)),
@@ -162,8 +162,8 @@ def write(
     ordered = [
         {**row, "wrong_by": contact_sheet.wrong_by(row)} for row in contact_sheet.order(rows)
     ]
-    columns = ["filename", "label", "probability", "wrong_by", *_MEASURES, "dimensions"]
-    write_csv(folder / f"{prefix}{ERRORS}", columns, ordered)
+    names = ["filename", "label", "probability", "wrong_by", *_MEASURES, "dimensions"]
+    write_csv(folder / f"{prefix}{ERRORS}", names, ordered)
     sheet = folder / "plots" / f"{prefix}{SHEET}"
     contact_sheet.draw(sheet, [tiles[name] for name in chosen], threshold)
     write_json(folder / f"{prefix}{SLICES}", result)

@@ -1,15 +1,12 @@
 """The model card of a run (Mitchell et al. 2019, arXiv:1810.03993), from what its files say."""
 
-import html
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dftk.evaluation.stats.formatting import number
 from dftk.models.config import ONE_CLASS_HEADS
-from dftk.runs.results import read_valid
-from dftk.runs.workdir import Workdir, training_seconds
+from dftk.runs.results import Results
+from dftk.runs.workdir import training_seconds
 
 # Of datasets that we know; of any other, the reader knows more than we do.
 SOURCES = {
@@ -42,60 +39,52 @@ def _origin(dataset: str) -> str:
     return "" if name == "rvf10k" and config and not config.startswith("kfold") else name
 
 
-def error_rates(workdir: Workdir) -> dict[str, Any] | None:
-    """Errors at the chosen threshold on images that no model, or not the one asked, has seen.
+def error_rates(results: Results) -> dict[str, Any] | None:
+    """Error rates at the chosen threshold, on images that the model asked has not seen.
+
+    Args:
+      results: of the run. The rates are the ensemble's on `valid` if that is scored, else those of
+        the held-out folds.
 
     Returns:
-      threshold; where, in words; false_alarm_rate, of real images called fake; miss_rate, of fake
-      ones called real; reals and fakes, their numbers. From `valid` by the ensemble, or else from
-      the held-out folds; None where there is neither. A rate of a class that is absent is NaN.
+      threshold; where, in words; false_alarm_rate, the proportion of real images called fake;
+      miss_rate, that of fakes called real; reals and fakes, their numbers. A rate is NaN if its
+      class is absent. None if no threshold was chosen and tested.
     """
-    if result := read_valid(workdir):
-        decided, where = result["at_threshold"]["ensemble"], "the untouched split valid"
-        threshold = result["threshold"]["value"]
+    if results.valid is not None:
+        source, decisions = results.valid, results.valid["at_threshold"]["ensemble"]
+        where = "the untouched split valid"
+    elif results.metrics.get("at_threshold"):
+        source, decisions = results.metrics, results.metrics["at_threshold"]["pooled"]
+        where = "held-out folds"
     else:
-        summary = json.loads((workdir.path / "metrics.json").read_text())
-        if not summary.get("at_threshold"):
-            return None
-        decided, where = summary["at_threshold"]["pooled"], "held-out folds"
-        threshold = summary["threshold"]["value"]
-    (tn, fp), (fn, tp) = decided["confusion_matrix"]
-    nothing = float("nan")
+        return None
+    (tn, fp), (fn, tp) = decisions["confusion_matrix"]
+    nan = float("nan")
     return {
-        "threshold": threshold,
+        "threshold": source["threshold"]["value"],
         "where": where,
-        "false_alarm_rate": fp / (tn + fp) if tn + fp else nothing,
-        "miss_rate": fn / (fn + tp) if fn + tp else nothing,
+        "false_alarm_rate": fp / (tn + fp) if tn + fp else nan,
+        "miss_rate": fn / (fn + tp) if fn + tp else nan,
         "reals": tn + fp,
         "fakes": fn + tp,
     }
 
 
-def section(workdir: Workdir, summary: Mapping[str, Any]) -> str:
-    """HTML of the card: data, training, errors, intended use, limits."""
-    record = workdir.config()
-    entries = {
-        "Data": _data(record, summary),
-        "Training": _training(record["config"], summary),
-        "Errors": _errors(workdir),
-        "Intended use": "Comparing detectors and studying how they fail, on images like those of "
-        "the training data. A probability is no proof: never the only ground for a decision about "
-        "a person or a picture.",
-        "Limits": _limits(record),
+def card(results: Results) -> dict[str, Any]:
+    """What model_card.html shows: data, training, errors and limits."""
+    inputs = results.record["inputs"]
+    (tn, fp), (fn, tp) = results.metrics["pooled"]["confusion_matrix"]
+    return {
+        "dataset": inputs["dataset"],
+        "source": SOURCES.get(_origin(inputs["dataset"]), ""),
+        "fingerprint": inputs["dataset_fingerprint"][:16],
+        "reals": tn + fp,
+        "fakes": fn + tp,
+        "training": _training(results.record["config"], results.metrics),
+        "errors": error_rates(results),
+        "limits": limits_of(inputs["dataset"]),
     }
-    lines = [f"<dt>{name}</dt><dd>{text}</dd>" for name, text in entries.items()]
-    return f"<dl>{''.join(lines)}</dl>"
-
-
-def _data(record: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
-    (tn, fp), (fn, tp) = summary["pooled"]["confusion_matrix"]
-    name = record["inputs"]["dataset"]
-    source = SOURCES.get(_origin(name))
-    return (
-        f"{html.escape(name)}{': ' + source if source else ''}. Held-out predictions of "
-        f"{tn + fp:,} real and {fn + tp:,} fake images; fingerprint "
-        f"<code>{html.escape(record['inputs']['dataset_fingerprint'][:16])}</code>."
-    )
 
 
 def _training(config: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
@@ -115,29 +104,9 @@ def _training(config: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
     how = "" if one_class else how
     given = Path(config["weights"]).name
     weights = "random weights" if given == "none" else f"weights {given}"
-    return html.escape(
+    return (
         f"{config['model']} at {config['image_size']} pixels from {weights}; "
         f"{len(summary['folds'])} models, one a fold; {', then '.join(phases)}; "
         f"{how}seed {config['seed']}; "
         f"{seconds / 60:,.1f} minutes of training in all."
-    )
-
-
-def _errors(workdir: Workdir) -> str:
-    if (rates := error_rates(workdir)) is None:
-        return (
-            "Not known: it takes two folds, or the split valid, to choose a threshold and test it."
-        )
-    return (
-        f"At the chosen threshold of {number(rates['threshold'], '.4f')}, on {rates['where']} "
-        f"({rates['reals']:,} real, {rates['fakes']:,} fake): it calls "
-        f"{number(rates['false_alarm_rate'], '.1%')} of real images fake, and misses "
-        f"{number(rates['miss_rate'], '.1%')} of the fakes."
-    )
-
-
-def _limits(record: Mapping[str, Any]) -> str:
-    return (
-        f"{limits_of(record['inputs']['dataset'])} Nothing was measured by skin tone, age or sex "
-        "of those shown; for recompressed, resized and cropped images see Robustness."
     )

@@ -7,6 +7,7 @@ import numpy as np
 from sklearn import metrics as sk
 
 from dftk.models.config import THRESHOLD
+from dftk.utils.files import columns
 
 DECISIONS = ("accuracy", "precision", "recall", "f1")  # depend on a threshold
 SCORES = (*DECISIONS, "auc")
@@ -164,9 +165,7 @@ def summarize(predictions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     Returns:
       folds, mean, std, pooled; threshold and at_threshold, see chosen_threshold.
     """
-    fold = np.array([row["fold"] for row in predictions])
-    label = np.array([row["label"] for row in predictions])
-    probability = np.array([row["probability"] for row in predictions])
+    fold, label, probability = columns(predictions, "fold", "label", "probability")
     folds = [
         {"fold": int(f), **binary_metrics(label[fold == f], probability[fold == f])}
         for f in np.unique(fold)

@@ -1,5 +1,4 @@
 import json
-import math
 
 import pytest
 
@@ -21,50 +20,6 @@ def test_files_are_whole_and_the_page_holds_its_pictures(compared, tmp_path):
     assert "http" not in page.replace("https://", "http").split("<main>")[0]
     written = json.loads((tmp_path / "new" / "folder" / "comparison.json").read_text())
     assert written["comparisons"][0]["second"] == "trained"
-
-
-def test_the_terminal_has_sides_differences_and_a_verdict(compared):
-    text = comparison_page.text(compared[0])
-    for words in (
-        "inference, img/s",
-        "not measured",
-        "valid: AUC",
-        "mean over folds: AUC",
-        "On val",
-    ):
-        assert words in text
-    assert max(map(len, text.splitlines())) < 160
-
-
-def pair(value, p_value):
-    test = {"value": value, "low": value - 0.01, "high": value + 0.02, "p_value_adjusted": p_value}
-    tests = {"auc": test, "accuracy": test}
-    return {"first": "a", "second": "b", "valid": tests, "held_out": tests}
-
-
-@pytest.mark.parametrize(
-    ("value", "p_value", "words"),
-    [
-        (0.05, 0.001, "b has the higher AUC than a, by 0.0500 (95 % interval 0.0400 to"),
-        (-0.05, 0.001, "a has the higher AUC than b, by 0.0500 (95 % interval 0.0300 to"),
-        (
-            0.05,
-            0.2,
-            "no difference in AUC is shown between b and a: +0.0500, 95 % interval +0.0400",
-        ),
-        (math.nan, math.nan, "AUC is not defined"),
-    ],
-)
-def test_the_verdict_in_words(value, p_value, words):
-    assert words in comparison_page.verdicts(pair(value, p_value))[0]
-
-
-def test_p_values():
-    assert [comparison_page.p_value(p) for p in (0.0, 0.04321, math.nan)] == [
-        "< 1e-16",
-        "0.043",
-        "–",
-    ]
 
 
 def test_a_folder_that_cannot_be_written_is_named(compared):

@@ -1,15 +1,16 @@
 import shutil
 
 import pytest
+import report_pages
 
-from dftk.evaluation.checks import generalisation, robustness, scored_test_sets, shortcuts, slices
-from dftk.evaluation.pages import audit_sections
+from dftk.evaluation.checks import generalisation, robustness, shortcuts, slices, test_sets
+from dftk.evaluation.stats import ensemble_metrics
 from dftk.images import encoded
 from dftk.input import residency
 from dftk.runs.members import members
-from dftk.runs.results import VALID_METRICS
+from dftk.runs.results import ROBUSTNESS, SLICES, VALID_METRICS
 from dftk.runs.workdir import Workdir
-from dftk.utils.files import write_json
+from dftk.utils.files import columns, write_json
 
 NAME = "<b>mine & yours"
 
@@ -40,25 +41,29 @@ def images_and_rows(dataset):
     ],
 )
 def test_what_was_not_done_is_a_command(workdir, section, flags):
-    text = getattr(audit_sections, section)(workdir)
-    assert f"--workdir=&#x27;{workdir.path}&#x27; {flags}</code>" in text
+    text = report_pages.section(section, report_pages.bare_results(workdir.path))
+    assert f"--workdir=&#39;{workdir.path}&#39; {flags}</code>" in text
     assert "<img" not in text
 
 
 def test_shortcuts_are_named(workdir, dataset):
     images, _ = images_and_rows(dataset)
-    shortcuts.write(workdir.path, shortcuts.audit(images, len(images), 5))
-    text = audit_sections.shortcuts(workdir)
+    audit = shortcuts.audit(images, len(images), 5)
+    shortcuts.write(workdir.path, audit)
+    results = report_pages.bare_results(workdir.path, shortcuts=audit)
+    text = report_pages.section("shortcuts", results)
     assert text.count("<img") == 1
     assert "<td>mean colour</td>" in text
 
 
 def test_slices_of_both_sets_are_shown(workdir, dataset):
     images, rows = images_and_rows(dataset)
-    slices.write(workdir.path, "valid_", rows, images)
-    assert "<h3>valid</h3>" in audit_sections.slices(workdir)
-    slices.write(workdir.path, "", rows, images)
-    text = audit_sections.slices(workdir)
+    found = {"valid_slices": slices.write(workdir.path, "valid_", rows, images)}
+    text = report_pages.section("slices", report_pages.bare_results(workdir.path, **found))
+    assert "<h3>valid</h3>" in text
+    assert "<h3>held-out folds</h3>" not in text
+    found["slices"] = slices.write(workdir.path, "", rows, images)
+    text = report_pages.section("slices", report_pages.bare_results(workdir.path, **found))
     assert "<h3>held-out folds</h3>" in text
     assert text.count("<img") == 2
     assert "<td>brightness</td>" in text
@@ -70,8 +75,11 @@ def test_robustness_has_every_level(workdir):
              "auc_interval": [float("nan")] * 2, "called_fake": 0.25}  # fmt: skip
     levels = [{"level": 90, **score}, {"level": 0.25, **score}]
     panel = {"title": "JPEG <again>", "unit": "quality", "levels": levels}
-    robustness.write(workdir.path, {"clean": score, "perturbations": {"jpeg": panel}})
-    text = audit_sections.robustness(workdir)
+    result = {"clean": score, "perturbations": {"jpeg": panel}}
+    robustness.write(workdir.path, result)
+    results = report_pages.bare_results(workdir.path, robustness=result)
+    text = report_pages.section("robustness", results)
+    assert text.count("<img") == 1
     assert text.count("<tr") == 1 + 3
     assert "<td>JPEG &lt;again&gt;</td><td>0.25 (quality)</td><td>0.500</td>" in text
     assert "<td>–</td><td>[–, –]</td><td>25.0%</td>" in text
@@ -84,26 +92,35 @@ def test_test_sets_are_shown_and_their_names_escaped(untouched_cnn, dataset, tmp
         path = tmp_path / "set" / image.filename
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(image.data)
+    labels, mean = columns(rows, "label", "probability")
+    summary = ensemble_metrics.summarize(
+        folds=[0], labels=labels, members=mean[None], mean=mean, threshold={"value": 0.5}
+    )
     result = {"source": "/<i>", "members": members(workdir), "broken": [], "in_training": [],
-              **scored_test_sets.summarize(rows, [0]), "notes": ["a <u> note"]}  # fmt: skip
+              **summary, "notes": ["a <u> note"]}  # fmt: skip
     folder = encoded.find(tmp_path / "set" / "valid")
     rows = [{**row, "filename": row["filename"].removeprefix("valid/")} for row in rows]
     audit = shortcuts.audit(images, len(images), 5)
-    scored_test_sets.write(workdir.path, NAME, folder, rows, result, audit)
-    generalisation.draw(workdir)
-    text = audit_sections.test_sets(workdir)
+    test_sets.write(workdir.path, NAME, folder, rows, result, audit)
+    results = report_pages.read_results(workdir)
+    generalisation.draw(workdir.path, generalisation.compare(results))
+    text = report_pages.section("test_sets", results)
     for tag in ("<b>", "<i>", "<u>"):
         assert tag not in text
     assert "&lt;b&gt;mine &amp; yours" in text
     assert text.count("<img") == 5
     shutil.rmtree(workdir.path / "tests" / NAME)
-    assert "Not done yet" in audit_sections.test_sets(workdir)
+    text = report_pages.section("test_sets", report_pages.read_results(workdir))
+    assert "Not done yet" in text
 
 
 def test_what_other_models_scored_is_to_be_done_again(untouched_cnn, tmp_path):
     copy = Workdir(shutil.copytree(untouched_cnn, tmp_path / "run"))
     result = {"members": {"0": "of another run"}, "perturbations": {}}
-    for file in (copy.path / robustness.FILE, copy.path / VALID_METRICS):
-        write_json(file, result)
-    assert "Not done yet" in audit_sections.robustness(copy)
-    assert "Not done yet" in audit_sections.slices(copy)
+    for name in (ROBUSTNESS, VALID_METRICS):
+        write_json(copy.path / name, result)
+    write_json(copy.path / SLICES, {"slices": []})
+    results = report_pages.read_results(copy)
+    assert "Not done yet" in report_pages.section("robustness", results)
+    assert "Not done yet" in report_pages.section("slices", results)
+    assert "other models than are here now" in report_pages.section("valid", results)

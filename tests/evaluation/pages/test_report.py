@@ -1,10 +1,15 @@
 import json
 import shutil
+from collections import Counter
+from pathlib import Path
 
 import pytest
 
+from dftk.evaluation import saved_folds
+from dftk.evaluation.checks import generalisation
 from dftk.evaluation.pages import report
 from dftk.runs.workdir import Workdir
+from dftk.utils.files import write_json
 
 
 @pytest.fixture
@@ -14,10 +19,10 @@ def copy(trained, tmp_path):
 
 
 def test_writing_twice_changes_nothing(copy):
-    first = report.write(copy)
+    first = report.write(copy).metrics
     names = ("metrics.json", "predictions.csv", "history.csv", "report.html")
     before = {name: (copy.path / name).read_bytes() for name in names}
-    assert report.write(copy) == first
+    assert report.write(copy).metrics == first
     assert before == {name: (copy.path / name).read_bytes() for name in names}
 
 
@@ -41,11 +46,33 @@ def test_an_undefined_auc_is_a_dash_not_a_crash(copy):
     assert "<td>–</td>" in (copy.path / "report.html").read_text()
 
 
-def test_text_table():
-    scores = dict.fromkeys(("accuracy", "precision", "recall", "f1", "auc"), 0.25)
-    fold = {"fold": 3, "n": 80, **scores}
-    lines = report.text_table({"folds": [fold], "mean": scores}).splitlines()
-    assert lines[1].split() == ["fold", "3", "80", *["0.2500"] * 5]
-    assert len(lines) == 2, "one fold has no mean"
-    lines = report.text_table({"folds": [fold, fold], "mean": scores}).splitlines()
-    assert lines[3].split() == ["mean", *["0.2500"] * 5]
+def test_each_file_is_read_once_and_each_set_scored_once(copy, monkeypatch):
+    """A report with all its parts; the numbers of a page all come from one reading."""
+    saved_folds.evaluate(copy, "valid", None)
+    for name in ("a", "b"):
+        folder = copy.path / "tests" / name
+        folder.mkdir(parents=True)
+        shutil.copy(copy.path / "valid_predictions.csv", folder / "predictions.csv")
+        metrics = json.loads((copy.path / "valid_metrics.json").read_text())
+        more = {"source": "/a", "broken": [], "in_training": [], "shortcuts": {}, "notes": []}
+        write_json(folder / "metrics.json", {**metrics, **more})
+    opened, compared = Counter(), []
+    real_open, real_compare = Path.open, generalisation.compare
+
+    def counted_open(path, mode="r", *args, **options):
+        if "r" in mode and path.suffix in (".csv", ".json"):
+            opened[path.relative_to(copy.path).as_posix()] += 1
+        return real_open(path, mode, *args, **options)
+
+    def counted_compare(results):
+        compared.append(results)
+        return real_compare(results)
+
+    monkeypatch.setattr(Path, "open", counted_open)
+    monkeypatch.setattr(generalisation, "compare", counted_compare)
+    written = report.write(copy)
+    assert len(compared) == 1
+    assert [one.name for one in written.comparison.test_sets] == ["tests/a", "tests/b"]
+    assert set(opened.values()) == {1}, opened
+    assert {"config.json", "fold_0/predictions.csv", "fold_3/predictions.csv", "slices.json",
+            "tests/b/predictions.csv", "valid_predictions.csv"} <= set(opened)  # fmt: skip

@@ -9,16 +9,13 @@ import numpy as np
 import tensorflow as tf
 
 from dftk.evaluation.checks import shortcuts, slices
-from dftk.evaluation.figures import plots
-from dftk.evaluation.stats import intervals, metrics
+from dftk.evaluation.figures import ensemble_plots
 from dftk.images import encoded
 from dftk.input.shards import Shard
+from dftk.runs.results import METRICS, PREDICTIONS, TEST_SETS
 from dftk.runs.saved_models import Ensemble
-from dftk.utils.files import replacing_folder, write_csv, write_json
+from dftk.utils.files import columns, replacing_folder, write_csv, write_json
 from dftk.utils.progress import Progress, duration
-
-FOLDER = "tests"  # of a workdir
-METRICS, PREDICTIONS = "metrics.json", "predictions.csv"
 
 
 def score(
@@ -69,24 +66,9 @@ def training_digests(shards: Sequence[Shard]) -> dict[str, str]:
     return {digest(image.data): image.filename for image in encoded.from_shards(shards)}
 
 
-def summarize(rows: Sequence[dict[str, Any]], folds: Sequence[int]) -> dict[str, Any]:
-    """Metrics of every member and of the ensemble, as valid_metrics.json has them."""
-    labels = np.array([row["label"] for row in rows])
-
-    def column(name: str) -> np.ndarray:
-        return np.array([row[name] for row in rows])
-
-    def scores(name: str) -> dict[str, Any]:
-        return metrics.binary_metrics(labels, column(name))
-
-    return {
-        "folds": [{"fold": fold, **scores(f"fold_{fold}")} for fold in folds],
-        "ensemble": scores("probability"),
-        "intervals": {
-            **intervals.describe(),
-            "ensemble": intervals.confidence(labels, column("probability")),
-        },
-    }
+def member_probabilities(rows: Sequence[Mapping[str, Any]], folds: Sequence[int]) -> np.ndarray:
+    """Each member's probability of fake, float [folds, n], from rows as `score` gives them."""
+    return np.array(columns(rows, *(f"fold_{fold}" for fold in folds)))
 
 
 def notes(result: dict[str, Any]) -> list[str]:
@@ -141,38 +123,23 @@ def write(
       result: of metrics.json.
       audit: of shortcuts.json; None where the images are too few.
     """
-    target = root / FOLDER / name
+    target = root / TEST_SETS / name
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing_folder(target) as fresh:
         fresh.mkdir()
         folds = [entry["fold"] for entry in result["folds"]]
-        columns = ["filename", "label", "probability", *(f"fold_{fold}" for fold in folds)]
-        write_csv(fresh / PREDICTIONS, columns, rows)
-        _draw(fresh / "plots", name, rows, result)
+        names = ["filename", "label", "probability", *(f"fold_{fold}" for fold in folds)]
+        write_csv(fresh / PREDICTIONS, names, rows)
+        labels, mean = columns(rows, "label", "probability")
+        members = member_probabilities(rows, folds)
+        ensemble_plots.draw(
+            fresh / "plots", name, result, labels=labels, members=members, mean=mean
+        )
         slices.write(fresh, "", _with_folders(rows), folder.read())
         if audit is not None:
             shortcuts.write(fresh, audit)
         write_json(fresh / METRICS, result)
     return target
-
-
-def _draw(folder: Path, name: str, rows: Sequence[dict[str, Any]], result: dict[str, Any]) -> None:
-    labels = np.array([row["label"] for row in rows])
-    curves = {
-        f"fold {entry['fold']}": (
-            labels,
-            np.array([row[f"fold_{entry['fold']}"] for row in rows]),
-            entry["auc"],
-        )
-        for entry in result["folds"]
-    }
-    if len(curves) > 1:
-        probabilities = np.array([row["probability"] for row in rows])
-        curves["ensemble"] = (labels, probabilities, result["ensemble"]["auc"])
-    if len(set(labels)) == 2:  # else there is no curve
-        plots.roc(folder / "roc.png", curves, bold="ensemble")
-    matrix = result["ensemble"]["confusion_matrix"]
-    plots.confusion_matrices(folder / "confusion_matrix.png", {f"ensemble, {name}": matrix})
 
 
 def _with_folders(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

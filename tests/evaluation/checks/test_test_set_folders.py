@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dftk.datasets import sample
-from dftk.evaluation.checks import given_test_sets
+from dftk.evaluation.checks import test_set_folders
 from dftk.utils.errors import UsageError, UserError
 
 
@@ -18,9 +18,9 @@ def draw(folder, classes=("real", "fake")):
 
 def test_sets_are_listed_by_name_before_there_is_a_workdir(tmp_path):
     paths = [draw(tmp_path / "a"), draw(tmp_path / "b", ["fake"])]
-    sets = given_test_sets.open_sets(tmp_path / "no run", paths)
+    sets = test_set_folders.open_folders(tmp_path / "no run", paths)
     assert {name: len(folder.files) for name, folder in sets.items()} == {"a": 2, "b": 1}
-    assert list(given_test_sets.open_sets(tmp_path, paths, ["one", "two"])) == ["one", "two"]
+    assert list(test_set_folders.open_folders(tmp_path, paths, ["one", "two"])) == ["one", "two"]
 
 
 def test_what_cannot_be_scored_is_one_line(tmp_path):
@@ -37,15 +37,18 @@ def test_what_cannot_be_scored_is_one_line(tmp_path):
         ("broken", "none of its 2 images can be read; the first, real/a.jpg: empty file"),
     ):
         with pytest.raises(UserError) as raised:
-            given_test_sets.open_sets(tmp_path, [good, str(tmp_path / below)])
+            test_set_folders.open_folders(tmp_path, [good, str(tmp_path / below)])
         assert str(raised.value) == f"test set {tmp_path / below}: {message}"
 
 
 def test_two_sets_of_one_name_are_refused(tmp_path):
     a, b = draw(tmp_path / "a" / "set"), draw(tmp_path / "b" / "set")
     with pytest.raises(UsageError, match=f"{a} and {b}: both would be set; give dftk.evaluate"):
-        given_test_sets.open_sets(tmp_path, [a, b])
-    assert list(given_test_sets.open_sets(tmp_path, [a, b], ["set", "other"])) == ["set", "other"]
+        test_set_folders.open_folders(tmp_path, [a, b])
+    assert list(test_set_folders.open_folders(tmp_path, [a, b], ["set", "other"])) == [
+        "set",
+        "other",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -53,11 +56,11 @@ def test_two_sets_of_one_name_are_refused(tmp_path):
 )
 def test_a_missing_directory_or_name_is_a_usage_error(paths, names, tmp_path):
     with pytest.raises(UsageError, match="a directory or a name is missing"):
-        given_test_sets.open_sets(tmp_path, paths, names)
+        test_set_folders.open_folders(tmp_path, paths, names)
 
 
 def test_a_name_that_is_taken_by_another_folder_is_refused(tmp_path):
-    target = given_test_sets.claim(tmp_path, "new", tmp_path / "a")
+    target = test_set_folders.claim(tmp_path, "new", tmp_path / "a")
     target.mkdir(parents=True)
     for content, former in (
         ({"source": str(tmp_path / "a")}, tmp_path / "a"),
@@ -65,14 +68,14 @@ def test_a_name_that_is_taken_by_another_folder_is_refused(tmp_path):
     ):
         (target / "metrics.json").write_text(json.dumps(content))
         with pytest.raises(UsageError, match=f"test set .*/b: .* is of {former}.*--name=OTHER"):
-            given_test_sets.claim(tmp_path, "new", tmp_path / "b")
+            test_set_folders.claim(tmp_path, "new", tmp_path / "b")
     (target / "metrics.json").write_text(json.dumps({"source": str(tmp_path / "a")}))
-    assert given_test_sets.claim(tmp_path, "new", tmp_path / "a") == target
+    assert test_set_folders.claim(tmp_path, "new", tmp_path / "a") == target
 
 
 def test_a_set_is_named_after_its_folder_or_as_told(tmp_path):
-    assert given_test_sets.name_of(tmp_path / "a" / ".." / "mine", None) == "mine"
-    assert given_test_sets.name_of(tmp_path, "stylegan 3") == "stylegan 3"
+    assert test_set_folders.name_of(tmp_path / "a" / ".." / "mine", None) == "mine"
+    assert test_set_folders.name_of(tmp_path, "stylegan 3") == "stylegan 3"
     for bad in ("a/b", "..", ".hidden", ""):
         with pytest.raises(UsageError, match="--name="):
-            given_test_sets.name_of(tmp_path, bad)
+            test_set_folders.name_of(tmp_path, bad)

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from dftk.evaluation.checks import scored_test_sets
 from dftk.images import encoded
+from dftk.runs.results import METRICS, TEST_SETS
 from dftk.utils.errors import UsageError, UserError
 
 
-def open_sets(
+def open_folders(
     root: Path, paths: Sequence[str], names: Sequence[str] | None = None
 ) -> dict[str, encoded.Folder]:
     """Test sets by name, found fit to be scored in the time that it takes to list them.
@@ -85,8 +85,8 @@ def claim(root: Path, name: str, source: Path) -> Path:
     Raises:
       UsageError: what is there is of another folder.
     """
-    target = root / scored_test_sets.FOLDER / name
-    if not (path := target / scored_test_sets.METRICS).is_file():
+    target = root / TEST_SETS / name
+    if not (path := target / METRICS).is_file():
         return target
     former = json.loads(path.read_text(encoding="utf-8")).get("source", "a folder not recorded")
     if former != str(source.resolve()):

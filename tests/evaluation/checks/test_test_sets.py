@@ -6,11 +6,13 @@ import pytest
 from PIL import Image
 
 from dftk.datasets import sample
-from dftk.evaluation.checks import scored_test_sets, shortcuts
+from dftk.evaluation.checks import shortcuts, test_sets
+from dftk.evaluation.stats import ensemble_metrics
 from dftk.images import encoded
 from dftk.inference import stream
 from dftk.runs import saved_models
-from dftk.utils.files import TEMPORARY, read_csv
+from dftk.runs.results import SHORTCUTS
+from dftk.utils.files import TEMPORARY, columns, read_csv
 
 
 @pytest.fixture(scope="module")
@@ -35,14 +37,22 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def scored(ensemble, folder):
-    return scored_test_sets.score(ensemble, [0, 3], encoded.find(folder))
+    return test_sets.score(ensemble, [0, 3], encoded.find(folder))
 
 
 def full(rows, broken, **more):
-    result = {"source": "x", **scored_test_sets.summarize(rows, [0, 3]), "broken": broken,
+    labels, mean = columns(rows, "label", "probability")
+    summary = ensemble_metrics.summarize(
+        folds=[0, 3],
+        labels=labels,
+        members=test_sets.member_probabilities(rows, [0, 3]),
+        mean=mean,
+        threshold={"value": 0.5},
+    )
+    result = {"source": "x", **summary, "broken": broken,
               "ignored": {}, "in_training": [], "not_compared": "", "shortcuts": {},
               **more}  # fmt: skip
-    return {**result, "notes": scored_test_sets.notes(result)}
+    return {**result, "notes": test_sets.notes(result)}
 
 
 def test_each_image_is_scored_as_predict_scores_it(ensemble, folder, scored):
@@ -63,12 +73,12 @@ def test_a_test_set_is_written_whole_and_replaces_the_former(tmp_path, folder, s
     result = full(rows, broken)
     found = encoded.find(folder)
     for _ in range(2):
-        written = scored_test_sets.write(tmp_path, "new", found, rows, result, None)
+        written = test_sets.write(tmp_path, "new", found, rows, result, None)
         assert written == tmp_path / "tests" / "new"
         (written / "left_over.txt").write_text("of a former run")
         assert sorted(p.name for p in written.parent.iterdir()) == ["new"]
         assert json.loads((written / "metrics.json").read_text())["ensemble"]["n"] == 13
-    scored_test_sets.write(tmp_path, "new", found, rows[:9], full(rows[:9], []), None)
+    test_sets.write(tmp_path, "new", found, rows[:9], full(rows[:9], []), None)
     assert sorted(path.relative_to(written).as_posix() for path in written.rglob("*.*")) == [
         "errors.csv", "metrics.json", "plots/confusion_matrix.png", "plots/most_wrong.png",
         "plots/roc.png", "predictions.csv", "slices.json",
@@ -82,18 +92,16 @@ def test_an_audit_for_shortcuts_lies_beside_the_scores(tmp_path, folder, scored)
     rows, broken = scored
     found = encoded.find(folder)
     audit = {"groups": {"contrast": {"constant": True}}, "found": []}
-    target = scored_test_sets.write(tmp_path, "new", found, rows, full(rows, broken), audit)
-    assert json.loads((target / shortcuts.FILE).read_text()) == audit
+    target = test_sets.write(tmp_path, "new", found, rows, full(rows, broken), audit)
+    assert json.loads((target / SHORTCUTS).read_text()) == audit
     assert (target / shortcuts.PICTURE).is_file()
-    scored_test_sets.write(tmp_path, "new", found, rows, full(rows, broken), None)
-    assert not (target / shortcuts.FILE).exists()
+    test_sets.write(tmp_path, "new", found, rows, full(rows, broken), None)
+    assert not (target / SHORTCUTS).exists()
 
 
 def test_folders_below_the_classes_are_slices(tmp_path, folder, scored):
     rows, broken = scored
-    written = scored_test_sets.write(
-        tmp_path, "new", encoded.find(folder), rows, full(rows, broken), None
-    )
+    written = test_sets.write(tmp_path, "new", encoded.find(folder), rows, full(rows, broken), None)
     slices = json.loads((written / "slices.json").read_text())["slices"]
     counts = {entry["slice"]: entry["n"] for entry in slices if entry["by"] == "folder"}
     assert counts == {"fake/gan1": 3, "fake/gan3": 3, "real": 7}
@@ -104,12 +112,10 @@ def test_folders_below_the_classes_are_slices(tmp_path, folder, scored):
 def test_a_failure_leaves_the_former_one_as_it_was(tmp_path, folder, scored):
     rows, broken = scored
     found = encoded.find(folder)
-    written = scored_test_sets.write(tmp_path, "new", found, rows, full(rows, broken), None)
+    written = test_sets.write(tmp_path, "new", found, rows, full(rows, broken), None)
     before = {path: path.read_bytes() for path in written.rglob("*.*")}
     with pytest.raises(KeyError):
-        scored_test_sets.write(
-            tmp_path, "new", found, [{"filename": "x"}], full(rows, broken), None
-        )
+        test_sets.write(tmp_path, "new", found, [{"filename": "x"}], full(rows, broken), None)
     assert {path: path.read_bytes() for path in written.rglob("*.*")} == before
     assert not list(written.parent.glob(f"{TEMPORARY}*"))
 
@@ -117,13 +123,13 @@ def test_a_failure_leaves_the_former_one_as_it_was(tmp_path, folder, scored):
 def test_one_class_only_is_scored_and_said(ensemble, folder, tmp_path):
     shutil.copytree(folder / "fake", tmp_path / "fakes" / "fake")
     found = encoded.find(tmp_path / "fakes")
-    rows, broken = scored_test_sets.score(ensemble, [0, 3], found)
+    rows, broken = test_sets.score(ensemble, [0, 3], found)
     result = full(rows, broken)
     assert np.isnan(result["ensemble"]["auc"])
     assert result["notes"] == [
         "no real image: AUC is not defined, and accuracy is of one class only"
     ]
-    written = scored_test_sets.write(tmp_path, "fakes", found, rows, result, None)
+    written = test_sets.write(tmp_path, "fakes", found, rows, result, None)
     assert not (written / "plots" / "roc.png").exists()
     assert json.loads((written / "metrics.json").read_text())["ensemble"]["auc"] is None
 
@@ -144,9 +150,9 @@ def test_notes_say_what_a_reader_must_know(scored):
 
 
 def test_training_images_are_known_by_their_bytes(dataset):
-    known = scored_test_sets.training_digests(dataset.train)
+    known = test_sets.training_digests(dataset.train)
     images = list(encoded.from_shards(dataset.train))
     assert len(known) == len({image.data for image in images})
-    assert known[scored_test_sets.digest(images[7].data)] == images[7].filename
+    assert known[test_sets.digest(images[7].data)] == images[7].filename
     valid = next(encoded.from_shards(dataset.valid))
-    assert scored_test_sets.digest(valid.data) not in known
+    assert test_sets.digest(valid.data) not in known
