@@ -1,4 +1,4 @@
-"""Compares runs on the same held-out folds and the same untouched `valid`.
+"""Compares runs on the same held-out folds and on the same untouched split `valid`.
 
 python -m dftk.compare runs/cnn runs/xception
 """
@@ -14,23 +14,25 @@ from dftk.utils.errors import UsageError
 _OUTPUT = flags.DEFINE_string(
     "output", "runs/comparison", "Folder for comparison.html, comparison.json and the ROC curves."
 )
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS keeps datasets, if not the runs'.")
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "TFDS's directory of datasets, if it is not the runs'."
+)
 _SPEED = flags.DEFINE_bool(
     "measure_speed",
     True,
-    "Run a model of each by turns, on batches of 32 images of 256x256, for images per second.",
+    "Measure the images per second of a model of each run, in turns, on 32 images of 256x256.",
 )
 
 
 def main(argv: Sequence[str]) -> None:
-    """Workdirs to one call; the first is what the others are compared to."""
+    """Compares the first workdir of the command line with each of the others."""
     from dftk.runs.workdir import Workdir
 
     workdirs = [Workdir(path) for path in argv[1:]]
     if len(workdirs) < 2:
-        raise UsageError("give two workdirs or more: the first is what the others are compared to")
+        raise UsageError("give two workdirs or more: the first is compared with each of the others")
     for workdir in workdirs:
-        workdir.config()  # complains at once, before TensorFlow is loaded
+        workdir.config()  # raises early, before TensorFlow is loaded
 
     from dftk.evaluation.comparison import comparison, comparison_page, tables
 

@@ -1,9 +1,9 @@
-"""Scores the saved folds of a workdir again, and asks how far the scores can be trusted.
+"""Scores the saved models of a workdir, and checks how far the scores can be trusted.
 
-python -m dftk.evaluate --workdir=runs/sample --split=valid                # on the untouched split
+python -m dftk.evaluate --workdir=runs/sample --split=valid                # the untouched split
 python -m dftk.evaluate --workdir=runs/sample --dataset=DIR,DIR            # DIR/real/, DIR/fake/
-python -m dftk.evaluate --workdir=runs/sample --split=valid --robustness   # on changed images
-python -m dftk.evaluate --workdir=runs/sample --shortcuts                  # without a look at faces
+python -m dftk.evaluate --workdir=runs/sample --split=valid --robustness   # perturbed images
+python -m dftk.evaluate --workdir=runs/sample --shortcuts                  # features of the files
 """
 
 from collections.abc import Sequence
@@ -17,54 +17,59 @@ from dftk.utils.errors import UsageError
 if TYPE_CHECKING:
     from dftk.runs.workdir import Workdir
 
-_WORKDIR = flags.DEFINE_string("workdir", "runs/dftk", "Folder of the run, as dftk.train's.")
+_WORKDIR = flags.DEFINE_string("workdir", "runs/dftk", "Folder of the run, as given to dftk.train.")
 _SPLIT = flags.DEFINE_enum(
     "split",
     "valid",
     ["valid", "train"],
-    "valid: every fold's model and their ensemble on the images no fold has seen, added to the "
-    "report, with slices and the most wrong images. train: every model on the fold it was not "
-    "trained on, which gives metrics.json again.",
+    "valid: score each fold's model and their ensemble on the untouched images, and add scores, "
+    "slices and most wrong images to the report. train: score each model on the fold that it was "
+    "not trained on, which gives metrics.json again.",
 )
 _DATASET = flags.DEFINE_list(
     "dataset",
     None,
-    "Instead of a split, directories with real/ and fake/ in each, images of any size at any depth "
-    "below these: each written to tests/NAME of the workdir, and all side by side in the report, "
-    "with warnings of training images among them and of what tells their classes apart in the "
-    "files. Status 1 if a file is broken; the others are scored.",
+    "Instead of a split: directories that contain real/ and fake/, with images of any size at any "
+    "depth. The scores of each are written to tests/NAME of the workdir and compared in the "
+    "report, with warnings about training images among them and about shortcuts. The exit status "
+    "is 1 if a file is broken; all others are scored.",
 )
 _NAME = flags.DEFINE_list(
-    "name", None, "NAME of each --dataset, in their order; the directories' if not given."
+    "name", None, "NAME of each --dataset, in the same order. Default: the directories' names."
 )
 _ROBUSTNESS = flags.DEFINE_bool(
     "robustness",
     False,
-    "The ensemble on images of valid that were compressed, shrunk, blurred, made noisy or cropped: "
-    "robustness.json and a picture.",
+    "Score the ensemble on compressed, rescaled, blurred, noisy and cropped images of valid. "
+    "Writes robustness.json and a figure.",
 )
 _SHORTCUTS = flags.DEFINE_bool(
     "shortcuts",
     False,
-    "Whether the training files can be told apart by size, compression, metadata or mean colour "
-    "alone, by small classifiers over the run's folds: shortcuts.json and a picture. Needs no "
-    "model. (Of a --dataset this is looked at whenever it is scored.)",
+    "Test whether small classifiers can tell the classes of the training files apart by size, "
+    "compression, metadata or mean colour alone. Writes shortcuts.json and a figure. Needs no "
+    "model. (Each --dataset is always tested.)",
 )
 _MAX_IMAGES = flags.DEFINE_integer(
-    "max_images", None, "Of --robustness and --shortcuts: at most this many, spread evenly.", 1
+    "max_images",
+    None,
+    "The largest number of images for --robustness and --shortcuts, spread evenly over the data.",
+    1,
 )
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS keeps datasets, if not the run's.")
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "TFDS's directory of datasets, if it is not the run's."
+)
 
 
 def main(argv: Sequence[str]) -> int:
-    """Flags to one call."""
+    """Runs the evaluation that the flags ask for."""
     cli.refuse_arguments(argv)
-    _refuse_contradictions()
+    _refuse_conflicting_flags()
 
     from dftk.runs.workdir import Workdir
 
     workdir = Workdir(_WORKDIR.value)
-    workdir.config()  # complains at once, before TensorFlow is loaded
+    workdir.config()  # raises early, before TensorFlow is loaded
     if _ROBUSTNESS.value:
         return _robustness(workdir)
     if _SHORTCUTS.value:
@@ -74,19 +79,23 @@ def main(argv: Sequence[str]) -> int:
     return _split(workdir)
 
 
-def _refuse_contradictions() -> None:
+def _refuse_conflicting_flags() -> None:
     given_split = cli.FLAGS["split"].present
     if _DATASET.value is not None and given_split:
-        raise UsageError("--dataset and --split: give one of them")
+        raise UsageError("--dataset and --split: give only one of them")
     if _ROBUSTNESS.value and (_SHORTCUTS.value or _DATASET.value or _SPLIT.value != "valid"):
-        raise UsageError("--robustness: is of --split=valid, without --shortcuts and --dataset")
+        raise UsageError(
+            "--robustness: only works with --split=valid, without --shortcuts and --dataset"
+        )
     if _SHORTCUTS.value and (given_split or _DATASET.value is not None):
-        raise UsageError("--shortcuts: is of the training files, without --split and --dataset")
+        raise UsageError("--shortcuts: tests the training files; give no --split and no --dataset")
     if _NAME.value is not None and _DATASET.value is None:
         name = ",".join(_NAME.value)
-        raise UsageError(f"--name={name}: is the name of --dataset, which is not given")
+        raise UsageError(f"--name={name}: names a --dataset, which is not given")
     if _MAX_IMAGES.value is not None and not (_ROBUSTNESS.value or _SHORTCUTS.value):
-        raise UsageError(f"--max_images={_MAX_IMAGES.value}: is of --robustness and --shortcuts")
+        raise UsageError(
+            f"--max_images={_MAX_IMAGES.value}: only works with --robustness or --shortcuts"
+        )
 
 
 def _split(workdir: "Workdir") -> int:

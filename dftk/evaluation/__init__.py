@@ -1,1 +1,1 @@
-"""Saved models and probabilities to numbers and pictures."""
+"""Saved models and their predictions to scores, figures, checks, reports and comparisons."""

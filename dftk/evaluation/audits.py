@@ -7,12 +7,12 @@ from typing import Any
 from dftk.evaluation.checks import robustness, shortcuts, test_set_folders, test_sets
 from dftk.evaluation.checks.generalisation import Comparison
 from dftk.evaluation.pages import report
-from dftk.evaluation.saved_folds import chosen_threshold, open_data
+from dftk.evaluation.saved_folds import chosen_threshold, open_data, require_valid
 from dftk.evaluation.stats import ensemble_metrics
 from dftk.images import encoded
 from dftk.input import residency
 from dftk.input.shards import Shard
-from dftk.runs import members
+from dftk.runs.members import member_digests
 from dftk.runs.saved_models import Ensemble, load_ensemble
 from dftk.runs.workdir import Workdir
 from dftk.utils.errors import UsageError, UserError
@@ -77,7 +77,7 @@ class _Scoring:
         return cls(
             workdir=workdir,
             folds=folds,
-            digests=members.members(workdir),
+            digests=member_digests(workdir),
             ensemble=load_ensemble([workdir.model_path(fold) for fold in folds]),
             threshold=chosen_threshold(workdir.predictions()),
             training_images=training_images,
@@ -149,24 +149,26 @@ def _train_shards(workdir: Workdir, data_dir: str | None) -> tuple[Shard, ...]:
 def sweep_robustness(
     workdir: Workdir, data_dir: str | None, max_images: int | None
 ) -> dict[str, Any]:
-    """Scores changed images of `valid` by the ensemble and writes robustness.json and its picture.
+    """Scores perturbed images of `valid` by the ensemble; writes robustness.json and its picture.
 
     Args:
       workdir: of a run with at least one finished fold.
-      data_dir: TFDS's directory of datasets, if not the run's.
-      max_images: of `valid`, spread evenly over its shards; all if not given.
+      data_dir: TFDS's directory of datasets, if it is not the run's.
+      max_images: the number of images of `valid`, spread evenly over its shards; None is all.
+
+    Returns:
+      the content of robustness.json.
 
     Raises:
-      UserError: no finished fold, no `valid`, or other data than the run's.
+      UserError: no fold is finished, or the dataset has no `valid`, is missing or has changed.
     """
     folds = workdir.require_folds()
     _, dataset = open_data(workdir, data_dir)
-    if not dataset.valid:
-        raise UserError(f"{dataset.name} was built without a valid split: its tree had none")
+    require_valid(dataset)
     shards = _limit(dataset.valid, max_images)
     ensemble = load_ensemble([workdir.model_path(fold) for fold in folds])
     total = sum(shard.length for shard in shards)
-    scored_by = {"folds": folds, "members": members.members(workdir)}
+    scored_by = {"folds": folds, "members": member_digests(workdir)}
     result = {**scored_by, **robustness.sweep(ensemble, encoded.from_shards(shards), total)}
     robustness.write(workdir.path, result)
     _refresh_report(workdir)
@@ -176,18 +178,18 @@ def sweep_robustness(
 def find_shortcuts(
     workdir: Workdir, data_dir: str | None, max_images: int | None
 ) -> dict[str, Any]:
-    """Audits the run's training images for what tells the classes apart in files.
+    """Searches the run's training images for shortcuts; writes shortcuts.json and its picture.
 
     Args:
-      workdir: of a run; its models are not used.
-      data_dir: TFDS's directory of datasets, if not the run's.
-      max_images: of the training images, spread evenly over the shards; all if not given.
+      workdir: of a run. Its models are not used.
+      data_dir: TFDS's directory of datasets, if it is not the run's.
+      max_images: the number of training images, spread evenly over the shards; None is all.
 
     Returns:
-      shortcuts.json's content: source, and what shortcuts.audit gives.
+      the content of shortcuts.json: source, and what shortcuts.audit returns.
 
     Raises:
-      UserError: no such data, or too few images.
+      UserError: the dataset is missing or has changed, or has too few images.
     """
     config = workdir.config()["config"]
     shards = _limit(_train_shards(workdir, data_dir), max_images)
@@ -201,10 +203,12 @@ def find_shortcuts(
 
 def _limit(shards: tuple[Shard, ...], max_images: int | None) -> tuple[Shard, ...]:
     if max_images is not None and max_images < len(shards):
-        raise UsageError(f"--max_images={max_images}: must be at least {len(shards)}")
+        raise UsageError(
+            f"--max_images={max_images}: must be at least {len(shards)}, one for each shard"
+        )
     return residency.limit(shards, max_images)
 
 
 def _refresh_report(workdir: Workdir) -> None:
-    if workdir.finished_folds():  # else there is nothing to report on yet
+    if workdir.finished_folds():  # a report needs one
         report.write(workdir)

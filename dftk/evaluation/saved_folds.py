@@ -1,4 +1,4 @@
-"""Scores the saved models of a workdir again: on their held-out folds, or on `valid`."""
+"""Scores the saved models of a workdir: on the untouched split `valid`, or on held-out folds."""
 
 import contextlib
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from dftk.evaluation.pages import report
 from dftk.evaluation.stats import ensemble_metrics, metrics
 from dftk.images import encoded
 from dftk.input import residency
-from dftk.runs import members as models
+from dftk.runs.members import member_digests
 from dftk.runs.results import VALID_METRICS, VALID_PREDICTIONS, VALID_PREFIX, Row
 from dftk.runs.saved_models import load_ensemble
 from dftk.runs.workdir import Workdir
@@ -26,23 +26,22 @@ def evaluate(workdir: Workdir, split: str, data_dir: str | None) -> dict[str, An
 
     Args:
       workdir: of a run with at least one finished fold.
-      split: "valid" (each model, and all as an ensemble; written to the workdir and its report)
-        or "train" (each model on the fold it did not see; nothing is written).
-      data_dir: TFDS's directory of datasets, if not the run's.
+      split: "valid" scores each model and the ensemble, and writes the results and the report;
+        "train" scores each model on the fold that it did not train on, and writes nothing.
+      data_dir: TFDS's directory of datasets, if it is not the run's.
 
     Returns:
-      metrics, "folds" and "ensemble" for valid, as metrics.json for train.
+      the content of valid_metrics.json for "valid", that of metrics.json for "train".
 
     Raises:
-      UserError: no finished fold, or the dataset is not there or no longer the same.
+      UserError: no fold is finished, or the dataset is missing or has changed.
     """
     config, dataset = open_data(workdir, data_dir)
     folds = workdir.require_folds()
     if split == "train":
         return _held_out(workdir, folds, dataset, config)
-    if not dataset.valid:
-        raise UserError(f"{dataset.name} was built without a valid split: its tree had none")
-    examples = _stream(dataset.valid, config)
+    require_valid(dataset)
+    examples = _open_uncached(dataset.valid, config)
     rows = np.arange(len(examples.labels))
     members = load_ensemble([workdir.model_path(fold) for fold in folds]).score(examples, rows)
     predictions = workdir.predictions()
@@ -54,7 +53,7 @@ def evaluate(workdir: Workdir, split: str, data_dir: str | None) -> dict[str, An
         threshold=chosen_threshold(predictions),
         shortfall=dataset.shortfall("valid"),
     )
-    # As the file has them, with nine digits: the slices are those of the file.
+    # Read back, as the slices are made from probabilities with the nine digits of the file.
     valid_predictions = read_csv(workdir.path / VALID_PREDICTIONS)
     train = residency.limit(dataset.train, config["max_examples"])
     path = workdir.path
@@ -65,22 +64,25 @@ def evaluate(workdir: Workdir, split: str, data_dir: str | None) -> dict[str, An
 
 
 def open_data(workdir: Workdir, data_dir: str | None) -> tuple[dict[str, Any], catalog.Catalog]:
-    """The run's config, and the dataset it was trained on.
+    """Opens the dataset that a run was trained on.
 
     Args:
       workdir: of a run, finished or not.
-      data_dir: TFDS's directory of datasets, if not the run's.
+      data_dir: TFDS's directory of datasets, if it is not the run's.
+
+    Returns:
+      the run's config, by field; the dataset.
 
     Raises:
-      UserError: no run, or the dataset is not there or no longer the same.
+      UserError: there is no run, or the dataset is missing or has changed.
     """
     record = workdir.config()
     config = record["config"]
     data_dir, fingerprint = data_dir or config["data_dir"], record["inputs"]["dataset_fingerprint"]
     if record["inputs"]["dataset"].startswith(f"{image_tree.ImagesBuilder.name}/"):
-        # What was built of the images stays when they have changed since, or gone.
+        # The built dataset remains when the images have changed or are gone.
         for folder in image_tree.builds(config["dataset"], data_dir):
-            with contextlib.suppress(UserError):  # another's; what follows tells of this one's
+            with contextlib.suppress(UserError):  # the code below reports why none can be opened
                 dataset = catalog.open_dataset(str(folder), data_dir, config["folds"])
                 if dataset.fingerprint() == fingerprint:
                     return config, dataset
@@ -88,27 +90,35 @@ def open_data(workdir: Workdir, data_dir: str | None) -> tuple[dict[str, Any], c
     dataset = catalog.open_dataset(config["dataset"], data_dir, config["folds"], any_size=any_size)
     if dataset.fingerprint() != fingerprint:
         raise UserError(
-            f"{dataset.name} is not the data that {workdir.path} was trained on: its "
-            "folds or records differ, or another version of dftk trained it"
+            f"{dataset.name} is not the data that {workdir.path} was trained on: its folds or "
+            "records differ, or another version of dftk trained the run"
         )
     return config, dataset
 
 
-def _stream(shards: Sequence[catalog.Shard], config: Mapping[str, Any]) -> residency.Examples:
-    """Every image is looked at once: nothing would be gained by keeping its pixels."""
+def require_valid(dataset: catalog.Catalog) -> None:
+    """Raises UserError if the dataset has no split `valid`."""
+    if not dataset.valid:
+        raise UserError(f"{dataset.name} was built without a split valid: its source had none")
+
+
+def _open_uncached(
+    shards: Sequence[catalog.Shard], config: Mapping[str, Any]
+) -> residency.Examples:
+    """Opens records without a cache, since each image is used once."""
     return residency.open_examples(shards, "none", size=config.get("stored_size"))
 
 
 def _held_out(
     workdir: Workdir, folds: list[int], dataset: catalog.Catalog, config: Mapping[str, Any]
 ) -> dict[str, Any]:
-    examples = _stream(residency.limit(dataset.train, config["max_examples"]), config)
+    examples = _open_uncached(residency.limit(dataset.train, config["max_examples"]), config)
     predictions = []
     for fold in folds:
         rows = examples.rows([fold])
         (probabilities,) = load_ensemble([workdir.model_path(fold)]).score(examples, rows)
         predictions += [
-            # With the digits that predictions.csv has.
+            # Rounded to the nine digits of predictions.csv.
             {"fold": fold, "label": label, "probability": float(f"{probability:.9g}")}
             for label, probability in zip(examples.labels[rows], probabilities)
         ]
@@ -127,7 +137,7 @@ def _write_valid(
     """Writes valid_predictions.csv, valid_metrics.json and their figures; returns the metrics."""
     labels, mean = examples.labels, members.mean(axis=0)
     result: dict[str, Any] = {
-        "members": models.members(workdir),
+        "members": member_digests(workdir),
         **ensemble_metrics.summarize(
             folds=folds, labels=labels, members=members, mean=mean, threshold=threshold
         ),

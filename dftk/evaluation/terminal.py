@@ -28,7 +28,7 @@ def fold_table(summary: Mapping[str, Any]) -> str:
 def test_set_table(comparison: Comparison) -> str:
     """The scores of each set of a run: its own dataset's sets, then the test sets."""
     width = max(len(one.name) for one in comparison.sets)
-    lines = [f"{'':{width}}{'n':>8}{'AUC':>7}{'':17}{'AP':>7}{'accuracy':>10}{'own best':>10}"]
+    lines = [f"{'':{width}}{'n':>8}{'AUC':>7}{'':17}{'AP':>7}{'accuracy':>10}{'best':>10}"]
     for one in comparison.sets:
         span = ", ".join(number(end, ".3f") for end in one.scores["auc_interval"])
         auc, precision, accuracy, best = (
@@ -42,9 +42,9 @@ def test_set_table(comparison: Comparison) -> str:
             f"{accuracy:>10}{best:>10}  {'; '.join(one.warnings)}".rstrip()
         )
     lines.append(
-        f"accuracy: at {number(comparison.threshold, '.4f')}, which the held-out folds chose "
-        "(there: each by the others' choice); own best: at a threshold chosen on the set itself, "
-        "no figure to expect of new images"
+        f"accuracy: at {number(comparison.threshold, '.4f')}, the threshold that the held-out "
+        "folds chose (each held-out fold: at the threshold that the other folds chose); best: the "
+        "accuracy at a threshold chosen on the set itself, not to be expected of new images"
     )
     return "\n".join(lines)
 
@@ -76,7 +76,7 @@ def shortcut_table(result: Mapping[str, Any]) -> str:
     Args:
       result: the content of shortcuts.json.
     """
-    lines = [f"{'files tell':20}{'linear AUC':>12}{'':17}{'trees AUC':>10}{'':17}"]
+    lines = [f"{'feature group':20}{'linear AUC':>12}{'':17}{'trees AUC':>10}{'':17}"]
     for name, group in result["groups"].items():
         if group["constant"]:
             lines.append(f"{name:20}the same in all files")

@@ -9,7 +9,7 @@ from typing import Any
 from dftk.exports import formats, staging
 from dftk.models.config import THRESHOLD
 from dftk.runs.environment import environment
-from dftk.runs.workdir import Workdir, containing
+from dftk.runs.workdir import Workdir, workdir_of_model
 from dftk.utils.errors import UsageError, UserError
 
 
@@ -40,7 +40,7 @@ def find_source(model: Path, fold: int | None) -> Source:
     if not model.is_dir():
         if fold is not None:
             raise UsageError(f"--fold={fold}: --model={model} is no workdir; give the run's folder")
-        part = containing(model)
+        part = workdir_of_model(model)
         return Source([model], part[0], [part[1]]) if part else Source([model], None, [])
     workdir = Workdir(model)
     workdir.config()  # complains if this is no workdir

@@ -66,11 +66,11 @@ def _file_and_manifest(output: Path) -> Iterator[tuple[Path, Path]]:
         files.replacing(manifest_of(output)) as manifest,
         contextlib.ExitStack() as at_end,
     ):
-        temporary = files.beside(output)
+        temporary = files.temporary_path(output)
         at_end.callback(temporary.unlink, missing_ok=True)
         yield temporary, manifest
-        with files.away(manifest_of(output)):
-            files.put(temporary, output)
+        with files.moved_aside(manifest_of(output)):
+            files.replace_durably(temporary, output)
 
 
 def digests(path: Path, name: str) -> dict[str, str]:

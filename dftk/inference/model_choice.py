@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dftk.models.config import THRESHOLD
 from dftk.runs import saved_models
-from dftk.runs.workdir import Workdir, containing
+from dftk.runs.workdir import Workdir, workdir_of_model
 from dftk.utils.errors import UsageError
 
 CHOSEN = "chosen"
@@ -90,5 +90,5 @@ def _one_run(given: Sequence[str]) -> Workdir | None:
     path = Path(names[0])
     if path.is_dir():
         return Workdir(path)
-    part = containing(path)
+    part = workdir_of_model(path)
     return part[0] if part else None

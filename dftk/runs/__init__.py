@@ -1,1 +1,1 @@
-"""A workdir in, its files, models and results out."""
+"""A workdir: what is in it, who may write to it, and which of its files are complete."""

@@ -1,4 +1,4 @@
-"""Where and with what a run was made."""
+"""The environment of a run: versions, machine, git revision."""
 
 import os
 import platform
@@ -14,13 +14,12 @@ def environment(device: str) -> dict[str, Any]:
     import sklearn
     import tensorflow as tf
     import tensorflow_datasets as tfds
-    from tensorflow.python.util import _pywrap_util_port
 
     import dftk
 
     return {
         "device": device,
-        "onednn": _pywrap_util_port.IsMklEnabled(),  # other kernels, other rounding
+        "onednn": uses_onednn(),  # its kernels round differently
         "machine": f"{platform.machine()}, {os.cpu_count()} CPU cores",
         "versions": {
             "dftk": dftk.__version__,
@@ -35,8 +34,21 @@ def environment(device: str) -> dict[str, Any]:
     }
 
 
+def uses_onednn() -> bool | None:
+    """Whether TensorFlow computes with oneDNN. None if this TensorFlow does not tell.
+
+    TensorFlow has no public function for this.
+    """
+    try:
+        from tensorflow.python.util import _pywrap_util_port
+
+        return bool(_pywrap_util_port.IsMklEnabled())
+    except (ImportError, AttributeError):
+        return None
+
+
 def git_revision() -> str | None:
-    """The checkout's revision, with "+changes" if it differs; None outside a checkout."""
+    """The checkout's revision, with "+changes" if files differ from it; None outside a checkout."""
 
     def git(*words: str) -> subprocess.CompletedProcess[str]:
         command = ["git", "-C", str(Path(__file__).parent), *words]
@@ -44,7 +56,7 @@ def git_revision() -> str | None:
 
     try:
         if git("ls-files", "--error-unmatch", __file__).returncode:
-            return None  # installed somewhere inside another project's checkout
+            return None  # this file is installed inside another project's checkout
         return git("describe", "--always", "--dirty=+changes", "--abbrev=40").stdout.strip() or None
     except FileNotFoundError:  # no git on this machine
         return None

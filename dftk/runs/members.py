@@ -1,7 +1,7 @@
-"""Which models a run has now, and whether a result is theirs.
+"""The models that a run has now, and whether they made a result.
 
-A fold may be added to a run, or trained again: what the models of before scored is then no longer
-what the run can do, and neither its report nor its page may say so.
+A fold may be added to a run or trained again. Results of the former models then no longer describe
+the run, and neither its report nor dftk.serve may show them.
 """
 
 import hashlib
@@ -14,13 +14,16 @@ from typing import Any
 from dftk.runs.workdir import Workdir
 
 
-def members(workdir: Workdir) -> dict[str, str]:
-    """A digest of the model of each finished fold; "" of one that is damaged or gone."""
+def member_digests(workdir: Workdir) -> dict[str, str]:
+    """A digest of the model of each finished fold, by fold; "" if its file is damaged or missing.
+
+    Results hold these digests as `members`.
+    """
     return {str(fold): _digest(workdir.model_path(fold)) for fold in workdir.finished_folds()}
 
 
 def _digest(model: Path) -> str:
-    """Of the checksums in the file, a zip archive: 90 MB need not be read for it."""
+    """Hashes the checksums that a .keras file, a zip archive, holds, instead of its 90 MB."""
     try:
         with zipfile.ZipFile(model) as archive:
             parts = [(part.filename, part.CRC, part.file_size) for part in archive.infolist()]
@@ -29,22 +32,27 @@ def _digest(model: Path) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
-def is_current(workdir: Workdir, result: Mapping[str, Any]) -> bool:
-    """Whether all of the run's models of now made a result; its `members` tell."""
-    return result.get("members", {}) == members(workdir)
+def is_current(digests: Mapping[str, str], result: Mapping[str, Any] | None) -> bool:
+    """Whether the run's present models made a result.
+
+    Args:
+      digests: of the models, as member_digests gives them.
+      result: the content of a JSON file. Those of old versions have no `members`: not current.
+    """
+    return result is not None and result.get("members", {}) == digests
 
 
 def read_current(workdir: Workdir, path: Path) -> dict[str, Any] | None:
-    """A result that was made by all of the run's models as they are now.
+    """A result that the run's present models made.
 
     Args:
       workdir: of the run.
-      path: of JSON with `members` in it, as the function of that name gives them.
+      path: of a JSON file.
 
     Returns:
-      None where the file is not there, or of other models.
+      None if the file is missing, or if other models made it.
     """
     if not path.is_file():
         return None
     content = json.loads(path.read_text())
-    return content if is_current(workdir, content) else None
+    return content if is_current(member_digests(workdir), content) else None

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dftk.runs import members
+from dftk.models.config import ONE_CLASS_HEADS
+from dftk.runs.members import is_current, member_digests, read_current
 from dftk.runs.workdir import Workdir
-from dftk.training.presets import ONE_CLASS
 from dftk.utils.files import read_csv
 
 METRICS, PREDICTIONS = "metrics.json", "predictions.csv"  # of a run, and of each test set
@@ -67,10 +67,10 @@ def read(workdir: Workdir, metrics: Mapping[str, Any], predictions: Sequence[Row
       metrics: the content of metrics.json, which the caller has just computed.
       predictions: of the held-out folds, from which the metrics were computed.
     """
-    path, digests = workdir.path, members.members(workdir)
+    path, digests = workdir.path, member_digests(workdir)
     valid = _read_json(path / VALID_METRICS)
     robustness = _read_json(path / ROBUSTNESS)
-    current_valid = valid if _is_of(digests, valid) else None
+    current_valid = valid if is_current(digests, valid) else None
     return Results(
         path=path,
         record=workdir.config(),
@@ -81,7 +81,7 @@ def read(workdir: Workdir, metrics: Mapping[str, Any], predictions: Sequence[Row
         valid_predictions=[] if current_valid is None else read_csv(path / VALID_PREDICTIONS),
         slices=_read_json(path / SLICES),
         valid_slices=_read_json(path / f"{VALID_PREFIX}{SLICES}"),
-        robustness=robustness if _is_of(digests, robustness) else None,
+        robustness=robustness if is_current(digests, robustness) else None,
         shortcuts=_read_json(path / SHORTCUTS),
         test_sets=[_read_test_set(folder, digests) for folder in _test_set_folders(path)],
     )
@@ -95,12 +95,12 @@ def _test_set_folders(path: Path) -> list[Path]:
 
 def _read_test_set(folder: Path, digests: Mapping[str, str]) -> TestSetResults:
     metrics = json.loads((folder / METRICS).read_text())
-    is_current = _is_of(digests, metrics)
+    current = is_current(digests, metrics)
     return TestSetResults(
         folder=folder,
         metrics=metrics,
-        is_current=is_current,
-        predictions=read_csv(folder / PREDICTIONS) if is_current else [],
+        is_current=current,
+        predictions=read_csv(folder / PREDICTIONS) if current else [],
         slices=_read_json(folder / SLICES),
         shortcuts=_read_json(folder / SHORTCUTS),
     )
@@ -110,14 +110,9 @@ def _read_json(path: Path) -> dict[str, Any] | None:
     return json.loads(path.read_text()) if path.is_file() else None
 
 
-def _is_of(digests: Mapping[str, str], result: Mapping[str, Any] | None) -> bool:
-    """Whether the models of these digests made a result. Files of old runs have no `members`."""
-    return result is not None and result.get("members", {}) == digests
-
-
 def read_valid(workdir: Workdir) -> dict[str, Any] | None:
     """valid_metrics.json; None if it is missing, or if the run's present models did not make it."""
-    return members.read_current(workdir, workdir.path / VALID_METRICS)
+    return read_current(workdir, workdir.path / VALID_METRICS)
 
 
 def chooses_by_held_out(config: Mapping[str, Any]) -> bool:
@@ -126,7 +121,7 @@ def chooses_by_held_out(config: Mapping[str, Any]) -> bool:
     Args:
       config: the run's configuration, by field.
     """
-    fitted = config.get("head") in ONE_CLASS  # in one go
+    fitted = config.get("head") in ONE_CLASS_HEADS  # in one go
     # Runs of old versions had no such options, and did both.
     keep, decay = config.get("keep", "best"), config.get("decay", "plateau")
     return not fitted and (keep == "best" or decay == "plateau")

@@ -1,4 +1,4 @@
-"""Saved models, on the examples of a dataset; on image files see dftk.inference.stream."""
+"""Saved models, applied to a dataset's examples. dftk.inference.stream applies them to files."""
 
 import functools
 import zipfile
@@ -17,11 +17,11 @@ _BATCH = 32  # images of a forward pass
 
 
 class Ensemble:
-    """One or more detectors as they are saved; their probability is the mean of the members'."""
+    """One or more saved detectors. The ensemble's probability is the mean of the members'."""
 
     def __init__(self, models: Sequence[keras.Model]):
         self.members = list(models)
-        # One function each: their weights differ, and any image size shares one trace.
+        # One function for each member, as their weights differ. All image sizes share a trace.
         spec = tf.TensorSpec([None, None, None, 3], tf.uint8)
         self._forward = [
             tf.function(functools.partial(model, training=False), input_signature=[spec])
@@ -29,11 +29,11 @@ class Ensemble:
         ]
 
     def __call__(self, images: tf.Tensor) -> np.ndarray:
-        """uint8 [b, h, w, 3] to each member's probability of fake, float32 [members, b]."""
+        """Each member's probability of fake, float32 [members, b], of images uint8 [b, h, w, 3]."""
         return np.stack([forward(images).numpy()[:, 0] for forward in self._forward])
 
     def score(self, examples: Examples, rows: np.ndarray) -> np.ndarray:
-        """Each member's probabilities for the given rows, float32 [members, len(rows)]."""
+        """Each member's probabilities of the given rows, float32 [members, len(rows)]."""
         result = np.full([len(self.members), len(examples.labels)], np.nan, np.float32)
         dataset = examples.batches(rows, batch_size=_BATCH, images=True)
         with examples.translate_data_errors():
@@ -43,23 +43,23 @@ class Ensemble:
 
 
 def load_ensemble(paths: Sequence[Path]) -> Ensemble:
-    """Loads `.keras` files; raises as `load_model`."""
+    """Loads `.keras` files. Raises what `load_model` raises."""
     return Ensemble([load_model(path) for path in paths])
 
 
 def load_model(path: Path) -> keras.Model:
-    """Loads a saved detector, refusing code inside the file.
+    """Loads a saved detector. A file with code in it is refused.
 
     Raises:
-      UserError: no such file, or not a detector.
+      UserError: the file does not exist or is no detector.
     """
     if not path.is_file():
         raise UserError(f"{path}: no such model; dftk.train writes fold_<f>/model.keras")
     if not zipfile.is_zipfile(path):
-        # Keras would open HDF5 too, where safe_mode is not heeded.
+        # Keras would also open HDF5 files, in which it ignores safe_mode.
         raise UserError(
-            f"{path}: not a whole .keras file; give a run's folder or a fold_<f>/model.keras (if "
-            "it is one, it is damaged: remove its fold's folder and train it again)"
+            f"{path}: not a complete .keras file; give a run's folder or a fold_<f>/model.keras "
+            "(if it is one, it is damaged: remove its fold's folder and train the fold again)"
         )
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
@@ -76,13 +76,13 @@ def load_model(path: Path) -> keras.Model:
 
 
 def model_paths(model: Path) -> list[Path]:
-    """The file itself, or the models of all finished folds of a workdir.
+    """The path itself if it is no folder; else the models of all finished folds of that workdir.
 
     Raises:
-      UserError: neither a file nor a workdir with a finished fold.
+      UserError: a folder that is no workdir, or one without a finished fold.
     """
     if not model.is_dir():
         return [model]
     workdir = Workdir(model)
-    workdir.config()  # complains if this is no workdir
+    workdir.config()  # raises if this is no workdir
     return [workdir.model_path(fold) for fold in workdir.require_folds()]

@@ -1,4 +1,4 @@
-"""The folder of a run: what lies where, written so that a file is whole or not there."""
+"""The folder of a run: its files, who may write them, and which folds are finished."""
 
 import contextlib
 import fcntl
@@ -29,18 +29,20 @@ HISTORY_COLUMNS = (
 )
 PREDICTION_COLUMNS = ("filename", "fold", "label", "probability")
 
-_LOCK_S = 180  # that a process may take to end, or a file server to notice that it did
+_LOCK_S = 180  # a process may take so long to end, or a file server to notice its end
 
-# What may change from one start of a run to the next: where inputs lie, not what they are; and
-# where pixels are kept, which does not change the result.
-FREE = ("dataset", "data_dir", "weights", "cache")
+# Fields of the config that may change when a run continues. They say where inputs and pixels are
+# stored, which does not change the results.
+CHANGEABLE_FIELDS = ("dataset", "data_dir", "weights", "cache")
 
 
 def training_seconds(throughput: Mapping[str, Any]) -> float:
-    """Of training and compiling, all folds; features that serve all of them count once.
+    """Seconds of training and compiling, summed over the folds.
+
+    The features pass counts once, since all folds share its result.
 
     Args:
-      throughput: as Workdir.throughput gives it.
+      throughput: as Workdir.throughput returns it.
     """
     features, rest = [0.0], 0.0
     for phases in throughput.values():
@@ -54,9 +56,9 @@ def training_seconds(throughput: Mapping[str, Any]) -> float:
 
 
 class Workdir:
-    """Paths, readers and writers of one run's folder.
+    """The folder of one run.
 
-    A fold is finished when its `predictions.csv` is there: it is written last.
+    A fold is finished when its `predictions.csv` exists, since that is written last.
     """
 
     def __init__(self, path: str | Path):
@@ -71,11 +73,11 @@ class Workdir:
         return self.fold_dir(fold) / "model.keras"
 
     def is_finished(self, fold: int) -> bool:
-        """Whether all files of the fold are there."""
+        """Whether all files of the fold have been written."""
         return (self.fold_dir(fold) / "predictions.csv").is_file()
 
     def finished_folds(self) -> list[int]:
-        """Indices of the folds that are finished, in order."""
+        """The indices of the finished folds, in ascending order."""
         names = [path.name.removeprefix("fold_") for path in self.path.glob("fold_*")]
         return [
             fold for fold in sorted(int(n) for n in names if n.isdigit()) if self.is_finished(fold)
@@ -92,11 +94,11 @@ class Workdir:
         return folds
 
     def has_states(self) -> bool:
-        """Whether a fold was begun whose state is kept."""
+        """Whether the state of an unfinished fold is saved."""
         return any(self.path.glob("fold_*/checkpoint/state-*.npz"))
 
     def begin_fold(self, fold: int) -> Path:
-        """Makes the fold's folder; removes what a killed process left there in part."""
+        """Makes the fold's folder. Removes partial files that a killed process left there."""
         folder = self.fold_dir(fold)
         folder.mkdir(exist_ok=True)
         for orphan in folder.rglob(f"{TEMPORARY}*"):
@@ -105,12 +107,12 @@ class Workdir:
 
     @contextlib.contextmanager
     def locked(self, fold: int) -> Iterator[None]:
-        """Keeps other processes from training the fold: they would overwrite each other's state.
+        """Locks the fold, so that no other process trains it and overwrites its state.
 
-        Waits some time for one that may be about to end.
+        Waits three minutes for another process, which may be about to end.
 
         Raises:
-          UserError: it does not end.
+          UserError: another process still holds the lock, or the storage has no locks.
         """
         path = self.fold_dir(fold) / ".lock"
         path.parent.mkdir(exist_ok=True)
@@ -120,35 +122,37 @@ class Workdir:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     if second == 0:
-                        say(f"fold {fold}: another process trains it here; waiting for its end")
+                        say(f"fold {fold}: another process trains it here; waiting until it ends")
                     time.sleep(1)
                     continue
                 except OSError as error:
                     raise UserError(
-                        f"{path}: this storage has no locks ({error.strerror}); choose another"
+                        f"{path}: this storage does not support locks ({error.strerror}); choose "
+                        "another --workdir"
                     ) from error
-                # The one before may have removed the file that we waited for.
+                # The former owner may have removed the file while this process waited for it.
                 if not (path.exists() and path.samefile(f"/proc/self/fd/{file.fileno()}")):
                     continue
                 yield
                 path.unlink(missing_ok=True)
                 return
-        raise UserError(f"{self.fold_dir(fold)}: another process trains this fold; end it first")
+        raise UserError(f"{self.fold_dir(fold)}: another process trains this fold; stop it first")
 
     def remove_leftovers(self, fold: int) -> None:
-        """Of a process killed between the last file of a fold and the end of its cleaning up."""
+        """Removes what a process leaves that is killed after a fold's last file was written."""
         shutil.rmtree(self.fold_dir(fold) / "checkpoint", ignore_errors=True)
         (self.fold_dir(fold) / ".lock").unlink(missing_ok=True)
         for orphan in self.path.glob(f"{TEMPORARY}*"):
-            if time.time() - orphan.stat().st_mtime > 3600:  # not what another process writes now
+            if time.time() - orphan.stat().st_mtime > 3600:  # else a process may be writing it
                 orphan.unlink(missing_ok=True)
 
     def open(self, record: Mapping[str, Any], write: bool = True) -> None:
         """Makes the folder, or continues the run in it.
 
         Args:
-          record: config.json's content; its "config" and "inputs" must equal what an earlier run
-            in this folder wrote, but for where things lie. Other entries of it stay.
+          record: the content of config.json. If the folder holds a run, "config" and "inputs" must
+            equal those of that run, except for CHANGEABLE_FIELDS. Other entries of the former file
+            stay.
           write: False only compares.
 
         Raises:
@@ -158,8 +162,7 @@ class Workdir:
         try:
             if write:
                 self.path.mkdir(parents=True, exist_ok=True)
-            former = {}
-            # Else there is nothing to mix up, nothing to lose.
+            former: dict[str, Any] = {}
             if self.finished_folds() or self.has_states():
                 former = self.config()
                 self._refuse_other_run(former, record)
@@ -173,7 +176,7 @@ class Workdir:
     def _refuse_other_run(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         for part in ("inputs", "config"):
             for name, value in now[part].items():
-                if part == "config" and name in FREE:
+                if part == "config" and name in CHANGEABLE_FIELDS:
                     continue
                 if (former := before.get(part, {}).get(name)) != value:
                     raise UserError(
@@ -191,12 +194,16 @@ class Workdir:
         try:
             return json.loads(file.read_text())
         except OSError:
-            raise UserError(f"{self.path}: no config.json of a run in it; see dftk.train") from None
+            raise UserError(
+                f"{self.path}: no config.json of a run in it; python -m dftk.train makes one"
+            ) from None
         except ValueError:
-            raise UserError(f"{file}: not JSON; remove it or choose another --workdir") from None
+            raise UserError(
+                f"{file}: not valid JSON; remove it or choose another --workdir"
+            ) from None
 
     def chosen_threshold(self) -> float | None:
-        """The threshold that held-out predictions chose; None if there is none (yet).
+        """The threshold chosen on the held-out predictions; None if none was chosen (yet).
 
         Raises:
           UserError: metrics.json is damaged.
@@ -204,23 +211,24 @@ class Workdir:
         file = self.path / "metrics.json"
         try:
             return json.loads(file.read_text())["threshold"]["value"]
-        except (FileNotFoundError, KeyError):  # a run under way, or of an older version
+        except (FileNotFoundError, KeyError):  # an unfinished run, or one of an old version
             return None
         except (OSError, ValueError, TypeError):
             raise UserError(
-                f"{file}: not readable as JSON; python -m dftk.train --merge writes it anew"
+                f"{file}: not readable as JSON; python -m dftk.train --merge --workdir={self.path} "
+                "writes it again"
             ) from None
 
     def history(self) -> list[dict[str, Any]]:
-        """Rows of all finished folds' history.csv, numbers as numbers."""
+        """The rows of all finished folds' history.csv."""
         return self._join("history.csv")
 
     def predictions(self) -> list[dict[str, Any]]:
-        """Rows of all finished folds' predictions.csv."""
+        """The rows of all finished folds' predictions.csv."""
         return self._join("predictions.csv")
 
     def throughput(self) -> dict[str, Any]:
-        """Per fold, what throughput.json says."""
+        """The content of each finished fold's throughput.json, by the fold's folder name."""
         return {
             f"fold_{fold}": json.loads((self.fold_dir(fold) / "throughput.json").read_text())
             for fold in self.finished_folds()
@@ -232,8 +240,8 @@ class Workdir:
         ]
 
 
-def containing(model: Path) -> tuple[Workdir, int] | None:
-    """The workdir that a model file is part of, and its fold; None if it lies elsewhere."""
+def workdir_of_model(model: Path) -> tuple[Workdir, int] | None:
+    """The workdir and the fold that a model file belongs to; None if it is in no workdir."""
     folder = model.absolute().parent
     number = folder.name.removeprefix("fold_")
     workdir = Workdir(folder.parent)

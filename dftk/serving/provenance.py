@@ -11,7 +11,7 @@ from dftk.evaluation.pages.model_card import limits_of
 from dftk.evaluation.stats import closed_form
 from dftk.models.config import THRESHOLD
 from dftk.runs.results import read_valid
-from dftk.runs.workdir import Workdir, containing
+from dftk.runs.workdir import Workdir, workdir_of_model
 from dftk.utils.files import read_csv
 
 
@@ -30,7 +30,7 @@ class Rate:
             "errors": self.errors,
             "n": self.n,
             "rate": self.errors / self.n,
-            "interval": list(closed_form.share(self.errors, self.n)),
+            "interval": list(closed_form.proportion_interval(self.errors, self.n)),
         }
 
 
@@ -98,7 +98,7 @@ def read(model: Path, threshold: float | None) -> Provenance:
     """
     if model.is_dir():
         workdir, fold = Workdir(model), None
-    elif part := containing(model.resolve()):
+    elif part := workdir_of_model(model.resolve()):
         workdir, fold = part
     else:
         value, source = _threshold(threshold, None)

@@ -1,4 +1,4 @@
-"""Tables, JSON and folders, written so that each is whole or not there."""
+"""CSV, JSON, text and folders. Each is written completely or not at all."""
 
 import contextlib
 import csv
@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-TEMPORARY = ".part-"  # begins the names of files that are being written
+TEMPORARY = ".part-"  # begins the names of files and folders that are being written
 
 
 def read_csv(path: Path) -> list[dict[str, Any]]:
-    """Rows as dicts; fields that read as a number become one, except filenames."""
+    """Rows as dicts. Fields that look like numbers become numbers, except filenames."""
     with path.open(newline="", encoding="utf-8") as file:
         return [
             {name: text if name == "filename" else _number(text) for name, text in row.items()}
@@ -39,7 +39,7 @@ def _number(text: str) -> Any:
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Writes rows; floats with the nine digits that give a float32 back exactly."""
+    """Writes rows. Floats have nine digits, from which a float32 can be read back exactly."""
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
@@ -52,7 +52,7 @@ def write_csv(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, An
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes readable JSON; NaN, which JSON lacks, becomes null."""
+    """Writes indented JSON. NaN, which JSON lacks, becomes null."""
     write_text(path, json.dumps(_without_nan(content), indent=2, allow_nan=False) + "\n")
 
 
@@ -65,48 +65,53 @@ def _without_nan(value: Any) -> Any:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a file that is whole or not there."""
+    """Writes a text file, completely or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def beside(path: Path) -> Path:
-    """A name in the same folder, of the same suffix, that nothing else has."""
-    # Not the process's number: in containers that share a folder, all of them may be number 1.
+def temporary_path(path: Path) -> Path:
+    """A unique path in the same folder, with the same suffix."""
+    # A process id is not unique: in each of several containers that share a folder it may be 1.
     return path.with_name(f"{TEMPORARY}{uuid.uuid4().hex[:8]}.{path.name}")
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A path beside `path`, of the same suffix, that takes its place when the block ends well."""
-    temporary = beside(path)
+    """Replaces a file atomically.
+
+    Yields:
+      a temporary path in the same folder, with the same suffix, for the block to write to. It
+      replaces `path` when the block ends, and is removed if the block raises.
+    """
+    temporary = temporary_path(path)
     try:
         yield temporary
-        put(temporary, path)
+        replace_durably(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def put(temporary: Path, path: Path) -> None:
-    """Brings a file to the disk and into its place."""
+def replace_durably(temporary: Path, path: Path) -> None:
+    """Renames a file to `path` such that a power cut loses neither its content nor its name."""
     _sync(temporary)
     temporary.replace(path)
-    _sync(path.parent)  # the name, too, is on the disk
+    _sync(path.parent)
 
 
 @contextlib.contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """As `replacing`, of a folder, which the block makes.
+    """Replaces a folder, like `replacing` a file; the block makes the temporary folder.
 
-    No call replaces a folder that holds something: the former one steps aside, so that for a moment
-    there is none, and comes back if the new one cannot take its place.
+    No system call replaces a folder that is not empty. The former folder is therefore moved aside
+    for a moment, and moved back if the new one cannot take its place.
     """
-    temporary = beside(path)
+    temporary = temporary_path(path)
     try:
         yield temporary
         for part in (temporary, *temporary.rglob("*")):
             _sync(part)
-        with away(path):
+        with moved_aside(path):
             temporary.rename(path)
         _sync(path.parent)
     finally:
@@ -114,13 +119,15 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def away(path: Path) -> Iterator[None]:
-    """What is at `path`, if anything, is not there in the block; after it gone, or back on failure.
+def moved_aside(path: Path) -> Iterator[None]:
+    """Moves a file or folder, if there is one, out of the way while the block runs.
+
+    It is removed when the block ends, and moved back if the block raises.
 
     Raises:
-      OSError: it cannot be brought back; says where it is.
+      OSError: it cannot be moved back; names its present path.
     """
-    former = beside(path)
+    former = temporary_path(path)
     done = False
     try:
         if path.exists():
@@ -129,19 +136,19 @@ def away(path: Path) -> Iterator[None]:
         done = True
     finally:
         if not done and former.exists():
-            _bring_back(former, path)
+            _move_back(former, path)
     if former.is_dir():
         shutil.rmtree(former, ignore_errors=True)
     else:
         former.unlink(missing_ok=True)
 
 
-def _bring_back(former: Path, path: Path) -> None:
+def _move_back(former: Path, path: Path) -> None:
     try:
         former.rename(path)
     except OSError as error:
-        words = f"{error.strerror}; what was there is now {former}, rename it back"
-        raise OSError(error.errno, words) from error
+        message = f"{error.strerror}; what was at {path} is now at {former}, rename it back"
+        raise OSError(error.errno, message) from error
 
 
 def _sync(path: Path) -> None:

@@ -41,19 +41,19 @@ def test_a_broken_file_of_a_folder_is_status_1_after_the_rest(trained, tmp_path,
     assert [line.split()[0] for line in lines[1:4]] == ["held-out", "tests/new", "tests/reals"]
     assert lines[-2:] == [f"written: {run}/tests/new", f"written: {run}/tests/reals"]
     assert "error: new/fake/bad.jpg: empty file" in answer.stderr.splitlines()
-    assert "note: reals: no fake image: AUC is not defined" in answer.stderr
+    assert "note: reals: no fake image: the AUC is undefined" in answer.stderr
     assert (run / "tests" / "new" / "predictions.csv").is_file()
 
 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--dataset=x", "--split=valid"], "--dataset and --split: give one of them"),
-        (["--robustness", "--split=train"], "--robustness: is of --split=valid"),
-        (["--shortcuts", "--split=valid"], "--shortcuts: is of the training files"),
-        (["--shortcuts", "--dataset=x"], "--shortcuts: is of the training files"),
-        (["--name=x"], "--name=x: is the name of --dataset"),
-        (["--max_images=9"], "--max_images=9: is of --robustness and --shortcuts"),
+        (["--dataset=x", "--split=valid"], "--dataset and --split: give only one of them"),
+        (["--robustness", "--split=train"], "--robustness: only works with --split=valid"),
+        (["--shortcuts", "--split=valid"], "--shortcuts: tests the training files"),
+        (["--shortcuts", "--dataset=x"], "--shortcuts: tests the training files"),
+        (["--name=x"], "--name=x: names a --dataset"),
+        (["--max_images=9"], "--max_images=9: only works with --robustness or --shortcuts"),
     ],
 )
 def test_flags_that_contradict_are_usage_errors(flags, message):

@@ -43,7 +43,7 @@ def test_a_folder_is_scored_and_its_training_images_are_found(run, folder, datas
     first = next(encoded.from_shards(dataset.train)).filename
     assert result["in_training"] == [{"filename": first.split("/", 1)[1], "training_image": first}]
     same, few = result["notes"]
-    assert same.startswith("byte by byte the same")
+    assert same.startswith("identical to a training image of this run, byte by byte")
     assert few.startswith("not searched for shortcuts: ")
     assert result["folder"] == str(run.path / "tests" / "own")
     written = json.loads((run.path / "tests" / "own" / "metrics.json").read_text())

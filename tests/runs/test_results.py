@@ -6,8 +6,9 @@ import report_pages
 
 from dftk.evaluation import saved_folds
 from dftk.runs import results
-from dftk.runs.members import members
+from dftk.runs.members import member_digests
 from dftk.runs.workdir import Workdir
+from dftk.training.config import resolve
 from dftk.utils.files import read_csv, write_json
 
 
@@ -35,7 +36,7 @@ def test_what_is_missing_is_none(copy):
 
 def test_what_other_models_scored_is_outdated(copy):
     saved_folds.evaluate(copy, "valid", None)
-    a_test_set(copy, "b", members=members(copy))
+    a_test_set(copy, "b", members=member_digests(copy))
     a_test_set(copy, "a", members={"0": "of another run"})
     a_test_set(copy, "old")  # scored by a version that recorded no members
     a_test_set(copy, ".part-1")  # being written
@@ -50,6 +51,24 @@ def test_what_other_models_scored_is_outdated(copy):
     assert found.valid_is_outdated
     assert found.valid_predictions == []
     assert found.slices is not None, "its section tells that it is outdated"
+
+
+def test_a_run_without_scores_on_valid_has_none(untouched_cnn):
+    assert results.read_valid(Workdir(untouched_cnn)) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "chooses"),
+    [
+        ({}, True),
+        ({"keep": "last"}, True),  # plateaus of val_loss still move the learning rate
+        ({"keep": "last", "decay": "cosine"}, False),
+        ({"decay": "cosine"}, True),
+        ({"model": "anomaly"}, False),
+    ],
+)
+def test_whether_the_held_out_fold_chooses(given, chooses):
+    assert results.chooses_by_held_out(resolve(given).values()) == chooses
 
 
 def test_a_config_of_an_old_version_has_no_choice_of_weights_and_rates():

@@ -30,7 +30,7 @@ def test_a_file_that_is_no_detector_is_named(tmp_path, trained):
     with pytest.raises(UserError, match=r"nowhere.keras: no such model"):
         saved_models.load_model(tmp_path / "nowhere.keras")
     (tmp_path / "text.keras").write_text("hello")
-    with pytest.raises(UserError, match=r"text.keras: not a whole .keras file"):
+    with pytest.raises(UserError, match=r"text.keras: not a complete .keras file"):
         saved_models.load_model(tmp_path / "text.keras")
     with zipfile.ZipFile(tmp_path / "zip.keras", "w") as archive:
         archive.writestr("config.json", "{}")

@@ -3,7 +3,7 @@ import os
 import pytest
 
 from dftk.runs import workdir as workdir_lib
-from dftk.runs.workdir import Workdir
+from dftk.runs.workdir import Workdir, workdir_of_model
 from dftk.utils.errors import UserError
 
 RECORD = {
@@ -58,7 +58,7 @@ def test_a_broken_config_is_named(tmp_path):
     (tmp_path / "config.json").write_text("{")
     (tmp_path / "fold_0").mkdir()
     (tmp_path / "fold_0" / "predictions.csv").write_text("filename,fold,label,probability\n")
-    with pytest.raises(UserError, match=r"config.json: not JSON"):
+    with pytest.raises(UserError, match=r"config.json: not valid JSON"):
         Workdir(tmp_path).open(RECORD)
 
 
@@ -112,7 +112,7 @@ def test_a_fold_is_trained_by_one_process_at_a_time(tmp_path, monkeypatch, capsy
             other.__enter__()
         with workdir.locked(3):
             pass
-    assert "fold 2: another process trains it here; waiting" in capsys.readouterr().err
+    assert "fold 2: another process trains it here; waiting until" in capsys.readouterr().err
     with workdir.locked(2):
         pass
 
@@ -139,8 +139,8 @@ def test_leftovers_of_a_finished_fold_are_removed(tmp_path):
 
 
 def test_the_workdir_that_a_model_lies_in(trained, tmp_path):
-    found, fold = workdir_lib.containing(trained.model_path(3))
+    found, fold = workdir_of_model(trained.model_path(3))
     assert (found.path, fold) == (trained.path, 3)
     (tmp_path / "fold_3").mkdir()
-    assert workdir_lib.containing(tmp_path / "fold_3" / "model.keras") is None, "no config.json"
-    assert workdir_lib.containing(trained.fold_dir(3) / "other.keras") is None
+    assert workdir_of_model(tmp_path / "fold_3" / "model.keras") is None, "no config.json"
+    assert workdir_of_model(trained.fold_dir(3) / "other.keras") is None

@@ -4,7 +4,7 @@ import shutil
 import numpy as np
 import pytest
 
-from dftk.runs.members import members
+from dftk.runs.members import member_digests
 from dftk.runs.workdir import Workdir
 from dftk.serving import provenance
 from dftk.serving.provenance import Measured, Rate
@@ -54,7 +54,7 @@ def test_valid_is_preferred_where_these_models_were_scored_on_it(workdir):
         dict(zip(columns, ("b", 1, 0.6, 0.3, 0.9))),
     ]
     write_csv(workdir / "valid_predictions.csv", columns, rows)
-    write_json(workdir / "valid_metrics.json", {"members": members(Workdir(workdir))})
+    write_json(workdir / "valid_metrics.json", {"members": member_digests(Workdir(workdir))})
     told = provenance.read(workdir, 0.5).as_dict(0.5)
     assert "no part in training" in told["measured_on"]
     assert (told["real_called_fake"]["rate"], told["fakes_missed"]["rate"]) == (1, 0)

@@ -24,9 +24,9 @@ def bare_results(path, **more):
 
 
 def section(name, found, **values):
-    """One section of a report as HTML, without white space between tags."""
+    """One section of a report as HTML; white space is folded, and removed between tags."""
     if found.test_sets and "comparison" not in values:
         values["comparison"] = generalisation.compare(found)
     values = {"comparison": generalisation.Comparison(0.5, [], []), **values}
     page = rendering.render(f"pages/templates/{name}.html", results=found, **values)
-    return re.sub(r">\s+<", "><", page)
+    return re.sub(r"\s+", " ", re.sub(r">\s+<", "><", page))

@@ -76,7 +76,7 @@ def test_what_cannot_come_back_is_kept_and_named(tmp_path, monkeypatch):
     path = tmp_path / "model"
     folder_of(path, "old")
     fail_to_rename_to(path, 2, monkeypatch)
-    words = "what was there is now"
+    words = f"what was at {path} is now at"
     with pytest.raises(OSError, match=words) as raised, files.replacing_folder(path) as temporary:
         folder_of(temporary, "new")
     (kept,) = tmp_path.iterdir()

@@ -1,1 +1,1 @@
-"""Scored images in, what to doubt about the scores out."""
+"""Checks of how far a run's scores can be trusted: slices, shortcuts, robustness, test sets."""

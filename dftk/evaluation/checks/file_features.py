@@ -1,4 +1,4 @@
-"""What a file tells without a look at the face: size, JPEG settings, metadata, mean colour."""
+"""Features of a file that do not depend on the face: size, JPEG settings, metadata, colour."""
 
 import io
 from collections.abc import Mapping
@@ -8,24 +8,25 @@ from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
 from dftk.images.encoded import Decoded
 
-_TABLE = 64  # coefficients of a quantisation table
+_TABLE_SIZE = 64  # coefficients of a quantisation table
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP")
-_MARKERS = 16  # APP0 to APP15
+_APP_MARKERS = 16  # APP0 to APP15
 
 Features = dict[str, dict[str, float]]  # by group, by name
 
 
 def features(decoded: Decoded) -> Features:
-    """The numbers that could betray a class, in groups of one cause each.
+    """Features by which the classes could be told apart, in groups with one cause each.
 
     Args:
       decoded: a stored image with pixels.
 
     Returns:
       by group: "file size" (bytes, bytes per pixel), "dimensions" (pixels), "JPEG quantisation"
-      (both tables, 0 where there are none), "encoding" (format, progressive, chroma subsampling,
-      channels), "metadata" (EXIF, ICC, comments, application segments: bytes and whether they are
-      there), "mean colour" and "contrast" (mean and std of each channel, levels of 255).
+      (both tables; 0 if missing), "encoding" (format, progressive, chroma subsampling, channels),
+      "metadata" (EXIF, ICC, comments, application segments: their bytes, and whether they are
+      present), "mean colour" and "contrast" (mean and standard deviation of each channel, levels of
+      255).
     """
     data = decoded.encoded.data
     pixels = np.asarray(decoded.image)
@@ -50,7 +51,7 @@ def _quantisation(image: Image.Image) -> dict[str, float]:
     tables: Mapping[int, list[int]] = getattr(image, "quantization", None) or {}
     result: dict[str, float] = {"tables": len(tables)}
     for number in (0, 1):
-        table = tables.get(number, [0] * _TABLE)
+        table = tables.get(number, [0] * _TABLE_SIZE)
         result |= {f"table {number} at {i}": float(value) for i, value in enumerate(table)}
     return result
 
@@ -74,7 +75,7 @@ def _metadata(image: Image.Image) -> dict[str, float]:
     return {
         **{f"{name} bytes": float(size) for name, size in sizes.items()},
         **{f"has {name}": float(size > 0) for name, size in sizes.items()},
-        **{f"APP{i}": float(segments.count(f"APP{i}")) for i in range(_MARKERS)},
+        **{f"APP{i}": float(segments.count(f"APP{i}")) for i in range(_APP_MARKERS)},
         "segments": float(len(segments)),
         "JFIF version": float(info.get("jfif", 0)),
         "density": float(density[0]),
@@ -82,7 +83,7 @@ def _metadata(image: Image.Image) -> dict[str, float]:
 
 
 def readable(decoded: Decoded) -> bool:
-    """Whether both decoders know the file: TensorFlow's pixels and Pillow's header."""
+    """Whether TensorFlow decoded the pixels and Pillow can read the header."""
     if decoded.image is None:
         return False
     try:

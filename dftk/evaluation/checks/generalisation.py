@@ -34,7 +34,7 @@ class ScoredSet:
     def auc_change(self, reference: "ScoredSet") -> tuple[float, list[float]]:
         """This set's AUC minus that of a set of other images, and its 95 % interval."""
         here, there = self.scores, reference.scores
-        ends = closed_form.difference(
+        ends = closed_form.difference_interval(
             here["auc"], here["auc_interval"], there["auc"], there["auc_interval"]
         )
         return here["auc"] - there["auc"], list(ends)
@@ -96,7 +96,10 @@ def _held_out(results: Results, threshold: float) -> ScoredSet:
     if decisions := results.metrics["at_threshold"]:
         pooled = decisions["pooled"]
         (tn, _), (_, tp) = pooled["confusion_matrix"]
-        accuracy, interval = pooled["accuracy"], closed_form.share(tn + tp, pooled["n"])
+        accuracy, interval = (
+            pooled["accuracy"],
+            closed_form.proportion_interval(tn + tp, pooled["n"]),
+        )
     scores = {**scored.scores, "accuracy": accuracy, "accuracy_interval": list(interval)}
     return dataclasses.replace(scored, scores=scores)
 
@@ -113,7 +116,7 @@ def _scored(
         labels=labels,
         probabilities=probabilities,
         scores=scores,
-        average_precision=metrics.rankings(labels, probabilities)["average_precision"],
+        average_precision=metrics.ranking_metrics(labels, probabilities)["average_precision"],
         best_accuracy=metrics.best_accuracy(labels, probabilities)[0],
         warnings=warnings,
     )

@@ -1,4 +1,4 @@
-"""How a run's ensemble bears changes to the images of `valid`: accuracy and AUC at every level."""
+"""Robustness: an ensemble's accuracy and AUC on perturbed images of `valid`, level by level."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ import tensorflow as tf
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dftk.evaluation.checks import perturbations
+from dftk.evaluation.checks.perturbations import ALL, Perturbation, seeds_of
 from dftk.evaluation.figures import plots
 from dftk.evaluation.stats import closed_form
 from dftk.images import encoded
@@ -30,51 +30,51 @@ def sweep(
     ensemble: Ensemble,
     images: encoded.Images,
     total: int,
-    tried: Mapping[str, perturbations.Perturbation] = perturbations.ALL,
+    perturbations: Mapping[str, Perturbation] = ALL,
     threshold: float = THRESHOLD,
 ) -> dict[str, Any]:
-    """Scores every image as it is and at every level of every perturbation.
+    """Scores every image unchanged, and at every level of every perturbation.
 
     Args:
-      ensemble: its probability is the mean of the members'.
-      images: decoded once, changed at all levels, never kept.
-      total: number of images, for the progress line.
-      tried: the perturbations, by name.
-      threshold: fake from here on.
-
-    Raises:
-      UserError: an image that cannot be decoded.
+      ensemble: to be scored.
+      images: each is decoded once and perturbed at all levels; none stays in memory.
+      total: the number of images, for the progress line.
+      perturbations: by name.
+      threshold: images with this probability or a higher one are called fake.
 
     Returns:
       clean: scores as closed_form.scores; perturbations: by name, title, unit, and a list of
       levels, each with its value and its scores.
+
+    Raises:
+      UserError: an image cannot be decoded.
     """
     changes = {
         (name, level): perturbation.at(level)
-        for name, perturbation in tried.items()
+        for name, perturbation in perturbations.items()
         for level in perturbation.levels
     }
     labels: list[int] = []
     clean: list[float] = []
-    changed: Probabilities = {key: [] for key in changes}
+    perturbed: Probabilities = {key: [] for key in changes}
     progress = Progress("robustness", total)
     for group, stack in encoded.groups(_all_decoded(images)):
         pixels = tf.constant(stack)
-        seeds = tf.constant(perturbations.seeds([item.filename for item in group], _SEED))
+        seeds = tf.constant(seeds_of([item.filename for item in group], _SEED))
         labels += [item.label for item in group]
         clean += ensemble(pixels).mean(axis=0).tolist()
         for key, change in changes.items():
-            changed[key] += ensemble(change(pixels, seeds)).mean(axis=0).tolist()
+            perturbed[key] += ensemble(change(pixels, seeds)).mean(axis=0).tolist()
         progress.update(len(labels))
     progress.close(
         f"{len(labels):,} images at {len(changes)} levels in {duration(progress.seconds)}"
     )
-    return _summary(np.array(labels), clean, changed, tried, threshold)
+    return _summary(np.array(labels), clean, perturbed, perturbations, threshold)
 
 
 def _all_decoded(images: encoded.Images) -> Iterator[encoded.Decoded]:
     for item in encoded.decoded(images):
-        if item.error:  # in a dataset, that is a fault; in a folder it would be one file's
+        if item.error:  # a dataset, unlike a folder, must not have such an image
             raise UserError(f"{item.encoded.filename}: {item.error}; build the dataset without it")
         yield item
 
@@ -82,8 +82,8 @@ def _all_decoded(images: encoded.Images) -> Iterator[encoded.Decoded]:
 def _summary(
     labels: np.ndarray,
     clean: list[float],
-    changed: Probabilities,
-    tried: Mapping[str, perturbations.Perturbation],
+    perturbed: Probabilities,
+    perturbations: Mapping[str, Perturbation],
     threshold: float,
 ) -> dict[str, Any]:
     def scores(probabilities: list[float]) -> dict[str, Any]:
@@ -100,11 +100,11 @@ def _summary(
                 "title": perturbation.title,
                 "unit": perturbation.unit,
                 "levels": [
-                    {"level": level, **scores(changed[name, level])}
+                    {"level": level, **scores(perturbed[name, level])}
                     for level in perturbation.levels
                 ],
             }
-            for name, perturbation in tried.items()
+            for name, perturbation in perturbations.items()
         },
     }
 
@@ -116,7 +116,7 @@ def write(folder: Path, result: Mapping[str, Any]) -> None:
 
 
 def draw(path: Path, result: Mapping[str, Any]) -> None:
-    """A panel for each perturbation: accuracy and AUC from clean to harsh, with their intervals."""
+    """Draws a panel for each perturbation: accuracy and AUC by level, with their intervals."""
     panels = list(result["perturbations"].values())
     with matplotlib.rc_context(plots.STYLE):
         figure = Figure(figsize=(2.35 * len(panels), 3.1), layout="constrained")

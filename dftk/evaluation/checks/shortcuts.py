@@ -1,6 +1,6 @@
-"""Can files be told apart without a look at the face? Small classifiers on what files tell.
+"""Shortcuts: can small classifiers tell real from fake by features other than the face?
 
-What they find, a network can find too. A figure of the network then says less about faces.
+A network can use any shortcut that they find. Its scores then say less about faces.
 """
 
 from collections.abc import Mapping
@@ -27,56 +27,57 @@ from dftk.utils.files import write_json
 from dftk.utils.progress import Progress, duration
 
 PICTURE = "plots/shortcuts.png"
-ALL = "all together"
+ALL = "all together"  # the group of all features
 _SEED = 0
 _MEANING = {
     "file size": "one class is stored in more bytes",
-    "dimensions": "one class has other sides in pixels",
+    "dimensions": "one class has other dimensions in pixels",
     "JPEG quantisation": "the classes were compressed at different qualities or by other programs",
     "encoding": "the classes differ in file format, chroma subsampling or progressive coding",
     "metadata": "only one class carries certain EXIF, ICC, comment or application segments",
     "mean colour": "one class is brighter, or of another tint",
     "contrast": "one class has more contrast",
 }
-# What of it a model sees that is fed pixels: metadata is not among them.
+# Whether a model that is fed pixels can see the difference.
 _IN_PIXELS = {
     "file size": "its cause (detail, noise, compression) is in the pixels",
-    "dimensions": "resizing leaves its trace in the pixels",
-    "JPEG quantisation": "it leaves its blocks and rounding in the pixels",
-    "encoding": "it leaves its trace in the pixels",
-    "metadata": "not in the pixels, but a sign of two pipelines that may differ in more",
+    "dimensions": "resizing leaves traces in the pixels",
+    "JPEG quantisation": "it leaves blocks and rounding errors in the pixels",
+    "encoding": "it leaves traces in the pixels",
+    "metadata": "not in the pixels, but a sign of two pipelines that may also differ otherwise",
     "mean colour": "it is in the pixels",
     "contrast": "it is in the pixels",
 }
 
 
 def audit(images: encoded.Images, total: int, folds: int) -> dict[str, Any]:
-    """Cross-validated AUC of each group of features, and of all together.
+    """Computes the cross-validated AUC of each group of features, and of all features.
 
     Args:
-      images: stored images of both classes; those that cannot be decoded are counted and left out.
-      total: their number, for the progress line.
-      folds: number of folds to draw, stratified, where the images have none of their own (-1).
+      images: stored images of both classes. Those that cannot be decoded are counted and skipped.
+      total: the number of images, for the progress line.
+      folds: the number of stratified folds to split the images into if they have no folds (-1).
 
     Returns:
-      n, fakes, unreadable, confidence (of each interval; all hold together at 95 %), groups: by
-      name, constant, and for both classifiers auc and its interval; found: the names of the groups
-      whose interval lies above chance; verdict in words.
+      n, fakes, unreadable; confidence: of each interval, such that all hold simultaneously at 95 %;
+      groups: by name, constant, and for both classifiers auc and its interval; found: the names of
+      the groups whose whole interval is above chance; verdict, in words.
 
     Raises:
-      UserError: too few images of a class.
+      UserError: a class has too few images.
     """
-    columns, labels, own, unreadable = _collect(images, total)
+    columns, labels, image_folds, unreadable = _collect(images, total)
     fakes = int(labels.sum())
     if min(fakes, len(labels) - fakes) < 2 * folds:
         raise UserError(
-            f"{len(labels) - fakes} real and {fakes} fake images are too few to look for "
-            f"shortcuts in; at least {2 * folds} of each"
+            f"{len(labels) - fakes} real and {fakes} fake images are too few to search for "
+            f"shortcuts; at least {2 * folds} of each are needed"
         )
-    splits = own if own.min() >= 0 and len(set(own)) > 1 else _drawn_folds(labels, folds)
+    has_folds = image_folds.min() >= 0 and len(set(image_folds)) > 1
+    splits = image_folds if has_folds else _stratified_folds(labels, folds)
     varying = {name: values for name, values in columns.items() if np.ptp(values, axis=0).any()}
-    confidence = closed_form.together(2 * len(varying))
-    # On data this small, the trees' threads wait for one another: up to 20 times slower together.
+    confidence = closed_form.simultaneous_confidence(2 * len(varying))
+    # On data this small, the trees' threads wait for each other: several are up to 20 times slower.
     with threadpool_limits(1):
         scored = {n: _score(values, labels, splits, confidence) for n, values in varying.items()}
     groups = {name: scored.get(name, {"constant": True}) for name in columns}
@@ -95,7 +96,7 @@ def audit(images: encoded.Images, total: int, folds: int) -> dict[str, Any]:
 def _collect(
     images: encoded.Images, total: int
 ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, int]:
-    """Features by group, float [n, m]; labels, folds, int [n]; the number of unreadable images."""
+    """Features by group, float [n, m]; labels and folds, int [n]; how many are unreadable."""
     rows: dict[str, list[np.ndarray]] = {}
     labels, folds, unreadable = [], [], 0
     progress = Progress("shortcuts", total)
@@ -120,7 +121,7 @@ def _extract(item: encoded.Encoded) -> tuple[encoded.Encoded, file_features.Feat
     return item, file_features.features(decoded) if file_features.readable(decoded) else None
 
 
-def _drawn_folds(labels: np.ndarray, folds: int) -> np.ndarray:
+def _stratified_folds(labels: np.ndarray, folds: int) -> np.ndarray:
     result = np.zeros(len(labels), int)
     splitter = StratifiedKFold(folds, shuffle=True, random_state=_SEED)
     for fold, (_, held_out) in enumerate(splitter.split(labels, labels)):
@@ -131,10 +132,10 @@ def _drawn_folds(labels: np.ndarray, folds: int) -> np.ndarray:
 def _score(
     values: np.ndarray, labels: np.ndarray, folds: np.ndarray, confidence: float
 ) -> dict[str, Any]:
-    """The folds' mean AUC, of a linear model and of small boosted trees.
+    """The mean AUC over the folds, of a linear model and of small boosted trees.
 
-    Not of all folds' probabilities pooled: a class that is rarer where the model was trained is
-    more frequent where it is scored, which pulls the pooled AUC of no information below 0.5
+    The folds' probabilities are not pooled. A class that is rarer in the training folds is more
+    frequent in the held-out fold, which biases the pooled AUC of uninformative features below 0.5
     (Parker, Guenter and Bedo, "Stratification bias in low signal microarray studies", 2007).
     """
     values = values[:, np.ptp(values, axis=0) > 0]
@@ -144,14 +145,14 @@ def _score(
         ("linear", make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000))),
         ("trees", HistGradientBoostingClassifier(max_iter=50, max_depth=3, random_state=_SEED)),
     ):
-        areas = []
+        aucs = []
         for fold in np.unique(folds):
             held_out = folds == fold
             model.fit(values[~held_out], labels[~held_out])
             probabilities = model.predict_proba(values[held_out])[:, 1]
-            areas.append(metrics.auc(labels[held_out], probabilities))
-        auc = float(np.nanmean(areas))  # NaN of a fold with one class only
-        interval = closed_form.area(auc, len(labels) - fakes, fakes, confidence)
+            aucs.append(metrics.auc(labels[held_out], probabilities))
+        auc = float(np.nanmean(aucs))  # a fold with one class only has NaN
+        interval = closed_form.auc_interval(auc, len(labels) - fakes, fakes, confidence)
         result[name] = {"auc": auc, "auc_interval": list(interval)}
     return result
 
@@ -161,39 +162,40 @@ def _beats_chance(group: Mapping[str, Any]) -> bool:
 
 
 def beating_chance(result: Mapping[str, Any]) -> dict[str, float]:
-    """AUC of each group of an audit that beats chance; of all together only where no other does."""
+    """The AUC of each group that beats chance. The group of all features counts only if alone."""
     found = [name for name in result["found"] if name != ALL] or result["found"]
     return {name: best(result["groups"][name])["auc"] for name in found}
 
 
 def best(group: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The better of a group's two classifiers."""
+    """The entry of the better one of a group's two classifiers."""
     return max(group["linear"], group["trees"], key=lambda entry: entry["auc"])
 
 
 def verdict(groups: Mapping[str, Any], found: list[str], confidence: float) -> str:
-    """What the audit means for the figures of a model trained on these files."""
+    """What the audit means for the scores of a model that is trained on these files."""
     if not found:
         return (
-            "No shortcut found: on what the files tell without a look at the face, small "
-            f"classifiers are not shown to beat chance{_widest(groups, confidence)}."
+            "No shortcut found: by features other than the face, small classifiers do not "
+            f"demonstrably beat chance{_widest(groups, confidence)}."
         )
-    named = sorted((n for n in found if n != ALL), key=lambda n: -best(groups[n])["auc"])
+    ranked = sorted((n for n in found if n != ALL), key=lambda n: -best(groups[n])["auc"])
     strongest = best(groups[max(found, key=lambda n: best(groups[n])["auc"])])["auc"]
     causes = "; ".join(
         f"{name}, AUC {best(groups[name])['auc']:.3f}: {_MEANING[name]} ({_IN_PIXELS[name]})"
-        for name in named
+        for name in ranked
     )
     return (
-        f"Shortcut found: without a look at any face, small classifiers tell real from fake with "
-        f"AUC {strongest:.3f} (chance is 0.5), {_strength(strongest)}. "
-        f"{causes or 'No single group does, only all together'}. A model could have learnt this "
-        "instead of faces, and would lose it on images from elsewhere."
+        f"Shortcut found: by features other than the face, small classifiers tell real from fake "
+        f"with AUC {strongest:.3f} (chance is 0.5), {_strength(strongest)}. "
+        f"{causes or 'No single group of features beats chance, only all of them together'}. A "
+        "model could have learnt this instead of faces. It would not help the model on images from "
+        "other sources."
     )
 
 
 def _widest(groups: Mapping[str, Any], confidence: float) -> str:
-    """How much the audit may have missed, in words."""
+    """In words, how strong a shortcut the audit may have missed."""
     intervals = [
         (*group[kind]["auc_interval"], name, kind)
         for name, group in groups.items()
@@ -204,15 +206,15 @@ def _widest(groups: Mapping[str, Any], confidence: float) -> str:
         return ""
     low, high, name, kind = max(intervals, key=lambda interval: interval[1] - interval[0])
     return (
-        f"; the widest interval of an AUC ({name}, {kind}; {confidence:.2%}) reaches from "
-        f"{low:.3f} to {high:.3f}, and what lies in it is not ruled out"
+        f"; the widest confidence interval of an AUC ({name}, {kind}; {confidence:.2%}) is "
+        f"{low:.3f} to {high:.3f}, so that shortcuts of such an AUC are not ruled out"
     )
 
 
 def _strength(auc: float) -> str:
     if auc < 0.65:
-        return "a weak hint"
-    return "a strong one" if auc < 0.9 else "nearly all that there is to know"
+        return "a weak shortcut"
+    return "a strong shortcut" if auc < 0.9 else "which alone nearly decides the class"
 
 
 def write(folder: Path, result: Mapping[str, Any]) -> None:
@@ -222,7 +224,7 @@ def write(folder: Path, result: Mapping[str, Any]) -> None:
 
 
 def draw(path: Path, result: Mapping[str, Any]) -> None:
-    """AUC of each group with its interval, against chance; what beats it stands out."""
+    """Draws the AUC of each group with its interval. Groups that beat chance are highlighted."""
     names = [name for name, group in result["groups"].items() if not group["constant"]][::-1]
     with matplotlib.rc_context({**plots.STYLE, "axes.grid.axis": "x"}):
         figure = Figure(figsize=(6, 0.9 + 0.36 * len(names)), layout="constrained")
@@ -236,7 +238,5 @@ def draw(path: Path, result: Mapping[str, Any]) -> None:
         axes.axvline(0.5, color=plots.INK, linestyle=":", linewidth=1)
         axes.set_xlim(min(0.4, axes.get_xlim()[0]), 1.01)
         axes.set_yticks(range(len(names)), names)
-        axes.set(
-            xlabel="AUC without a look at the face (0.5 is chance)", ylim=(-0.6, len(names) - 0.4)
-        )
+        axes.set(xlabel="AUC without the face (0.5 is chance)", ylim=(-0.6, len(names) - 0.4))
         plots.save(figure, path)

@@ -1,4 +1,4 @@
-"""Scores of parts of a set of predictions, and the images that they are most wrong about."""
+"""Scores of slices of a set of predictions, and the images on which they are most wrong."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,11 +22,14 @@ _MEASURES = {
     "sharpness": "variance of the Laplacian of luma",
     "file size": "bytes",
 }
-_MOST_KINDS = 12  # of folders or dimensions that are told apart
+_MAX_CATEGORIES = 12  # of folders or dimensions, each a slice
+
+
+Slice = tuple[str, str, np.ndarray]  # what it is cut by, its name, bool [n]
 
 
 def measures(decoded: encoded.Decoded) -> dict[str, Any]:
-    """What slices are cut by: brightness, sharpness, file size, dimensions."""
+    """The properties of an image that define slices: brightness, sharpness, size, dimensions."""
     luma = np.asarray(decoded.image) @ _LUMA
     height, width = luma.shape
     return {
@@ -38,45 +41,46 @@ def measures(decoded: encoded.Decoded) -> dict[str, Any]:
 
 
 def sharpness(luma: np.ndarray) -> float:
-    """Variance of the four-neighbour Laplacian, [h, w] without its border; 0 below 3 pixels.
+    """Variance of the four-neighbour Laplacian inside the border; 0 for sides below 3 pixels.
 
     Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy", ICPR 2000.
     """
     if min(luma.shape) < 3:
         return 0.0
-    around = luma[:-2, 1:-1] + luma[2:, 1:-1] + luma[1:-1, :-2] + luma[1:-1, 2:]
-    return float((around - 4 * luma[1:-1, 1:-1]).var())
+    neighbours = luma[:-2, 1:-1] + luma[2:, 1:-1] + luma[1:-1, :-2] + luma[1:-1, 2:]
+    return float((neighbours - 4 * luma[1:-1, 1:-1]).var())
 
 
-def cut(rows: Sequence[Row], threshold: float) -> dict[str, Any]:
-    """Scores all rows and each slice of them.
+def score_slices(rows: Sequence[Row], threshold: float) -> dict[str, Any]:
+    """Scores all rows, and each slice of them.
 
-    A slice is compared with what the whole gives at the slice's own mix of classes: its accuracy
-    with the mean, over its images, of the accuracy of the whole on the image's class (of a slice of
-    one class that is the whole's accuracy on this class), its AUC, which no mix changes, with the
-    whole's. The interval of the accuracy is of one share, thus on the safe side for two classes
-    of unlike ones (Hoeffding, "On the distribution of the number of successes in independent
-    trials", 1956).
+    A slice's scores are compared with those of the whole set. The expected accuracy of a slice is
+    the accuracy of the whole set on reals and on fakes, weighted by the slice's own numbers of
+    reals and fakes. The expected AUC is that of the whole set, as the AUC does not depend on the
+    mix of classes. The interval of the accuracy is that of a single proportion. It is conservative
+    if the two classes have different accuracies (Hoeffding, "On the distribution of the number of
+    successes in independent trials", 1956).
 
     Args:
-      rows: with label, probability and what `measures` gives; "fold" and "folder" where there are.
-      threshold: fake from here on.
+      rows: with label, probability and what `measures` returns; optionally "fold" and "folder".
+      threshold: images with this probability or a higher one are called fake.
 
     Returns:
-      overall: scores as closed_form.scores; confidence (of each slice's interval: all hold together
-      at 95 %); slices: each with by, slice, its scores, expected_accuracy, and below: the scores
-      ("accuracy", "auc") whose interval lies wholly below what is expected.
+      overall: scores as closed_form.scores; confidence: of each slice's interval, such that all
+      intervals hold simultaneously at 95 %; slices: each with by, slice, its scores,
+      expected_accuracy, and below: the scores ("accuracy", "auc") whose whole interval is below the
+      expected value.
     """
     labels, probabilities = columns(rows, "label", "probability")
-    parts = [
-        *(part for name in ("fold", "folder", "dimensions") for part in _kinds(rows, name)),
-        *(part for name in _MEASURES for part in _terciles(rows, name)),
+    cuts = [
+        *(cut for name in ("fold", "folder", "dimensions") for cut in _by_category(rows, name)),
+        *(cut for name in _MEASURES for cut in _by_tercile(rows, name)),
     ]
-    confidence = closed_form.together(2 * len(parts))
+    confidence = closed_form.simultaneous_confidence(2 * len(cuts))
     overall = closed_form.scores(labels, probabilities, threshold)
     rates = _accuracy_by_class(labels, probabilities, threshold)
     slices = []
-    for by, name, inside in parts:
+    for by, name, inside in cuts:
         entry = closed_form.scores(labels[inside], probabilities[inside], threshold, confidence)
         expected = {"accuracy": float(rates[labels[inside]].mean()), "auc": overall["auc"]}
         below = [score for score in expected if closed_form.is_below(entry, expected, score)]
@@ -94,34 +98,34 @@ def cut(rows: Sequence[Row], threshold: float) -> dict[str, Any]:
 def _accuracy_by_class(
     labels: np.ndarray, probabilities: np.ndarray, threshold: float
 ) -> np.ndarray:
-    """Share of right answers on reals and on fakes, [2]; 0 for a class without images."""
-    right = (probabilities >= threshold) == (labels == 1)
-    return np.bincount(labels, right, 2) / np.maximum(np.bincount(labels, minlength=2), 1)
+    """Accuracy on reals and on fakes, [2]; 0 for a class without images."""
+    correct = (probabilities >= threshold) == (labels == 1)
+    return np.bincount(labels, correct, 2) / np.maximum(np.bincount(labels, minlength=2), 1)
 
 
-def _kinds(rows: Sequence[Row], name: str) -> list[tuple[str, str, np.ndarray]]:
-    """A slice for each value, the most frequent ones where there are many; none if all agree."""
+def _by_category(rows: Sequence[Row], name: str) -> list[Slice]:
+    """A slice for each of the most frequent values, and one for the rest; none if all are equal."""
     values = np.array([str(row.get(name, "")) for row in rows])
-    kinds, counts = np.unique(values, return_counts=True)
-    if len(kinds) < 2:
+    categories, counts = np.unique(values, return_counts=True)
+    if len(categories) < 2:
         return []
-    kept = sorted(kinds[np.argsort(-counts, kind="stable")][:_MOST_KINDS])
-    parts = [(name, str(kind), values == kind) for kind in kept]
-    if len(kinds) > len(kept):
-        parts.append((name, f"{len(kinds) - len(kept)} others", ~np.isin(values, kept)))
-    return parts
+    kept = sorted(categories[np.argsort(-counts, kind="stable")][:_MAX_CATEGORIES])
+    cuts = [(name, str(category), values == category) for category in kept]
+    if len(categories) > len(kept):
+        cuts.append((name, f"{len(categories) - len(kept)} others", ~np.isin(values, kept)))
+    return cuts
 
 
-def _terciles(rows: Sequence[Row], name: str) -> list[tuple[str, str, np.ndarray]]:
-    """Thirds by a measure; equal values fall into the same one, so that a third may be empty."""
+def _by_tercile(rows: Sequence[Row], name: str) -> list[Slice]:
+    """Three slices by a measure. Equal values are in the same slice; an empty slice is left out."""
     values = np.array([row[name] for row in rows], float)
     low, high = np.quantile(values, [1 / 3, 2 / 3])
-    parts = [
+    cuts = [
         (name, f"low, up to {_short(low)}", values <= low),
         (name, f"middle, up to {_short(high)}", (values > low) & (values <= high)),
         (name, f"high, above {_short(high)}", values > high),
     ]
-    return [part for part in parts if part[2].any()] if low < high else []
+    return [cut for cut in cuts if cut[2].any()] if low < high else []
 
 
 def _short(value: float) -> str:
@@ -135,52 +139,53 @@ def write(
     images: encoded.Images,
     threshold: float = THRESHOLD,
 ) -> dict[str, Any]:
-    """Writes slices.json, errors.csv (all images, the most wrong first) and the sheet of these.
+    """Writes slices.json, errors.csv (all images, the most wrong first) and most_wrong.png.
 
     Args:
-      folder: pictures go to plots/ below it.
+      folder: of the files; the picture is written to its folder plots/.
       prefix: begins the names of the files, such as "valid_".
       predictions: rows with filename, label, probability; at least one.
-      images: read once more, to measure; those without a prediction are passed over.
-      threshold: fake from here on.
+      images: to be read and measured. Images without a prediction are skipped.
+      threshold: images with this probability or a higher one are called fake.
 
     Returns:
-      slices.json's content.
+      the content of slices.json.
 
     Raises:
-      UserError: an image with a prediction that cannot be read any more.
+      UserError: an image that was scored can no longer be read.
     """
     by_name = {row["filename"]: row for row in predictions}
-    chosen = [row["filename"] for row in contact_sheet.choose(predictions)]
+    shown = [row["filename"] for row in contact_sheet.most_wrong(predictions)]
     rows, tiles = [], {}
     wanted = (image for image in images if image.filename in by_name)
-    for filename, found, small in encoded.in_threads(_Measure(set(chosen)), wanted):
+    for filename, found, small in encoded.in_threads(_Measure(set(shown)), wanted):
         rows.append({**by_name[filename], **found})
         if small is not None:
             tiles[filename] = contact_sheet.Tile(small, by_name[filename])
-    result = cut(rows, threshold)
+    result = score_slices(rows, threshold)
     ordered = [
         {**row, "wrong_by": contact_sheet.wrong_by(row)} for row in contact_sheet.order(rows)
     ]
     names = ["filename", "label", "probability", "wrong_by", *_MEASURES, "dimensions"]
     write_csv(folder / f"{prefix}{ERRORS}", names, ordered)
     sheet = folder / "plots" / f"{prefix}{SHEET}"
-    contact_sheet.draw(sheet, [tiles[name] for name in chosen], threshold)
+    contact_sheet.draw(sheet, [tiles[name] for name in shown], threshold)
     write_json(folder / f"{prefix}{SLICES}", result)
     return result
 
 
 class _Measure:
-    """Measures an image, and keeps a small copy of those that the sheet shows."""
+    """Measures an image. Also makes a thumbnail if the sheet shows the image."""
 
-    def __init__(self, chosen: set[str]):
-        self._chosen = chosen
+    def __init__(self, shown: set[str]):
+        self._shown = shown
 
     def __call__(self, image: encoded.Encoded) -> tuple[str, Mapping[str, Any], np.ndarray | None]:
         decoded = encoded.decode(image)
         if decoded.image is None:
             raise UserError(
-                f"{image.filename}: changed while it was being scored ({decoded.error}); run again"
+                f"{image.filename}: the file changed since it was scored ({decoded.error}); run "
+                "the command again"
             )
-        small = contact_sheet.thumbnail(decoded.image) if image.filename in self._chosen else None
+        small = contact_sheet.thumbnail(decoded.image) if image.filename in self._shown else None
         return image.filename, measures(decoded), small

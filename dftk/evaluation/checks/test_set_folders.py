@@ -1,4 +1,4 @@
-"""Test sets as the command line names them: found fit to be scored before anything is done."""
+"""The folders of test sets, checked before anything is trained or scored."""
 
 import json
 import re
@@ -14,37 +14,43 @@ from dftk.utils.errors import UsageError, UserError
 def open_folders(
     root: Path, paths: Sequence[str], names: Sequence[str] | None = None
 ) -> dict[str, encoded.Folder]:
-    """Test sets by name, found fit to be scored in the time that it takes to list them.
+    """Lists the folders of test sets, and checks that they can be scored.
 
     Args:
-      root: of the workdir, which need not be there yet.
-      paths: of directories with `real/` and `fake/` in them.
-      names: of the sets, in that order; the directories' if not given.
+      root: the path of the workdir, which need not exist yet.
+      paths: of directories that contain `real/` and `fake/`.
+      names: of the sets, in the same order; by default the names of the directories.
+
+    Returns:
+      the folders by name.
 
     Raises:
-      UsageError: two sets of one name, or a name that is taken by another directory's.
-      UserError: a directory without an image in it that can be read.
+      UsageError: two sets have the same name, or the workdir has a set of this name with images
+        from another directory.
+      UserError: no image in a directory can be read.
     """
     given: Sequence[str | None] = [None] * len(paths) if names is None else names
     if not paths or not all(paths) or len(given) != len(paths):
-        said = f" --name={','.join(names)}" if names else ""
-        raise UsageError(f"test sets {','.join(paths)}{said}: a directory or a name is missing")
+        name_flag = f" --name={','.join(names)}" if names else ""
+        raise UsageError(
+            f"test sets {','.join(paths)}{name_flag}: a directory or a name is missing"
+        )
     sets: dict[str, encoded.Folder] = {}
-    for path, told in zip(map(Path, paths), given):
-        name, folder = name_of(path, told), encoded.find(path)
+    for path, given_name in zip(map(Path, paths), given):
+        name, folder = name_of(path, given_name), encoded.find(path)
         if name in sets:
             raise UsageError(
-                f"test sets {sets[name].path} and {path}: both would be {name}; give "
+                f"test sets {sets[name].path} and {path}: both would be named {name}; give "
                 "dftk.evaluate a --name for each"
             )
-        claim(root, name, path)
+        require_same_source(root, name, path)
         _require_readable(folder)
         sets[name] = folder
     return sets
 
 
 def _require_readable(folder: encoded.Folder) -> None:
-    """Goes by headers: the first file is enough, nearly always."""
+    """Checks headers only, and stops at the first readable image."""
     errors = []
     for image in folder.read():
         if not image.error:
@@ -54,7 +60,7 @@ def _require_readable(folder: encoded.Folder) -> None:
 
 
 def refuse_unreadable(folder: encoded.Folder, broken: Sequence[Mapping[str, str]]) -> NoReturn:
-    """Raises the UserError of a set whose images are all broken."""
+    """Raises the UserError about a set in which no image can be read."""
     first = broken[0]
     raise UserError(
         f"test set {folder.path}: none of its {len(broken)} images can be read; the first, "
@@ -63,35 +69,34 @@ def refuse_unreadable(folder: encoded.Folder, broken: Sequence[Mapping[str, str]
 
 
 def name_of(path: Path, given: str | None) -> str:
-    """The name of a test set: as given, or its folder's.
+    """The name of a test set: the given one, or else that of its directory.
 
     Raises:
-      UsageError: a name that cannot be a folder's.
+      UsageError: the name cannot be that of a folder.
     """
     name = path.resolve().name if given is None else given
     if not re.fullmatch(r"[^/\\\0]+", name) or name.startswith("."):
-        raise UsageError(f"--name={name}: give a plain folder name, without / and a dot in front")
+        raise UsageError(f"--name={name}: give the name of a folder, without / or a leading dot")
     return name
 
 
-def claim(root: Path, name: str, source: Path) -> Path:
-    """The path of tests/NAME of a workdir, if it is new or of the same images.
+def require_same_source(root: Path, name: str, source: Path) -> None:
+    """Checks that tests/NAME of a workdir is new, or was made from the same directory.
 
     Args:
-      root: of the workdir.
+      root: the path of the workdir.
       name: of the test set.
-      source: the folder of its images.
+      source: the directory of its images.
 
     Raises:
-      UsageError: what is there is of another folder.
+      UsageError: tests/NAME was made from another directory.
     """
     target = root / TEST_SETS / name
     if not (path := target / METRICS).is_file():
-        return target
-    former = json.loads(path.read_text(encoding="utf-8")).get("source", "a folder not recorded")
+        return
+    former = json.loads(path.read_text(encoding="utf-8")).get("source", "an unknown folder")
     if former != str(source.resolve()):
         raise UsageError(
-            f"test set {source}: {path} is of {former}; give dftk.evaluate --name=OTHER, or "
-            f"remove {target}"
+            f"test set {source}: {path} has the scores of {former}; give dftk.evaluate "
+            f"--name=OTHER, or remove {target}"
         )
-    return target

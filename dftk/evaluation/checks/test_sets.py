@@ -1,4 +1,4 @@
-"""A folder of real and fake images as a further test of a run: scored, written, compared."""
+"""Test sets: folders of real and fake images, scored by a run and written to its workdir."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,17 +21,17 @@ from dftk.utils.progress import Progress, duration
 def score(
     ensemble: Ensemble, folds: Sequence[int], folder: encoded.Folder
 ) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
-    """Scores the files of a folder in bounded memory, one forward pass for images of one size.
+    """Scores the files of a folder in bounded memory, in batches of images of one size.
 
     Returns:
-      predictions in the order of the files: filename below the folder, label, probability (the
-      ensemble's), fold_<f> (each member's), digest of the file; and filename and error of each
-      broken file.
+      predictions in the order of the files: filename (its path below the folder), label,
+      probability (the ensemble's), fold_<f> (each member's), digest (of the file); and filename and
+      error of each broken file.
     """
     rows: dict[str, dict[str, Any]] = {}
     broken: list[dict[str, str]] = []
 
-    def good() -> Iterator[encoded.Decoded]:
+    def readable() -> Iterator[encoded.Decoded]:
         for item in encoded.decoded(folder.read()):
             if item.error:
                 broken.append({"filename": item.encoded.filename, "error": item.error})
@@ -39,7 +39,7 @@ def score(
                 yield item
 
     progress = Progress("test set", len(folder.files))
-    for group, pixels in encoded.groups(good()):
+    for group, pixels in encoded.groups(readable()):
         members = ensemble(tf.constant(pixels))
         for item, values in zip(group, members.T):
             rows[item.filename] = {
@@ -57,12 +57,12 @@ def score(
 
 
 def digest(data: bytes) -> str:
-    """Tells two files apart."""
+    """A hash of a file, to find equal files."""
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 def training_digests(shards: Sequence[Shard]) -> dict[str, str]:
-    """The filename of each training image, by the digest of its stored bytes."""
+    """The filename of each training image, by the digest of its file."""
     return {digest(image.data): image.filename for image in encoded.from_shards(shards)}
 
 
@@ -72,31 +72,33 @@ def member_probabilities(rows: Sequence[Mapping[str, Any]], folds: Sequence[int]
 
 
 def notes(result: dict[str, Any]) -> list[str]:
-    """What a reader of the figures must know, one sentence each."""
+    """What readers of the scores must know, a sentence for each fact."""
     found = []
     (tn, fp), (fn, tp) = result["ensemble"]["confusion_matrix"]
     for count, name in ((tn + fp, "real"), (fn + tp, "fake")):
         if not count:
-            found.append(f"no {name} image: AUC is not defined, and accuracy is of one class only")
+            found.append(
+                f"no {name} image: the AUC is undefined, and the accuracy is that of one class only"
+            )
     if result["broken"]:
-        found.append(f"not scored, for they cannot be read: {_count(result['broken'], 'file')}")
+        found.append(f"not scored, since unreadable: {_count(result['broken'], 'file')}")
     if result["ignored"]:
         kinds = ", ".join(f"{count} {suffix}" for suffix, count in result["ignored"].items())
-        found.append(f"left out by their names, no JPEG, PNG, GIF or BMP: {kinds}")
+        found.append(f"skipped, since not named as JPEG, PNG, GIF or BMP: {kinds}")
     if result["in_training"] is None:
         found.append(f"not compared with the training images: {result['not_compared']}")
     elif result["in_training"]:
         found.append(
-            f"byte by byte the same as a training image of this run: "
-            f"{_count(result['in_training'], 'image')}; these are no test, take them out"
+            f"identical to a training image of this run, byte by byte: "
+            f"{_count(result['in_training'], 'image')}; remove them, since they test nothing"
         )
     if result["shortcuts"] is None:
         found.append(f"not searched for shortcuts: {result['not_searched']}")
     elif result["shortcuts"]:
         groups = ", ".join(f"{name} (AUC {auc:.3f})" for name, auc in result["shortcuts"].items())
         found.append(
-            f"real and fake can be told apart without a look at the face, by {groups}: a score "
-            "here may be of that"
+            f"real and fake can be told apart without the face, by {groups}: the scores may be due "
+            "to that"
         )
     return found
 
@@ -113,15 +115,18 @@ def write(
     result: dict[str, Any],
     audit: Mapping[str, Any] | None,
 ) -> Path:
-    """Writes tests/NAME of a workdir whole, in place of a former one; returns its path.
+    """Writes tests/NAME of a workdir. Replaces a former one only when all files are written.
 
     Args:
-      root: of the workdir.
+      root: the path of the workdir.
       name: of the test set.
       folder: its images.
-      rows: of predictions.csv.
-      result: of metrics.json.
-      audit: of shortcuts.json; None where the images are too few.
+      rows: as `score` returns them, for predictions.csv.
+      result: for metrics.json.
+      audit: for shortcuts.json; None if there are too few images for an audit.
+
+    Returns:
+      the path of tests/NAME.
     """
     target = root / TEST_SETS / name
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -143,7 +148,7 @@ def write(
 
 
 def _with_folders(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows with the folder of each file, where there are folders below real/ and fake/."""
+    """The rows, with the folder of each file if there are folders below real/ and fake/."""
     folders = [PurePosixPath(row["filename"]).parent.as_posix() for row in rows]
     if set(folders) <= set(encoded.CLASSES):
         return list(rows)

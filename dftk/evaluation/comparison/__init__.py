@@ -1,1 +1,1 @@
-"""Two runs or more in, what differs between them out."""
+"""Several runs to one comparison: JSON, HTML page, terminal."""

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from dftk.evaluation.comparison import tables
-from dftk.evaluation.comparison.compared_runs import Run, Scored
+from dftk.evaluation.comparison.compared_runs import Predictions, Run
 from dftk.evaluation.figures import plots
 from dftk.evaluation.pages.rendering import render
 from dftk.utils.errors import UserError
@@ -13,7 +13,7 @@ from dftk.utils.files import write_json, write_text
 
 
 def write(folder: Path, content: Mapping[str, Any], runs: Sequence[Run]) -> None:
-    """Writes comparison.json, comparison.html and its pictures.
+    """Writes comparison.json, comparison.html and its figures.
 
     Args:
       folder: made if it is not there.
@@ -46,9 +46,10 @@ def write(folder: Path, content: Mapping[str, Any], runs: Sequence[Run]) -> None
 
 def _curves(content: Mapping[str, Any], runs: Sequence[Run], name: str) -> plots.Curves:
     curves = {}
-    for run, side in zip(runs, content["runs"]):
-        scored: Scored | None = getattr(run, name)
-        if scored:
+    for run, entry in zip(runs, content["runs"]):
+        predictions: Predictions | None = getattr(run, name)
+        if predictions:
             label = f"{run.name}, {tables.SETS[name]}"
-            curves[label] = (scored.labels, scored.probabilities, side[name]["auc"])
+            auc = entry[name]["auc"]
+            curves[label] = (predictions.labels, predictions.probabilities, auc)
     return curves

@@ -78,7 +78,7 @@ def folds_table(pair: Mapping[str, Any]) -> Table:
 
 
 def difference(test: Mapping[str, Any]) -> list[str]:
-    """Cells of one test: difference, 95 % interval, p."""
+    """The cells of one test: difference, 95 % interval, p."""
     ends = f"[{_signed(test['low'])}, {_signed(test['high'])}]"
     return [_signed(test["value"]), ends, p_value(test["p_value_adjusted"])]
 
@@ -88,14 +88,14 @@ def _signed(value: float) -> str:
 
 
 def p_value(value: float) -> str:
-    """With two digits that count; a dash where there is none."""
+    """A p-value with two significant digits; a dash if there is none."""
     if math.isnan(value):
         return "–"
     return "< 1e-16" if value < 1e-16 else f"{value:.2g}"
 
 
 def verdicts(pair: Mapping[str, Any]) -> list[str]:
-    """In a sentence each, which of two runs is better by AUC and by its decisions, if either is."""
+    """Two sentences: which run, if any, is better by AUC, and which by its decisions."""
     part = "valid" if pair["valid"] else "held_out"
     decisions = "accuracy_at_chosen" if "accuracy_at_chosen" in pair[part] else "accuracy"
     return [_better(pair, part, name) for name in ("auc", decisions)]
@@ -105,7 +105,7 @@ def _better(pair: Mapping[str, Any], part: str, name: str) -> str:
     test, what = pair[part][name], _TESTS[name]
     better, worse = pair["second"], pair["first"]
     if math.isnan(test["value"]):
-        return f"On {SETS[part]}, {what} is not defined: a class is missing."
+        return f"On {SETS[part]}, {what} is undefined, since a class is missing."
     if not test["p_value_adjusted"] < 0.05:
         return (
             f"On {SETS[part]}, no difference in {what} is shown between {better} and {worse}: "

@@ -1,1 +1,1 @@
-"""Numbers and images in, PNG files out."""
+"""Scores and images to PNG files."""

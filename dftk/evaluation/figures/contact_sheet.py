@@ -1,4 +1,4 @@
-"""A sheet of the images that a model is most wrong about."""
+"""A sheet of the images on which a model is most wrong."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -13,44 +13,45 @@ from matplotlib.figure import Figure
 from dftk.evaluation.figures import plots
 from dftk.images.encoded import CLASSES
 
-EACH = 12  # images of each class
+IMAGES_PER_CLASS = 12
 _COLUMNS = 6
-_THUMBNAIL = 140  # pixels, the longer side
-_NAME = 24  # characters of a file's name that fit above its picture
+_THUMBNAIL_SIZE = 140  # pixels of the longer side
+_MAX_NAME = 24  # characters of a file's name that fit above its picture
 
 Row = Mapping[str, Any]  # with filename, label, probability
 
 
 @dataclasses.dataclass(frozen=True)
 class Tile:
-    """One picture of the sheet."""
+    """One image of the sheet."""
 
     image: np.ndarray  # uint8 [h, w, 3]
     row: Row
 
 
 def order(rows: Sequence[Row]) -> list[Row]:
-    """All rows, the most wrong first: by the distance of probability from label."""
+    """All rows, sorted by how wrong they are, the most wrong first."""
     return sorted(rows, key=lambda row: (-wrong_by(row), row["filename"]))
 
 
 def wrong_by(row: Row) -> float:
-    """Distance of the probability from the label, in [0, 1]."""
+    """The distance between the probability and the label, in [0, 1]."""
     return abs(row["probability"] - row["label"])
 
 
-def choose(rows: Sequence[Row], each: int = EACH) -> list[Row]:
+def most_wrong(rows: Sequence[Row], per_class: int = IMAGES_PER_CLASS) -> list[Row]:
     """The most wrong images of each class, reals first."""
     ordered = order(rows)
-    return [row for label in (0, 1) for row in [r for r in ordered if r["label"] == label][:each]]
+    classes = ([row for row in ordered if row["label"] == label] for label in (0, 1))
+    return [row for rows_of_class in classes for row in rows_of_class[:per_class]]
 
 
 def thumbnail(image: np.ndarray) -> np.ndarray:
-    """A smaller copy, uint8, so that many can be kept."""
-    share = _THUMBNAIL / max(image.shape[:2])
-    if share >= 1:
+    """A copy of at most 140 pixels, uint8, so that many fit in memory."""
+    scale = _THUMBNAIL_SIZE / max(image.shape[:2])
+    if scale >= 1:
         return image
-    size = [max(1, round(side * share)) for side in image.shape[:2]]
+    size = [max(1, round(side * scale)) for side in image.shape[:2]]
     small = tf.image.resize(image, size, "bilinear", antialias=True)
     return tf.cast(tf.round(small), tf.uint8).numpy()
 
@@ -60,25 +61,26 @@ def draw(path: Path, tiles: Sequence[Tile], threshold: float) -> None:
 
     Args:
       path: PNG to write.
-      tiles: in order; the class of each is its row's label.
-      threshold: fake from here on; a tile on the wrong side of it is titled in red.
+      tiles: in the order in which they are drawn.
+      threshold: images with this probability or a higher one are called fake. The titles of wrong
+        tiles are red.
     """
     classes = [[tile for tile in tiles if tile.row["label"] == label] for label in (0, 1)]
     blocks = [(label, found) for label, found in enumerate(classes) if found]
     heights = [-(-len(found) // _COLUMNS) for _, found in blocks]
-    # As many dots as the thumbnails have: faces compress badly, and pages hold several sheets.
+    # Thumbnails need no more dots. Faces compress badly, and a page has several sheets.
     with matplotlib.rc_context({**plots.STYLE, "axes.grid": False, "savefig.dpi": 100}):
         figure = Figure(figsize=(1.55 * _COLUMNS, sum(1.85 * h + 0.35 for h in heights)),
                         layout="constrained")  # fmt: skip
-        parts = figure.subfigures(len(blocks), 1, height_ratios=heights, squeeze=False)[:, 0]
-        for part, (label, found), height in zip(parts, blocks, heights):
+        rows = figure.subfigures(len(blocks), 1, height_ratios=heights, squeeze=False)[:, 0]
+        for row, (label, found), height in zip(rows, blocks, heights):
             word = ("highest", "lowest")[label]
-            part.suptitle(f"{CLASSES[label]} images with the {word} probability of fake",
+            row.suptitle(f"{CLASSES[label]} images with the {word} probability of fake",
                           x=0.01, ha="left", fontsize=10, fontweight="bold")  # fmt: skip
-            grid = part.subplots(height, _COLUMNS, squeeze=False).flat
+            grid = row.subplots(height, _COLUMNS, squeeze=False).flat
             for axes in grid:
                 axes.set_axis_off()
-            for axes, tile in zip(part.axes, found):
+            for axes, tile in zip(row.axes, found):
                 _draw_tile(axes, tile, threshold)
         plots.save(figure, path)
 
@@ -87,11 +89,11 @@ def _draw_tile(axes: Any, tile: Tile, threshold: float) -> None:
     row = tile.row
     wrong = (row["probability"] >= threshold) != bool(row["label"])
     name = Path(row["filename"]).name
-    name = name if len(name) <= _NAME else f"…{name[1 - _NAME :]}"
+    name = name if len(name) <= _MAX_NAME else f"…{name[1 - _MAX_NAME :]}"
     axes.imshow(tile.image)
     height, width = tile.image.shape[:2]
-    room = np.array([-0.5, 0.5]) * max(height, width) - 0.5  # a square around every image
-    axes.set(xlim=room + width / 2, ylim=(room + height / 2)[::-1])
-    # parse_math: a name with two dollar signs is no formula.
+    span = np.array([-0.5, 0.5]) * max(height, width) - 0.5  # a square around every image
+    axes.set(xlim=span + width / 2, ylim=(span + height / 2)[::-1])
+    # Without parse_math=False, a name with two dollar signs would be drawn as a formula.
     axes.set_title(f"{name}\np(fake) = {row['probability']:.3f}", fontsize=6.5, parse_math=False,
                    color=plots.ACCENT if wrong else plots.INK)  # fmt: skip

@@ -1,4 +1,4 @@
-"""Pictures of a run, each a matplotlib figure saved as PNG."""
+"""The figures of a run. Each is drawn by matplotlib and saved as PNG."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -37,23 +37,23 @@ Curves = Mapping[str, tuple[np.ndarray, np.ndarray, float]]  # name: labels, pro
 
 
 def roc(path: Path, curves: Curves, bold: str) -> None:
-    """ROC curves over one another; the one named `bold` stands out.
+    """Draws ROC curves in one figure.
 
     Args:
       path: PNG to write.
       curves: by name, labels int [n], probabilities float [n], and the AUC for the legend.
-      bold: name of the curve to draw thick.
+      bold: name of the curve to draw thick, if there is one.
     """
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(5, 4.6))
         axes = figure.subplots()
         axes.plot([0, 1], [0, 1], color=GRID, linestyle="--", label="chance")
-        for name, (labels, probabilities, area) in curves.items():
+        for name, (labels, probabilities, auc) in curves.items():
             fpr, tpr, _ = roc_curve(labels, probabilities)
             style: dict[str, Any] = (
                 {"color": ACCENT, "linewidth": 2.4, "zorder": 3} if name == bold else {}
             )
-            axes.plot(fpr, tpr, label=f"{name}  AUC {area:.4f}", **{"linewidth": 1, **style})
+            axes.plot(fpr, tpr, label=f"{name}  AUC {auc:.4f}", **{"linewidth": 1, **style})
         axes.set(
             xlabel="false positive rate (real called fake)",
             ylabel="true positive rate (fake called fake)",
@@ -66,7 +66,7 @@ def roc(path: Path, curves: Curves, bold: str) -> None:
 
 
 def reliability(path: Path, sets: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
-    """Share of fakes among images of about one probability; below, how many there are of each.
+    """Draws the proportion of fakes against the predicted probability, and a histogram below.
 
     Args:
       path: PNG to write.
@@ -77,19 +77,19 @@ def reliability(path: Path, sets: Mapping[str, tuple[np.ndarray, np.ndarray]]) -
         top, below = figure.subplots(2, 1, height_ratios=(4, 1), sharex=True)
         top.plot([0, 1], [0, 1], color=GRID, linestyle="--", label="perfectly calibrated")
         for (name, (labels, probabilities)), colour in zip(sets.items(), (ACCENT, SECOND, INK)):
-            found, promised = calibration_curve(labels, probabilities, n_bins=BINS, pos_label=1)
+            observed, predicted = calibration_curve(labels, probabilities, n_bins=BINS, pos_label=1)
             error = expected_calibration_error(labels, probabilities)
             label = f"{name}  ECE {error:.3f}"
-            top.plot(promised, found, color=colour, marker="o", markersize=3, label=label)
+            top.plot(predicted, observed, color=colour, marker="o", markersize=3, label=label)
             below.hist(probabilities, BINS, range=(0, 1), histtype="step", color=colour)
-        top.set(ylabel="share of fakes", ylim=(-0.02, 1.02))
+        top.set(ylabel="proportion of fakes", ylim=(-0.02, 1.02))
         top.legend(loc="upper left")
         below.set(xlabel="predicted probability of fake", ylabel="images", xlim=(0, 1))
         save(figure, path)
 
 
 def confusion_matrices(path: Path, matrices: Mapping[str, Sequence[Sequence[int]]]) -> None:
-    """One 2x2 matrix per name: rows are the truth, shares are of the row."""
+    """Draws a 2x2 matrix for each name. Rows are the true classes; percentages are of the row."""
     with matplotlib.rc_context({**STYLE, "axes.grid": False}):
         columns = min(3, len(matrices))
         rows = -(-len(matrices) // columns)
@@ -103,11 +103,11 @@ def confusion_matrices(path: Path, matrices: Mapping[str, Sequence[Sequence[int]
 
 
 def _confusion_matrix(axes: Axes, name: str, matrix: np.ndarray) -> None:
-    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    proportion = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    axes.imshow(proportion, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(matrix):
-        colour = "white" if share[row, column] > 0.5 else INK
-        text = f"{count:,}\n{share[row, column]:.1%}"
+        colour = "white" if proportion[row, column] > 0.5 else INK
+        text = f"{count:,}\n{proportion[row, column]:.1%}"
         axes.text(column, row, text, ha="center", va="center", color=colour)
     axes.set_xticks([0, 1], ["real", "fake"])
     axes.set_yticks([0, 1], ["real", "fake"], rotation=90, va="center")
@@ -117,16 +117,16 @@ def _confusion_matrix(axes: Axes, name: str, matrix: np.ndarray) -> None:
 
 
 def history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Loss and accuracy by epoch, a column per fold; a dotted line where phase 2 begins."""
+    """Draws loss and accuracy by epoch, a column for each fold. Dotted lines separate phases."""
     folds = sorted({row["fold"] for row in rows})
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(max(5.0, 2.3 * len(folds)), 4.4), layout="constrained")
         grid = figure.subplots(2, len(folds), squeeze=False, sharex=True, sharey="row")
         for column, fold in enumerate(folds):
-            of_fold = [row for row in rows if row["fold"] == fold]
+            fold_rows = [row for row in rows if row["fold"] == fold]
             grid[0, column].set_title(f"fold {fold}")
             for axes, name in zip(grid[:, column], ("loss", "accuracy")):
-                _history(axes, of_fold, name)
+                _history(axes, fold_rows, name)
         for axes, name in zip(grid[:, 0], ("loss", "accuracy")):
             axes.set_ylabel(name)
         for axes in grid[1]:
@@ -151,21 +151,23 @@ def _history(axes: Axes, rows: Sequence[Mapping[str, Any]], name: str) -> None:
 def verdict(
     path: Path, image: np.ndarray, title: str, probability: float, threshold: float
 ) -> None:
-    """An image with its probability of fake as a bar and its verdict in words.
+    """Draws an image, its probability of fake as a bar, and the verdict in words.
 
     Args:
       path: PNG to write.
       image: uint8 [h, w, 3].
-      title: above the image, the file's name.
+      title: the file's name.
       probability: of fake.
-      threshold: fake from here on.
+      threshold: an image with this probability or a higher one is called fake.
     """
     with matplotlib.rc_context({**STYLE, "axes.grid": False}):
         figure = Figure(figsize=(4, 4.9), layout="constrained")
         top, bar = figure.subplots(2, 1, height_ratios=(12, 1))
         _bare_image(top, image)
         colour = _bar(bar, title, probability, threshold)
-        top.set_title(_words(probability, threshold), color=colour, fontsize=14, fontweight="bold")
+        top.set_title(
+            _verdict_text(probability, threshold), color=colour, fontsize=14, fontweight="bold"
+        )
         save(figure, path)
 
 
@@ -177,7 +179,7 @@ def explanation(
     probability: float,
     threshold: float,
 ) -> None:
-    """As `verdict`, with what speaks for fake beside the image.
+    """Draws what `verdict` draws, and beside the image a heatmap of what suggests that it is fake.
 
     Args:
       path: PNG to write.
@@ -185,19 +187,19 @@ def explanation(
       overlay: uint8 [h, w, 3], the image under its heatmap.
       title: the file's name.
       probability: of fake.
-      threshold: fake from here on.
+      threshold: an image with this probability or a higher one is called fake.
     """
     with matplotlib.rc_context({**STYLE, "axes.grid": False}):
         figure = Figure(figsize=(7.4, 4.9), layout="constrained")
         grid = figure.add_gridspec(2, 2, height_ratios=(12, 1))
         bar = figure.add_subplot(grid[1, :])
-        for place, part, below in ((0, image, "image"), (1, overlay, "warm: speaks for fake")):
-            axes = figure.add_subplot(grid[0, place])
-            _bare_image(axes, part)
-            axes.set_title(below)
+        for column, picture, label in ((0, image, "image"), (1, overlay, "warm: speaks for fake")):
+            axes = figure.add_subplot(grid[0, column])
+            _bare_image(axes, picture)
+            axes.set_title(label)
         colour = _bar(bar, title, probability, threshold)
-        words = _words(probability, threshold)
-        figure.suptitle(words, color=colour, fontsize=14, fontweight="bold")
+        text = _verdict_text(probability, threshold)
+        figure.suptitle(text, color=colour, fontsize=14, fontweight="bold")
         save(figure, path)
 
 
@@ -206,12 +208,12 @@ def _bare_image(axes: Axes, image: np.ndarray) -> None:
     axes.set_axis_off()
 
 
-def _words(probability: float, threshold: float) -> str:
+def _verdict_text(probability: float, threshold: float) -> str:
     return f"{'FAKE' if probability >= threshold else 'REAL'}   p(fake) = {probability:.3f}"
 
 
 def _bar(axes: Axes, title: str, probability: float, threshold: float) -> str:
-    """Draws the probability of fake; returns the verdict's colour."""
+    """Draws the probability of fake as a bar. Returns the verdict's colour."""
     colour = ACCENT if probability >= threshold else SECOND
     axes.barh([0], [probability], color=colour)
     axes.axvline(threshold, color=INK, linestyle=":", linewidth=1)
@@ -220,7 +222,7 @@ def _bar(axes: Axes, title: str, probability: float, threshold: float) -> str:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Writes a figure as PNG, its folder made if need be."""
-    # Figures are made without pyplot: no screen, no global backend, nothing left open.
+    """Writes a figure as PNG. Makes its folder if need be."""
+    # Figures are made without pyplot. They need no screen and no backend, and none stays open.
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)

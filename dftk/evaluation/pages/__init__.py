@@ -1,1 +1,1 @@
-"""A run's results in, report.html out."""
+"""A run's results to report.html. The templates are in templates/."""

@@ -1,4 +1,4 @@
-"""The model card of a run (Mitchell et al. 2019, arXiv:1810.03993), from what its files say."""
+"""The model card of a run (Mitchell et al. 2019, arXiv:1810.03993), made from its files."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,33 +8,33 @@ from dftk.models.config import ONE_CLASS_HEADS
 from dftk.runs.results import Results
 from dftk.runs.workdir import training_seconds
 
-# Of datasets that we know; of any other, the reader knows more than we do.
+# The known datasets. Readers know more about their own than this project does.
 SOURCES = {
     "rvf10k": "real: FFHQ photographs (70,000 aligned portraits from Flickr); fake: StyleGAN faces "
     "in the same frame; all 256x256 JPEG of one quality",
-    "dftk_sample": "drawn portraits, half of them resampled on a lattice; they show no one, and a "
-    "detector of them is for trying the software only",
+    "dftk_sample": "drawn portraits, half of them resampled on a lattice; they show nobody, and a "
+    "detector trained on them only serves to try the software",
 }
 _LIMITS = {
     "rvf10k": "It was made to tell StyleGAN faces from FFHQ photographs, aligned and 256 pixels "
-    "wide. It says nothing about other generators, about edited or retouched photographs, or about "
-    "other pictures, and a verdict is no proof.",
+    "wide. It says nothing about other generators, edited or retouched photographs, or other "
+    "pictures. A verdict is no proof.",
     "dftk_sample": "It was trained on small drawings that stand in for photographs. It says "
     "nothing about faces.",
 }
 _UNKNOWN = (
-    "What it was trained on is not known here: do not take its verdict for more than a number, and "
-    "not at all for pictures unlike those of its training."
+    "Its training images are unknown: treat its verdict as a mere number, and ignore it for "
+    "pictures unlike the training images."
 )
 
 
 def limits_of(dataset: str | None) -> str:
-    """What a detector trained on the dataset, "NAME/CONFIG:VERSION", cannot say; in sentences."""
+    """The limits of a detector trained on the dataset "NAME/CONFIG/VERSION", in sentences."""
     return _LIMITS.get(_origin(dataset or ""), _UNKNOWN)
 
 
 def _origin(dataset: str) -> str:
-    """A key of SOURCES, or "": configs of rvf10k that are not only other folds name any images."""
+    """A key of SOURCES, or "". The configs of rvf10k other than `kfold*` may have any images."""
     name, _, config = dataset.partition("/")
     return "" if name == "rvf10k" and config and not config.startswith("kfold") else name
 
@@ -90,23 +90,29 @@ def card(results: Results) -> dict[str, Any]:
 def _training(config: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
     phases = []
     if one_class := config.get("head") in ONE_CLASS_HEADS:
-        phases.append(f"a head ({config['head']}) fitted once, on features of real images alone")
+        phases.append(f"a head ({config['head']}) fitted once, on features of real images only")
     elif config["frozen_epochs"]:
-        phases.append(f"{config['frozen_epochs']} epochs of its head at {config['frozen_lr']:g}")
+        phases.append(
+            f"{config['frozen_epochs']} epochs of its head at learning rate {config['frozen_lr']:g}"
+        )
     if config["finetune_epochs"]:
-        what = "everything" if config["finetune_base"] else "the head, its base at rest,"
-        phases.append(f"{config['finetune_epochs']} epochs of {what} at {config['finetune_lr']:g}")
+        what = "all layers" if config["finetune_base"] else "the head, with a frozen base,"
+        phases.append(
+            f"{config['finetune_epochs']} epochs of {what} at learning rate "
+            f"{config['finetune_lr']:g}"
+        )
     seconds = training_seconds(summary["throughput"])
-    # Runs of before had no such choices.
-    cosine, last = config.get("decay") == "cosine", config.get("keep") == "last"
-    rate = "a cosine" if cosine else "early stopping"
-    how = f"{rate}, {'last' if last else 'best'} weights kept; Adam, batch {config['batch_size']}, "
-    how = "" if one_class else how
-    given = Path(config["weights"]).name
-    weights = "random weights" if given == "none" else f"weights {given}"
+    optimization = ""
+    if not one_class:
+        # Runs of old versions had no such options.
+        schedule = "cosine decay" if config.get("decay") == "cosine" else "early stopping"
+        kept = "last" if config.get("keep") == "last" else "best"
+        optimization = f"{schedule}, {kept} weights kept; Adam, batch {config['batch_size']}, "
+    file = Path(config["weights"]).name
+    weights = "random weights" if file == "none" else f"weights {file}"
     return (
         f"{config['model']} at {config['image_size']} pixels from {weights}; "
-        f"{len(summary['folds'])} models, one a fold; {', then '.join(phases)}; "
-        f"{how}seed {config['seed']}; "
-        f"{seconds / 60:,.1f} minutes of training in all."
+        f"{len(summary['folds'])} models, one for each fold; {', then '.join(phases)}; "
+        f"{optimization}seed {config['seed']}; "
+        f"{seconds / 60:,.1f} minutes of training in total."
     )

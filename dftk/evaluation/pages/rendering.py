@@ -13,7 +13,7 @@ from dftk.evaluation.stats import metrics
 from dftk.models.config import THRESHOLD
 
 _ENVIRONMENT = jinja2.Environment(
-    # Templates lie beside the modules that fill them, and are named from dftk/evaluation on.
+    # Templates are stored next to the modules that use them. Their names are paths below this.
     loader=jinja2.FileSystemLoader(Path(__file__).parents[1]),
     autoescape=True,
     undefined=jinja2.StrictUndefined,
@@ -54,9 +54,9 @@ _ENVIRONMENT.globals.update(
     picture=picture,
     evaluate_command=evaluate_command,
     default_threshold=THRESHOLD,
-    decision_metrics=metrics.DECISIONS,
+    decision_metrics=metrics.DECISION_METRICS,
     score_metrics=metrics.SCORES,
-    ranking_metrics=metrics.RANKINGS,
+    ranking_metrics=metrics.RANKING_METRICS,
 )
 _ENVIRONMENT.filters.update(
     number=formatting.number,

@@ -37,7 +37,7 @@ def write(workdir: Workdir) -> Report:
     label, probability = columns(predictions, "label", "probability")
     summary["intervals"] = {
         **intervals.describe(),
-        "pooled": intervals.confidence(label, probability),
+        "pooled": intervals.metric_intervals(label, probability),
     }
     summary["throughput"] = workdir.throughput()
     write_csv(workdir.path / run_results.PREDICTIONS, PREDICTION_COLUMNS, predictions)

@@ -1,1 +1,1 @@
-"""Labels and probabilities in, metrics, intervals and tests out."""
+"""Labels and probabilities to metrics, confidence intervals and significance tests."""

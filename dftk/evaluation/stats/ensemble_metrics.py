@@ -28,7 +28,7 @@ def summarize(
 
     Returns:
       folds and ensemble, as metrics.binary_metrics; intervals of the ensemble's metrics; threshold,
-      as given; at_threshold: folds and ensemble, as metrics.decisions.
+      as given; at_threshold: folds and ensemble, as metrics.decision_metrics.
     """
     value = threshold["value"]
     return {
@@ -37,13 +37,13 @@ def summarize(
             for fold, member in zip(folds, members)
         ],
         "ensemble": metrics.binary_metrics(labels, mean),
-        "intervals": {**intervals.describe(), "ensemble": intervals.confidence(labels, mean)},
+        "intervals": {**intervals.describe(), "ensemble": intervals.metric_intervals(labels, mean)},
         "threshold": dict(threshold),
         "at_threshold": {
             "folds": [
-                {"fold": fold, **metrics.decisions(labels, member >= value)}
+                {"fold": fold, **metrics.decision_metrics(labels, member >= value)}
                 for fold, member in zip(folds, members)
             ],
-            "ensemble": metrics.decisions(labels, members.mean(axis=0) >= value),
+            "ensemble": metrics.decision_metrics(labels, members.mean(axis=0) >= value),
         },
     }

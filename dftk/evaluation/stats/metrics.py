@@ -1,4 +1,4 @@
-"""Numbers from labels and probabilities, by scikit-learn where it has them."""
+"""Metrics of a binary detector, computed by scikit-learn if it has them. Positive means fake."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,45 +9,45 @@ from sklearn import metrics as sk
 from dftk.models.config import THRESHOLD
 from dftk.utils.files import columns
 
-DECISIONS = ("accuracy", "precision", "recall", "f1")  # depend on a threshold
-SCORES = (*DECISIONS, "auc")
-# Of the probabilities themselves, whatever the threshold.
-RANKINGS = ("average_precision", "eer", "tpr_at_1pct_fpr", "ece")
+DECISION_METRICS = ("accuracy", "precision", "recall", "f1")  # these depend on a threshold
+SCORES = (*DECISION_METRICS, "auc")
+RANKING_METRICS = ("average_precision", "eer", "tpr_at_1pct_fpr", "ece")  # these need none
 BINS = 15  # of the calibration error, as in Guo et al. 2017 (arXiv:1706.04599)
-MOST_FPR = 0.01
+MAX_FPR = 0.01  # of tpr_at_1pct_fpr
 
 
 def binary_metrics(
     labels: np.ndarray, probabilities: np.ndarray, threshold: float = THRESHOLD
 ) -> dict[str, Any]:
-    """Metrics of one set of predictions; the positive class is fake.
+    """All metrics of one set of predictions.
 
     Args:
       labels: int [n], 0 real, 1 fake.
       probabilities: float [n], of fake, in [0, 1].
-      threshold: fake from here on.
+      threshold: images with this probability or a higher one are called fake.
 
     Returns:
-      n; what decisions, auc and rankings return. NaN where a class that it needs is missing.
+      what decision_metrics, auc and ranking_metrics return. NaN if a class that the metric needs is
+      missing.
     """
     return {
-        **decisions(labels, probabilities >= threshold),
+        **decision_metrics(labels, probabilities >= threshold),
         "auc": auc(labels, probabilities),
-        **rankings(labels, probabilities),
+        **ranking_metrics(labels, probabilities),
     }
 
 
-def decisions(labels: np.ndarray, fake: np.ndarray) -> dict[str, Any]:
-    """n, accuracy, precision, recall, f1 (0 where undefined), confusion_matrix.
+def decision_metrics(labels: np.ndarray, called_fake: np.ndarray) -> dict[str, Any]:
+    """Metrics of decisions.
 
     Args:
       labels: int [n], 0 real, 1 fake.
-      fake: bool [n], the decisions.
+      called_fake: bool [n].
 
     Returns:
-      confusion_matrix is [[tn, fp], [fn, tp]].
+      n; accuracy; precision, recall and f1, 0 if undefined; confusion_matrix, [[tn, fp], [fn, tp]].
     """
-    predicted = fake.astype(int)
+    predicted = called_fake.astype(int)
     precision, recall, f1, _ = sk.precision_recall_fscore_support(
         labels, predicted, pos_label=1, average="binary", zero_division=0.0
     )
@@ -62,50 +62,52 @@ def decisions(labels: np.ndarray, fake: np.ndarray) -> dict[str, Any]:
 
 
 def auc(labels: np.ndarray, scores: np.ndarray) -> float:
-    """Area under the ROC curve; NaN when only one class is present."""
+    """Area under the ROC curve; NaN if only one class is present."""
     if len(np.unique(labels)) < 2:
         return float("nan")
     return float(sk.roc_auc_score(labels, scores))
 
 
-def rankings(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
-    """What the probabilities are worth beyond AUC.
+def ranking_metrics(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+    """Metrics of the probabilities themselves, without a threshold.
 
     Returns:
-      average_precision; eer, the equal error rate; tpr_at_1pct_fpr, the fakes found where at most
-      1 % of reals are called fake; ece, the expected calibration error. All but ece are NaN when
-      only one class is present.
+      average_precision; eer, the equal error rate; tpr_at_1pct_fpr, the largest proportion of fakes
+      found while at most 1 % of real images are called fake; ece, the expected calibration error.
+      All but ece are NaN if only one class is present.
     """
     calibration = expected_calibration_error(labels, probabilities)
     if len(np.unique(labels)) < 2:
-        return {**dict.fromkeys(RANKINGS, float("nan")), "ece": calibration}
+        return {**dict.fromkeys(RANKING_METRICS, float("nan")), "ece": calibration}
     fpr, tpr, _ = sk.roc_curve(labels, probabilities, drop_intermediate=False)
     return {
         "average_precision": float(sk.average_precision_score(labels, probabilities)),
         "eer": equal_error_rate(fpr, tpr),
-        "tpr_at_1pct_fpr": float(tpr[fpr <= MOST_FPR].max()),
+        "tpr_at_1pct_fpr": float(tpr[fpr <= MAX_FPR].max()),
         "ece": calibration,
     }
 
 
 def equal_error_rate(fpr: np.ndarray, tpr: np.ndarray) -> float:
-    """Where the ROC curve, straight between its points, has as many false alarms as misses.
+    """The error rate where the ROC curve's false positive and false negative rates are equal.
+
+    The curve is interpolated linearly between its points.
 
     Args:
-      fpr, tpr: float [m], rising from 0 to 1, as sklearn.metrics.roc_curve has them.
+      fpr, tpr: float [m], rising from 0 to 1, as sklearn.metrics.roc_curve returns them.
     """
     excess = (1.0 - tpr) - fpr  # falls from 1 to -1
     after = int(np.argmax(excess <= 0.0))
     before = after - 1
-    share = excess[before] / (excess[before] - excess[after])
-    return float(fpr[before] + share * (fpr[after] - fpr[before]))
+    fraction = excess[before] / (excess[before] - excess[after])
+    return float(fpr[before] + fraction * (fpr[after] - fpr[before]))
 
 
 def expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Mean distance of the share of fakes from the probability of fake, over BINS equal bins.
+    """Mean distance between the proportion of fakes and the probability of fake, over BINS bins.
 
-    Bins of the probability of fake, not of the confidence in whichever class was predicted, as in
-    a reliability plot of two classes.
+    The bins are equal intervals of the probability of fake, as in a reliability plot of two
+    classes, not of the confidence in the predicted class.
     """
     probabilities = probabilities.astype(float)
     gaps, _ = np.histogram(probabilities, BINS, (0.0, 1.0), weights=probabilities - labels)
@@ -115,10 +117,11 @@ def expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray) ->
 def youden_threshold(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """The threshold with the largest TPR - FPR (Youden 1950).
 
-    NaN with one class only, and where no threshold is better than calling all or nothing fake.
+    It is halfway between the lowest probability called fake and the next lower one. All thresholds
+    between these two decide these predictions alike; the middle is the safest for others.
 
-    Halfway from the lowest probability called fake to the next one below: where on that stretch
-    it lies makes no difference to these predictions, and the middle errs least on others.
+    Returns:
+      NaN with one class only, and if no threshold is better than calling all or no images fake.
     """
     if len(np.unique(labels)) < 2:
         return float("nan")
@@ -135,15 +138,16 @@ def _halfway(probabilities: np.ndarray, lowest: float) -> float:
 
 
 def best_accuracy(labels: np.ndarray, probabilities: np.ndarray) -> tuple[float, float]:
-    """The largest accuracy that any threshold gives on these very predictions, and that threshold.
+    """The largest accuracy that any threshold reaches on these predictions, and that threshold.
 
-    NaN with one class only; the threshold is infinite where calling nothing fake is best.
+    Returns:
+      NaN with one class only. The threshold is infinite if it is best to call no image fake.
     """
     if len(np.unique(labels)) < 2:
         return float("nan"), float("nan")
     fpr, tpr, thresholds = sk.roc_curve(labels, probabilities, drop_intermediate=False)
-    share = float(labels.mean())
-    accuracy = share * tpr + (1 - share) * (1 - fpr)
+    prevalence = float(labels.mean())
+    accuracy = prevalence * tpr + (1 - prevalence) * (1 - fpr)
     best = np.argmax(accuracy)
     return float(accuracy[best]), _halfway(probabilities, thresholds[best])
 
@@ -157,20 +161,23 @@ def classification_report(labels: np.ndarray, probabilities: np.ndarray) -> str:
 
 
 def summarize(predictions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Per fold, their mean and population standard deviation, and all predictions pooled.
+    """The metrics of held-out predictions.
 
     Args:
       predictions: rows with fold, label, probability.
 
     Returns:
-      folds, mean, std, pooled; threshold and at_threshold, see chosen_threshold.
+      folds, the metrics of each fold; their mean and their population standard deviation (std);
+      pooled, the metrics of all predictions; threshold and at_threshold, see chosen_threshold.
     """
     fold, label, probability = columns(predictions, "fold", "label", "probability")
     folds = [
         {"fold": int(f), **binary_metrics(label[fold == f], probability[fold == f])}
         for f in np.unique(fold)
     ]
-    scores = {name: np.array([entry[name] for entry in folds]) for name in (*SCORES, *RANKINGS)}
+    scores = {
+        name: np.array([entry[name] for entry in folds]) for name in (*SCORES, *RANKING_METRICS)
+    }
     return {
         "folds": folds,
         "mean": {name: float(values.mean()) for name, values in scores.items()},
@@ -183,15 +190,16 @@ def summarize(predictions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def chosen_threshold(
     fold: np.ndarray, label: np.ndarray, probability: np.ndarray
 ) -> dict[str, Any]:
-    """A threshold from held-out predictions, and what one chosen so is worth.
+    """Chooses a threshold from held-out predictions, and estimates how good such a threshold is.
 
     Args:
       fold, label, probability: [n], of held-out predictions.
 
     Returns:
-      threshold: value, for images of no fold, and what it was chosen by and on. at_threshold: the
-      decisions on each fold by the threshold of all other folds, and pooled; empty with one fold,
-      and where one of these thresholds is NaN.
+      threshold: its value, for new images; the criterion; the predictions it was chosen on.
+      at_threshold: the metrics of each fold's decisions at the threshold that the other folds
+      choose, and of all these decisions pooled. Empty with one fold, and if one of these thresholds
+      is NaN.
     """
     folds = [int(f) for f in np.unique(fold)]
     threshold = {
@@ -201,14 +209,15 @@ def chosen_threshold(
     }
     if len(folds) < 2:
         return {"threshold": threshold, "at_threshold": {}}
-    fake = np.zeros(len(label), bool)
+    called_fake = np.zeros(len(label), bool)
     entries = []
     for f in folds:
         here = fold == f
         value = youden_threshold(label[~here], probability[~here])
         if np.isnan(value):
             return {"threshold": threshold, "at_threshold": {}}
-        fake[here] = probability[here] >= value
-        entries.append({"fold": f, "threshold": value, **decisions(label[here], fake[here])})
-    at_threshold = {"folds": entries, "pooled": decisions(label, fake)}
+        called_fake[here] = probability[here] >= value
+        found = decision_metrics(label[here], called_fake[here])
+        entries.append({"fold": f, "threshold": value, **found})
+    at_threshold = {"folds": entries, "pooled": decision_metrics(label, called_fake)}
     return {"threshold": threshold, "at_threshold": at_threshold}

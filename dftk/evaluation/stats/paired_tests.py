@@ -1,4 +1,4 @@
-"""Paired tests: whether two detectors differ by more than chance on the same images."""
+"""Paired tests: do two detectors differ by more than chance on the same images?"""
 
 import dataclasses
 
@@ -7,13 +7,13 @@ from scipy import stats
 
 from dftk.evaluation.stats.closed_form import CONFIDENCE
 
-_ROUNDING = 1e-12  # what is left of a standard error of zero
+_ROUNDING = 1e-12  # a smaller standard error is zero but for rounding
 _Z = float(stats.norm.ppf((1 + CONFIDENCE) / 2))
 
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """Second minus first, with its 95 % interval and the p-value of there being none."""
+    """Second minus first, its 95 % interval, and the p-value of the hypothesis of no difference."""
 
     value: float
     low: float
@@ -32,8 +32,8 @@ def delong(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> Differe
       first, second: float [n], scores of fake.
 
     Returns:
-      NaN where a class has fewer than two examples; interval and p-value NaN where two scores
-      differ and nothing in the examples tells by how much they might not.
+      NaN if a class has fewer than two examples. Interval and p-value are NaN if the AUCs differ
+      but their estimated standard error is zero.
     """
     fake = labels == 1
     fakes, reals = int(fake.sum()), int((~fake).sum())
@@ -41,7 +41,7 @@ def delong(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> Differe
         return Difference(*[float("nan")] * 4)
     above, below = zip(*(_components(fake, scores) for scores in (first, second)))
     contrast = np.array([-1.0, 1.0])
-    value = float(contrast @ [part.mean() for part in above])
+    value = float(contrast @ [component.mean() for component in above])
     covariance = np.cov(above) / fakes + np.cov(below) / reals
     error = float(np.sqrt(max(contrast @ covariance @ contrast, 0.0)))
     if error < _ROUNDING:
@@ -51,7 +51,7 @@ def delong(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> Differe
 
 
 def _components(fake: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of each fake, the share of reals below it; of each real, the share of fakes above it.
+    """For each fake, the proportion of reals below it; for each real, that of fakes above it.
 
     Ties count one half.
     """
@@ -63,7 +63,7 @@ def _components(fake: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def _without_spread(value: float) -> Difference:
-    """No difference, surely; or one of which a handful of equal cases proves nothing."""
+    """With a standard error of zero, equal values surely do not differ; others are not testable."""
     if abs(value) < _ROUNDING:
         return Difference(0.0, 0.0, 0.0, 1.0)
     return Difference(value, *[float("nan")] * 3)
@@ -72,35 +72,35 @@ def _without_spread(value: float) -> Difference:
 def mcnemar(first: np.ndarray, second: np.ndarray) -> Difference:
     """Difference of two accuracies on the same examples, by McNemar's exact test.
 
-    The interval is Agresti and Min's (2005, doi:10.1002/sim.1781): Wald's, with half an example
-    more in each of the four cells.
+    The interval is Agresti and Min's (2005, doi:10.1002/sim.1781): Wald's interval with half an
+    example added to each of the four cells.
 
     Args:
-      first, second: bool [n], whether each decision was right.
+      first, second: bool [n], whether each decision was correct.
     """
     gained, lost = int((second & ~first).sum()), int((first & ~second).sum())
     n = len(first) + 2
-    shift, apart = (gained - lost) / n, (gained + lost + 1) / n
-    error = float(np.sqrt((apart - shift**2) / n))
+    difference, discordant = (gained - lost) / n, (gained + lost + 1) / n
+    error = float(np.sqrt((discordant - difference**2) / n))
     p_value = stats.binomtest(gained, gained + lost).pvalue if gained + lost else 1.0
     value = (gained - lost) / len(first)
-    low, high = max(shift - _Z * error, -1.0), min(shift + _Z * error, 1.0)
+    low, high = max(difference - _Z * error, -1.0), min(difference + _Z * error, 1.0)
     return Difference(value, low, high, float(p_value))
 
 
 def across_folds(first: np.ndarray, second: np.ndarray, folds: int) -> Difference:
     """Mean difference of a score over the folds, by the corrected resampled t-test.
 
-    Nadeau and Bengio 2003 (doi:10.1023/A:1024068626366): models of different folds share most of
-    their training images, so that their scores vary less than independent ones would; the plain
-    t-test finds differences where there are none.
+    Nadeau and Bengio 2003 (doi:10.1023/A:1024068626366). Models of different folds share most of
+    their training images, so that their scores vary less than independent scores would. The
+    uncorrected t-test therefore finds differences that do not exist.
 
     Args:
-      first, second: float [k], scores of the folds that both have.
-      folds: that the data is cut into; k or more.
+      first, second: float [k], the scores on the folds that both detectors have.
+      folds: the number of folds of the dataset, k or more.
 
     Returns:
-      NaN but for the mean where there are fewer than two folds, or all differ by the same.
+      all but the mean are NaN if there are fewer than two folds, or if all folds differ equally.
     """
     differences = second - first
     k, value = len(differences), float(np.mean(differences))
@@ -116,8 +116,8 @@ def across_folds(first: np.ndarray, second: np.ndarray, folds: int) -> Differenc
 
 
 def holm(p_values: list[float]) -> list[float]:
-    """p-values adjusted for their number (Holm 1979), in the order given; NaN is no test."""
-    order = np.argsort(p_values)[: np.isfinite(p_values).sum()]  # NaN come last
+    """p-values adjusted for their number (Holm 1979), in the given order. NaN stays, uncounted."""
+    order = np.argsort(p_values)[: np.isfinite(p_values).sum()]  # NaNs are last
     scaled = np.array(p_values)[order] * np.arange(len(order), 0, -1)
     adjusted = np.full(len(p_values), np.nan)
     adjusted[order] = np.minimum(np.maximum.accumulate(scaled), 1.0)

@@ -15,7 +15,7 @@ from dftk.input import batches, residency
 from dftk.input.shards import Shard
 from dftk.models import registry
 from dftk.runs.environment import environment
-from dftk.runs.workdir import FREE, HISTORY_COLUMNS, PREDICTION_COLUMNS, Workdir
+from dftk.runs.workdir import CHANGEABLE_FIELDS, HISTORY_COLUMNS, PREDICTION_COLUMNS, Workdir
 from dftk.training import schedule
 from dftk.training.config import Config
 from dftk.training.devices import devices as devices_lib
@@ -134,7 +134,7 @@ def begin(config: Config, workdir: Workdir) -> None:
 
 def _identity(record: dict[str, Any]) -> str:
     """Hash of all that a run's results depend on: workers share it, and states and their run."""
-    config = {name: v for name, v in record["config"].items() if name not in FREE}
+    config = {name: v for name, v in record["config"].items() if name not in CHANGEABLE_FIELDS}
     text = json.dumps([config, record["inputs"]], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

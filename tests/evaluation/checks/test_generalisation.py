@@ -9,7 +9,7 @@ from dftk.evaluation import terminal
 from dftk.evaluation.checks import generalisation, shortcuts
 from dftk.evaluation.pages import report
 from dftk.evaluation.stats import closed_form, metrics
-from dftk.runs.members import members
+from dftk.runs.members import member_digests
 from dftk.runs.results import SHORTCUTS, TEST_SETS, VALID_METRICS
 from dftk.runs.workdir import Workdir
 from dftk.utils.files import write_csv, write_json
@@ -42,7 +42,7 @@ def a_test_set(workdir, name, gap, reals=60, fakes=60, **more):
     folder = workdir.path / TEST_SETS / name
     labels, probabilities = predictions(folder / "predictions.csv", gap, reals, fakes)
     result = {
-        "source": f"/{name}", "members": members(workdir), "folds": [], "broken": [],
+        "source": f"/{name}", "members": member_digests(workdir), "folds": [], "broken": [],
         "ensemble": metrics.binary_metrics(labels, probabilities), "in_training": [],
         "shortcuts": {}, "notes": [], **more,
     }  # fmt: skip
@@ -52,7 +52,7 @@ def a_test_set(workdir, name, gap, reals=60, fakes=60, **more):
 
 def score_valid(workdir, gap):
     predictions(workdir.path / "valid_predictions.csv", gap)
-    write_json(workdir.path / VALID_METRICS, {"members": members(workdir)})
+    write_json(workdir.path / VALID_METRICS, {"members": member_digests(workdir)})
 
 
 def test_own_sets_come_first_and_a_test_set_called_valid_is_another(workdir):
@@ -74,9 +74,9 @@ def test_scores_are_at_the_threshold_of_the_folds_and_at_the_own_best(workdir):
     assert found.threshold == summary["threshold"]["value"]
     called = probabilities >= found.threshold
     assert one.scores["accuracy"] == np.mean(called == labels)
-    assert one.scores["auc_interval"] == list(closed_form.area(one.scores["auc"], 60, 60))
+    assert one.scores["auc_interval"] == list(closed_form.auc_interval(one.scores["auc"], 60, 60))
     assert one.average_precision == pytest.approx(
-        metrics.rankings(labels, probabilities)["average_precision"], abs=1e-6
+        metrics.ranking_metrics(labels, probabilities)["average_precision"], abs=1e-6
     )
     accuracies = [np.mean((probabilities >= t) == labels) for t in [*probabilities, np.inf]]
     assert one.best_accuracy == pytest.approx(max(accuracies))
@@ -160,4 +160,4 @@ def test_the_report_shows_all_sets_in_one_table(workdir):
     assert "tests/&lt;b&gt;worse" in table
     assert " drop</strong>" in table
     assert "training images: 1<" in table
-    assert "chosen on the images it is measured on" in text
+    assert "chosen on the images that it is measured on" in text

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from dftk.evaluation.checks import perturbations
 
-SEEDS = perturbations.seeds(["a.jpg", "b.jpg", "c.jpg"], 0)
+SEEDS = perturbations.seeds_of(["a.jpg", "b.jpg", "c.jpg"], 0)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_crop_is_a_window_of_its_image(images):
 def test_windows_reach_every_corner():
     names = [str(i) for i in range(400)]
     image = np.arange(8, dtype=np.uint8).reshape(2, 4)[..., None].repeat(3, -1)
-    changed = change("crop", np.stack([image] * 400), 0.5, perturbations.seeds(names, 0))
+    changed = change("crop", np.stack([image] * 400), 0.5, perturbations.seeds_of(names, 0))
     assert set(changed[:, 0, 0, 0]) == {0, 1, 2, 4, 5, 6}
     counts = np.bincount(changed[:, 0, 0, 0])
     assert counts[[0, 1, 2, 4, 5, 6]].min() > 400 / 6 / 2
@@ -121,6 +121,6 @@ def test_levels_go_from_mild_to_harsh(images):
 
 
 def test_seeds_are_of_the_name_and_the_seed():
-    again = perturbations.seeds(["c.jpg", "a.jpg"], 0)
+    again = perturbations.seeds_of(["c.jpg", "a.jpg"], 0)
     np.testing.assert_array_equal(again, SEEDS[[2, 0]])
-    assert (perturbations.seeds(["a.jpg"], 1) != SEEDS[:1]).any()
+    assert (perturbations.seeds_of(["a.jpg"], 1) != SEEDS[:1]).any()

@@ -53,7 +53,9 @@ def test_a_level_is_what_the_ensemble_says_of_the_changed_images(ensemble, datas
     change = perturbations.ALL["noise"].at(32)
     called = []
     for image in images:
-        pixels = change(encoded.decode(image).image[None], perturbations.seeds([image.filename], 0))
+        pixels = change(
+            encoded.decode(image).image[None], perturbations.seeds_of([image.filename], 0)
+        )
         called.append(ensemble(pixels).mean() >= 0.5)
     level = result["perturbations"]["noise"]["levels"][-1]
     assert level["level"] == 32

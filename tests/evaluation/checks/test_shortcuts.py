@@ -52,8 +52,8 @@ def test_labels_without_meaning_have_no_shortcut(shuffled):
     spans = [g[k]["auc_interval"] for g in result["groups"].values() if not g["constant"]
              for k in ("linear", "trees")]  # fmt: skip
     low, high = max(spans, key=lambda span: span[1] - span[0])
-    assert f"reaches from {low:.3f} to {high:.3f}, and" in result["verdict"]
-    assert "not shown to beat chance" in result["verdict"]
+    assert f"is {low:.3f} to {high:.3f}, so that" in result["verdict"]
+    assert "do not demonstrably beat chance" in result["verdict"]
     assert result["groups"]["dimensions"] == {"constant": True}
     assert result["groups"]["JPEG quantisation"] == {"constant": True}
     for kind in ("linear", "trees"):
@@ -100,7 +100,7 @@ def test_the_sample_is_made_without_shortcuts(images):
 
 def test_files_that_are_all_alike_have_a_verdict_too():
     text = shortcuts.verdict({"file size": {"constant": True}}, [], 0.95)
-    assert text.endswith("not shown to beat chance.")
+    assert text.endswith("do not demonstrably beat chance.")
 
 
 def test_a_folder_without_folds_gets_some(shuffled):

@@ -47,7 +47,7 @@ def test_measures_of_an_image():
 
 
 def test_terciles_are_thirds_and_cover_all():
-    result = slices.cut(rows(), 0.5)
+    result = slices.score_slices(rows(), 0.5)
     for name in ("brightness", "sharpness", "file size"):
         entries = by(result, name)
         assert sum(entry["n"] for entry in entries) == 300
@@ -60,7 +60,7 @@ def test_a_slice_that_is_worse_is_flagged_and_only_that():
     bad = rows(brightness=np.arange(300))
     for row in bad[:100]:  # the darkest third
         row["probability"] = 0.5 + 0.01 * (row["filename"] > "3")
-    result = slices.cut(bad, 0.5)
+    result = slices.score_slices(bad, 0.5)
     flagged = [(entry["by"], entry["slice"][:3]) for entry in result["slices"] if entry["below"]]
     assert flagged == [("brightness", "low")]
     assert by(result, "brightness")[0]["below"] == ["accuracy", "auc"]
@@ -79,7 +79,7 @@ def unlike_classes(n=600):
 
 def test_the_class_mix_of_a_slice_flags_nothing():
     """Folders of one class each, and terciles by a measure that tells the classes apart."""
-    result = slices.cut(unlike_classes(), 0.5)
+    result = slices.score_slices(unlike_classes(), 0.5)
     assert [entry["slice"] for entry in result["slices"] if entry["below"]] == []
     expected = {entry["slice"]: entry["expected_accuracy"] for entry in by(result, "folder")}
     assert expected == pytest.approx({"real/0": 0.9, "real/1": 0.9, "fake/0": 0.6, "fake/1": 0.6})
@@ -95,13 +95,15 @@ def test_a_folder_worse_than_the_others_of_its_class_is_flagged():
     bad = unlike_classes()
     for index, row in enumerate(row for row in bad if row["folder"] == "real/1"):
         row["probability"] = 0.8 if index % 2 else 0.2
-    flagged = [entry["slice"] for entry in slices.cut(bad, 0.5)["slices"] if entry["below"]]
+    flagged = [
+        entry["slice"] for entry in slices.score_slices(bad, 0.5)["slices"] if entry["below"]
+    ]
     assert flagged == ["real/1"]
 
 
 def test_a_set_of_one_class_is_compared_with_itself():
     fakes = [row for row in unlike_classes() if row["label"]]
-    result = slices.cut(fakes, 0.5)
+    result = slices.score_slices(fakes, 0.5)
     for entry in by(result, "folder") + by(result, "brightness"):
         assert entry["expected_accuracy"] == pytest.approx(0.6)
         assert entry["below"] == []
@@ -112,14 +114,14 @@ def test_predictions_alike_everywhere_are_seldom_flagged():
     flags = 0
     for _ in range(20):
         columns = {name: rng.random(300) for name in ("brightness", "sharpness", "file size")}
-        result = slices.cut(rows(**columns, fold=rng.integers(0, 5, 300)), 0.5)
+        result = slices.score_slices(rows(**columns, fold=rng.integers(0, 5, 300)), 0.5)
         flags += any(entry["below"] for entry in result["slices"])
     assert flags <= 3
 
 
-def test_kinds_are_told_apart_and_many_are_joined():
+def test_frequent_categories_are_slices_and_the_rest_is_one():
     fold, folder = np.arange(300) % 5, [f"fake/{i % 15}" for i in range(300)]
-    result = slices.cut(rows(fold=fold, folder=folder), 0.5)
+    result = slices.score_slices(rows(fold=fold, folder=folder), 0.5)
     assert [entry["slice"] for entry in by(result, "fold")] == ["0", "1", "2", "3", "4"]
     folders = by(result, "folder")
     assert folders[-1]["slice"] == "3 others"
@@ -127,17 +129,19 @@ def test_kinds_are_told_apart_and_many_are_joined():
 
 
 def test_equal_values_are_no_terciles():
-    assert not by(slices.cut(rows(brightness=[7.0] * 300), 0.5), "brightness")
+    assert not by(slices.score_slices(rows(brightness=[7.0] * 300), 0.5), "brightness")
 
 
 def test_a_single_image_is_no_crash():
-    assert slices.cut(rows(1), 0.5)["slices"] == []
+    assert slices.score_slices(rows(1), 0.5)["slices"] == []
 
 
 def test_a_file_that_changed_since_it_was_scored_is_named(tmp_path):
     prediction = {"filename": "real/x.jpg", "label": 0, "probability": 0.5}
     gone = encoded.Encoded("real/x.jpg", 0, -1, b"", "No such file or directory")
-    with pytest.raises(UserError, match=r"real/x.jpg: changed while it was being scored \(No such"):
+    with pytest.raises(
+        UserError, match=r"real/x.jpg: the file changed since it was scored \(No such"
+    ):
         slices.write(tmp_path, "", [prediction], [gone])
 
 

@@ -43,7 +43,9 @@ def test_what_cannot_be_scored_is_one_line(tmp_path):
 
 def test_two_sets_of_one_name_are_refused(tmp_path):
     a, b = draw(tmp_path / "a" / "set"), draw(tmp_path / "b" / "set")
-    with pytest.raises(UsageError, match=f"{a} and {b}: both would be set; give dftk.evaluate"):
+    with pytest.raises(
+        UsageError, match=f"{a} and {b}: both would be named set; give dftk.evaluate"
+    ):
         test_set_folders.open_folders(tmp_path, [a, b])
     assert list(test_set_folders.open_folders(tmp_path, [a, b], ["set", "other"])) == [
         "set",
@@ -60,17 +62,19 @@ def test_a_missing_directory_or_name_is_a_usage_error(paths, names, tmp_path):
 
 
 def test_a_name_that_is_taken_by_another_folder_is_refused(tmp_path):
-    target = test_set_folders.claim(tmp_path, "new", tmp_path / "a")
+    test_set_folders.require_same_source(tmp_path, "new", tmp_path / "a")
+    target = tmp_path / "tests" / "new"
     target.mkdir(parents=True)
     for content, former in (
         ({"source": str(tmp_path / "a")}, tmp_path / "a"),
-        ({}, "a folder not"),
+        ({}, "an unknown folder"),
     ):
         (target / "metrics.json").write_text(json.dumps(content))
-        with pytest.raises(UsageError, match=f"test set .*/b: .* is of {former}.*--name=OTHER"):
-            test_set_folders.claim(tmp_path, "new", tmp_path / "b")
+        message = f"test set .*/b: .* has the scores of {former}.*--name=OTHER"
+        with pytest.raises(UsageError, match=message):
+            test_set_folders.require_same_source(tmp_path, "new", tmp_path / "b")
     (target / "metrics.json").write_text(json.dumps({"source": str(tmp_path / "a")}))
-    assert test_set_folders.claim(tmp_path, "new", tmp_path / "a") == target
+    test_set_folders.require_same_source(tmp_path, "new", tmp_path / "a")
 
 
 def test_a_set_is_named_after_its_folder_or_as_told(tmp_path):

@@ -127,7 +127,7 @@ def test_one_class_only_is_scored_and_said(ensemble, folder, tmp_path):
     result = full(rows, broken)
     assert np.isnan(result["ensemble"]["auc"])
     assert result["notes"] == [
-        "no real image: AUC is not defined, and accuracy is of one class only"
+        "no real image: the AUC is undefined, and the accuracy is that of one class only"
     ]
     written = test_sets.write(tmp_path, "fakes", found, rows, result, None)
     assert not (written / "plots" / "roc.png").exists()
@@ -138,15 +138,15 @@ def test_notes_say_what_a_reader_must_know(scored):
     rows, broken = scored
     same = [{"filename": "real/0.jpg", "training_image": "train/real/1.jpg"}]
     text = "; ".join(full(rows, broken, ignored={".webp": 3}, in_training=same)["notes"])
-    assert "not scored, for they cannot be read: 1 file" in text
+    assert "not scored, since unreadable: 1 file" in text
     assert "3 .webp" in text
-    assert "training image of this run: 1 image;" in text
+    assert "training image of this run, byte by byte: 1 image;" in text
     lost = full(rows, [], in_training=None, not_compared="no dataset")["notes"]
     assert lost == ["not compared with the training images: no dataset"]
     few = full(rows, [], shortcuts=None, not_searched="too few")["notes"]
     assert few == ["not searched for shortcuts: too few"]
     (told,) = full(rows, [], shortcuts={"file size": 0.9, "metadata": 1.0})["notes"]
-    assert "without a look at the face, by file size (AUC 0.900), metadata (AUC 1.000)" in told
+    assert "told apart without the face, by file size (AUC 0.900), metadata (AUC 1.000)" in told
 
 
 def test_training_images_are_known_by_their_bytes(dataset):

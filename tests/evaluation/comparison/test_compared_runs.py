@@ -10,8 +10,8 @@ from dftk.utils.errors import UserError
 
 def test_names_are_the_folders_or_whole_paths_where_these_are_equal(tmp_path):
     one, other, third = (Workdir(tmp_path / p) for p in ("a/run", "b/run", "b/third"))
-    assert list(compared_runs.named([one, third])) == ["run", "third"]
-    assert list(compared_runs.named([one, other])) == [str(one.path), str(other.path)]
+    assert list(compared_runs.unique_names([one, third])) == ["run", "third"]
+    assert list(compared_runs.unique_names([one, other])) == [str(one.path), str(other.path)]
 
 
 def test_folds_in_common(trained, trained_cnn, tmp_path):

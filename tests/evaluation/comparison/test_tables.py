@@ -10,7 +10,7 @@ def compared(trained, trained_cnn):
     return comparison.compare([trained_cnn, trained], None, measure_speed=False)
 
 
-def test_the_terminal_has_sides_differences_and_a_verdict(compared):
+def test_the_terminal_has_runs_differences_and_a_verdict(compared):
     text = tables.text(compared[0])
     for words in (
         "inference, img/s",
@@ -39,7 +39,7 @@ def pair(value, p_value):
             0.2,
             "no difference in AUC is shown between b and a: +0.0500, 95 % interval +0.0400",
         ),
-        (math.nan, math.nan, "AUC is not defined"),
+        (math.nan, math.nan, "AUC is undefined"),
     ],
 )
 def test_the_verdict_in_words(value, p_value, words):

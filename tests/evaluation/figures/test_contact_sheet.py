@@ -16,7 +16,12 @@ ROWS = [
 def test_the_most_wrong_come_first():
     names = [row["filename"] for row in contact_sheet.order(ROWS)]
     assert names == ["f1", "r1", "f0", "f2", "r2"]
-    assert [row["filename"] for row in contact_sheet.choose(ROWS, 2)] == ["r1", "r2", "f1", "f0"]
+    assert [row["filename"] for row in contact_sheet.most_wrong(ROWS, 2)] == [
+        "r1",
+        "r2",
+        "f1",
+        "f0",
+    ]
 
 
 def test_thumbnails_keep_their_shape_and_only_shrink():

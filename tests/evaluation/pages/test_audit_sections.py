@@ -7,7 +7,7 @@ from dftk.evaluation.checks import generalisation, robustness, shortcuts, slices
 from dftk.evaluation.stats import ensemble_metrics
 from dftk.images import encoded
 from dftk.input import residency
-from dftk.runs.members import members
+from dftk.runs.members import member_digests
 from dftk.runs.results import ROBUSTNESS, SLICES, VALID_METRICS
 from dftk.runs.workdir import Workdir
 from dftk.utils.files import columns, write_json
@@ -70,6 +70,18 @@ def test_slices_of_both_sets_are_shown(workdir, dataset):
     assert "<th>fakes</th><th>expected</th>" in text
 
 
+def test_slices_of_an_old_version_have_no_expectation(workdir):
+    score = {"n": 1200, "fakes": 600, "accuracy": 0.5, "accuracy_interval": [0.2, 0.8], "auc": 0.5,
+             "auc_interval": [0.4, 0.6]}  # fmt: skip
+    entry = {"by": "folder", "slice": "fake/<gan>", **score, "below": ["accuracy", "auc"]}
+    result = {"overall": score, "slices": [entry], "measures": {"brightness": "mean luma"}}
+    results = report_pages.bare_results(workdir.path, slices=result)
+    text = report_pages.section("slices", results)
+    assert "<td>all</td><td></td><td>1,200</td><td>600</td><td>–</td><td>0.500</td>" in text
+    assert "<td>fake/&lt;gan&gt;</td><td>1,200</td><td>600</td><td>–</td>" in text
+    assert "below expectation: accuracy, AUC</td>" in text
+
+
 def test_robustness_has_every_level(workdir):
     score = {"n": 8, "accuracy": 0.5, "accuracy_interval": [0.2, 0.8], "auc": float("nan"),
              "auc_interval": [float("nan")] * 2, "called_fake": 0.25}  # fmt: skip
@@ -96,7 +108,7 @@ def test_test_sets_are_shown_and_their_names_escaped(untouched_cnn, dataset, tmp
     summary = ensemble_metrics.summarize(
         folds=[0], labels=labels, members=mean[None], mean=mean, threshold={"value": 0.5}
     )
-    result = {"source": "/<i>", "members": members(workdir), "broken": [], "in_training": [],
+    result = {"source": "/<i>", "members": member_digests(workdir), "broken": [], "in_training": [],
               **summary, "notes": ["a <u> note"]}  # fmt: skip
     folder = encoded.find(tmp_path / "set" / "valid")
     rows = [{**row, "filename": row["filename"].removeprefix("valid/")} for row in rows]
@@ -123,4 +135,4 @@ def test_what_other_models_scored_is_to_be_done_again(untouched_cnn, tmp_path):
     results = report_pages.read_results(copy)
     assert "Not done yet" in report_pages.section("robustness", results)
     assert "Not done yet" in report_pages.section("slices", results)
-    assert "other models than are here now" in report_pages.section("valid", results)
+    assert "Scored by other models than the run has now" in report_pages.section("valid", results)

@@ -37,7 +37,7 @@ def test_a_fitted_head_is_not_said_to_have_trained_for_epochs(copy):
     record["config"] |= {"head": "forest", "frozen_epochs": 1, "finetune_epochs": 0}
     (copy.path / "config.json").write_text(json.dumps(record))
     page = card_of(copy)
-    assert "a head (forest) fitted once, on features of real images alone; seed 42" in page
+    assert "a head (forest) fitted once, on features of real images only; seed 42" in page
 
 
 def test_with_one_fold_and_no_valid_they_are_not_known(copy):

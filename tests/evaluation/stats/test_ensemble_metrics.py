@@ -16,7 +16,7 @@ def test_members_and_their_mean_are_scored_at_both_thresholds():
     assert result["ensemble"] == metrics.binary_metrics(labels, mean)
     assert result["threshold"] == threshold
     decisions = result["at_threshold"]
-    assert decisions["ensemble"] == metrics.decisions(labels, mean >= 0.45)
+    assert decisions["ensemble"] == metrics.decision_metrics(labels, mean >= 0.45)
     assert decisions["folds"][0]["confusion_matrix"] == [[1, 1], [1, 1]]
     low, high = result["intervals"]["ensemble"]["accuracy"]
     assert low < result["ensemble"]["accuracy"] <= high

@@ -16,7 +16,7 @@ def test_with_every_example_once_they_are_the_metrics_themselves():
     weights = np.ones([1, len(labels)])
     found = intervals.weighted_metrics(*sorted_down(labels, probabilities), weights, 0.5)
     expected = metrics.binary_metrics(labels, probabilities)
-    assert set(found) == {*metrics.SCORES, *metrics.RANKINGS}
+    assert set(found) == {*metrics.SCORES, *metrics.RANKING_METRICS}
     for name, value in found.items():
         assert value == pytest.approx([expected[name]], abs=1e-9), name
 
@@ -63,7 +63,7 @@ def test_an_interval_of_accuracy_is_about_the_binomials():
 def test_the_number_of_resamples_in_memory_changes_no_more_than_another_seed(monkeypatch):
     labels, probabilities = noisy(n=100)
     whole, other = (intervals.bootstrap(labels, probabilities, seed=seed) for seed in (0, 1))
-    monkeypatch.setattr(intervals, "_AT_ONCE", 7000)
+    monkeypatch.setattr(intervals, "_MAX_WEIGHTS", 7000)
     parts = intervals.bootstrap(labels, probabilities)
     assert parts["auc"] != whole["auc"], "drawn in other portions"
     assert parts["auc"] == pytest.approx(whole["auc"], abs=0.02)
@@ -71,7 +71,7 @@ def test_the_number_of_resamples_in_memory_changes_no_more_than_another_seed(mon
 
 
 def test_ten_of_ten_right_is_no_certainty():
-    found = intervals.confidence(np.arange(10) % 2, (np.arange(10) % 2).astype(float))
+    found = intervals.metric_intervals(np.arange(10) % 2, (np.arange(10) % 2).astype(float))
     for name in ("accuracy", "precision", "recall", "auc"):
         low, high = found[name]
         assert low < 0.8, name
@@ -85,7 +85,7 @@ def test_the_calibration_error_has_no_interval():
     labels = (rng.random(300) < probabilities).astype(int)
     low, _ = intervals.bootstrap(labels, probabilities)["ece"]
     assert low > 0.9 * metrics.expected_calibration_error(labels, probabilities)
-    assert intervals.confidence(labels, probabilities)["ece"] is None
+    assert intervals.metric_intervals(labels, probabilities)["ece"] is None
 
 
 @pytest.mark.parametrize("threshold", [0.0, 1.1])

@@ -58,7 +58,7 @@ def test_the_equal_error_rate_is_the_root_that_others_find(seed):
     labels, probabilities = noisy(seed)
     fpr, tpr, _ = sk.roc_curve(labels, probabilities)
     root = brentq(lambda x: 1.0 - x - interp1d(fpr, tpr)(x), 0.0, 1.0, xtol=1e-14)
-    assert metrics.rankings(labels, probabilities)["eer"] == pytest.approx(root, abs=1e-9)
+    assert metrics.ranking_metrics(labels, probabilities)["eer"] == pytest.approx(root, abs=1e-9)
 
 
 def test_calibration_error_is_that_of_the_reliability_plot():
@@ -75,9 +75,9 @@ def test_calibration_error_is_that_of_the_reliability_plot():
 def test_of_perfect_and_of_useless_predictions():
     labels = np.array([0, 0, 1, 1])
     perfect = metrics.binary_metrics(labels, labels.astype(float))
-    assert [perfect[name] for name in metrics.RANKINGS] == [1.0, 0.0, 1.0, 0.0]
+    assert [perfect[name] for name in metrics.RANKING_METRICS] == [1.0, 0.0, 1.0, 0.0]
     useless = metrics.binary_metrics(labels, np.full(4, 0.5))
-    assert [useless[name] for name in metrics.RANKINGS] == [0.5, 0.5, 0.0, 0.0]
+    assert [useless[name] for name in metrics.RANKING_METRICS] == [0.5, 0.5, 0.0, 0.0]
 
 
 def test_the_chosen_threshold_has_the_best_balanced_accuracy_of_all():
