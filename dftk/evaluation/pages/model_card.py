@@ -23,7 +23,7 @@ _LIMITS = {
     "nothing about faces.",
 }
 _UNKNOWN = (
-    "Its training images are unknown: treat its verdict as a mere number, and ignore it for "
+    "Its training images are not known: treat its verdict as a mere number, and ignore it for "
     "pictures unlike the training images."
 )
 
