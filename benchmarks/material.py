@@ -10,7 +10,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 import tfds_rvf10k
-from dftk.input import pipeline
+from dftk.input import decoding
 from dftk.perf import meter
 
 IMAGES = 640
@@ -95,7 +95,7 @@ def step_bytes(batch: Mapping[str, tf.Tensor]) -> int:
 def counted_decodes() -> Iterator[list[int]]:
     """A list that grows by one with every JPEG that pipelines made inside the block decode."""
     calls: list[int] = []
-    real = pipeline.decode_jpeg
+    real = decoding.decode_image
 
     def counted(contents):
         if tf.executing_eagerly():
@@ -105,8 +105,8 @@ def counted_decodes() -> Iterator[list[int]]:
                 contents = tf.identity(contents)
         return real(contents)
 
-    pipeline.decode_jpeg = counted
+    decoding.decode_image = counted
     try:
         yield calls
     finally:
-        pipeline.decode_jpeg = real
+        decoding.decode_image = real

@@ -11,9 +11,8 @@ import numpy as np
 import tensorflow as tf
 from material import SIZE, notebook_augment
 
-from dftk.images import decoding
 from dftk.inference import stream
-from dftk.input import batches, pipeline, residency
+from dftk.input import batches, decoding, pipeline, residency
 from dftk.input.residency import Examples
 from dftk.input.shards import Shard
 from dftk.models.augmentation import transforms
@@ -38,7 +37,7 @@ def decoding_alone(shards: Sequence[Shard], parallel: int = tf.data.AUTOTUNE) ->
     """The ceiling: decode_jpeg of bytes in memory, parallel as tf.data's autotuner wants it."""
     jpegs = [pipeline.parse(records)["image"] for _, records in pipeline.chunks(shards, 32)]
     decoded = tf.data.Dataset.from_tensor_slices(tf.concat(jpegs, 0)).repeat(READINGS)
-    decoded = decoded.map(pipeline.decode_jpeg, num_parallel_calls=parallel)
+    decoded = decoded.map(decoding.decode_image, num_parallel_calls=parallel)
     decoded = decoded.prefetch(tf.data.AUTOTUNE)
     return lambda: consume(decoded)
 

@@ -12,9 +12,9 @@ import tensorflow as tf
 from material import SIZE, counted_decodes
 from rig import STEPS
 
-from dftk.images import decoding
+from dftk.images import reading
 from dftk.inference import stream
-from dftk.input import batches, pipeline, residency, stores
+from dftk.input import batches, decoding, residency, stores
 from dftk.models.augmentation import transforms
 from dftk.perf import meter
 from dftk.training.step import loop
@@ -36,7 +36,7 @@ def test_parallelism_of_one(dataset, monkeypatch):
         return tf.ensure_shape(image, (SIZE, SIZE, 3))
 
     monkeypatch.setattr(sides, "READINGS", 2)
-    monkeypatch.setattr(pipeline, "decode_jpeg", decode)
+    monkeypatch.setattr(decoding, "decode_image", decode)
     stream, _ = sides.cold_stream(dataset.train)
     alone = sides.decoding_alone(dataset.train, parallel=2)
     monkeypatch.setattr(limits, "cores", lambda: 2)
@@ -167,13 +167,13 @@ def test_each_ratio_has_a_limit_that_it_can_miss():
 def test_files_decoded_one_by_one(predictable, monkeypatch):
     """With decoding that waits, and nothing begun ahead."""
     ensemble, files = predictable
-    real = decoding.decode
+    real = reading.decode
 
     def wait(file):
         time.sleep(0.02)
         return real(file)
 
-    monkeypatch.setattr(decoding, "decode", wait)
+    monkeypatch.setattr(reading, "decode", wait)
     sides_of_it = sides.predicting(ensemble, files[:96])
     monkeypatch.setattr(
         stream.threads, "in_order", lambda function, items, *_: (function(item) for item in items)

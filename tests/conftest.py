@@ -203,10 +203,10 @@ def counted_decodes(monkeypatch):
     """A function that tells how many JPEGs were decoded since the test began."""
     import tensorflow as tf
 
-    from dftk.input import pipeline
+    from dftk.input import decoding
 
     calls = []
-    real = pipeline.decode_jpeg
+    real = decoding.decode_image
 
     def counted(contents):
         if tf.executing_eagerly():
@@ -216,5 +216,5 @@ def counted_decodes(monkeypatch):
                 contents = tf.identity(contents)
         return real(contents)
 
-    monkeypatch.setattr(pipeline, "decode_jpeg", counted)
+    monkeypatch.setattr(decoding, "decode_image", counted)
     return lambda: len(calls)

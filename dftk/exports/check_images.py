@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from dftk.datasets import sample
 from dftk.evaluation.saved_folds import open_data
-from dftk.images import decoding, image_files
-from dftk.input import pipeline, residency
+from dftk.images import image_files, reading
+from dftk.input import decoding, pipeline, residency
 from dftk.runs.workdir import Workdir
 from dftk.utils.errors import UserError
 from dftk.utils.progress import say
@@ -56,10 +56,10 @@ def of_folder(folder: Path, limit: int) -> CheckImages:
 
 
 def _read(path: Path) -> bytes:
-    file = decoding.read(path, decoding.MAX_PIXELS)
-    if isinstance(file, decoding.Packed):
-        image = decoding.decode(file)
-        if isinstance(image, decoding.Image):
+    file = reading.read(path, reading.MAX_PIXELS)
+    if isinstance(file, reading.Packed):
+        image = reading.decode(file)
+        if isinstance(image, reading.Image):
             return file.data
         file = image
     raise UserError(f"{path}: {file.error}; remove it from --images")

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from dftk.input import pipeline
+from dftk.input import decoding
 from dftk.utils import limits
 from dftk.utils.errors import UserError
 
@@ -94,7 +94,7 @@ def _from_jpeg(members: Members) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
     spec = tf.TensorSpec(resize.output_shape[1:], tf.float32)
 
     def unit_image(jpeg: tf.Tensor) -> tf.Tensor:
-        return resize(pipeline.decode_jpeg(jpeg)[None])[0]
+        return resize(decoding.decode_image(jpeg)[None])[0]
 
     def probability(jpeg: tf.Tensor) -> dict[str, tf.Tensor]:
         unit = tf.map_fn(unit_image, jpeg, fn_output_signature=spec)

@@ -10,8 +10,8 @@ from typing import TypeVar
 import numpy as np
 import tensorflow as tf
 
-from dftk.images import decoding, image_files
-from dftk.input import data_errors, pipeline
+from dftk.images import image_files, reading
+from dftk.input import data_errors, decoding, pipeline
 from dftk.input.shards import Shard
 from dftk.utils import limits, threads
 from dftk.utils.errors import UserError
@@ -20,7 +20,7 @@ from tfds_rvf10k.inspection import image_header
 CLASSES = ("real", "fake")  # folders, in the order of the labels
 _GROUP = 32  # images of one forward pass at most,
 _PIXELS = 2**24  # and their pixels: 50 MB as uint8, 200 MB as float32
-_AHEAD_BYTES = 2**28  # of images worked on ahead; one of decoding.MAX_PIXELS has 3/4 of it
+_AHEAD_BYTES = 2**28  # of images worked on ahead; one of reading.MAX_PIXELS has 3/4 of it
 
 Result = TypeVar("Result")
 
@@ -86,8 +86,8 @@ class Folder:
         path, label = file
         # Names on Linux are bytes; those that are no text stay apart, and can be written down.
         name = os.fsencode(path.relative_to(self.path)).decode("utf-8", "backslashreplace")
-        content = decoding.read(path, decoding.MAX_PIXELS)
-        if isinstance(content, decoding.Packed):
+        content = reading.read(path, reading.MAX_PIXELS)
+        if isinstance(content, reading.Packed):
             return Encoded(name, label, -1, content.data)
         return Encoded(name, label, -1, b"", content.error)
 
@@ -150,7 +150,7 @@ def decode(encoded: Encoded) -> Decoded:
     try:
         return Decoded(encoded, decoding.decode_image(encoded.data).numpy())
     except tf.errors.InvalidArgumentError:
-        return Decoded(encoded, None, "not a readable JPEG, PNG, GIF or BMP image")
+        return Decoded(encoded, None, decoding.UNREADABLE)
 
 
 def decoded(images: Images) -> Iterator[Decoded]:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from dftk.images import decoding
-from dftk.images.decoding import Image, Packed
+from dftk.images import reading
 from dftk.images.image_files import FileScore
+from dftk.images.reading import Image, Packed
 from dftk.inference import split_model
 from dftk.runs.saved_models import Ensemble
 from dftk.utils.errors import UserError
@@ -33,7 +33,7 @@ class Networks:
         memory. For networks that take it as it is, it is decoded when its turn comes.
         """
         if file.size <= _SMALL:
-            return decoding.decode(file)
+            return reading.decode(file)
         if not self._resize:
             return file
         if file.size <= FORWARD_PIXELS:
@@ -42,15 +42,15 @@ class Networks:
             return self._shrink(file)
 
     def _shrink(self, file: Packed) -> FileScore | Image:
-        image = decoding.decode(file)
+        image = reading.decode(file)
         if isinstance(image, FileScore) or image.pixels is None:
             return image
         try:
             with tf.device("CPU:0"):
                 batch = image.pixels[None]
                 return Image(file.path, None, [member.resize(batch)[0] for member in self._members])
-        except decoding.NO_MEMORY:
-            return decoding.no_memory(file)
+        except reading.NO_MEMORY:
+            return reading.no_memory(file)
 
     def score(self, items: Sequence[FileScore | Image | Packed]) -> list[FileScore]:
         """The scores of a batch, in its order; errors are handed through.
@@ -58,7 +58,7 @@ class Networks:
         Raises:
           UserError: out of memory.
         """
-        group = [decoding.decode(item) if isinstance(item, Packed) else item for item in items]
+        group = [reading.decode(item) if isinstance(item, Packed) else item for item in items]
         images = [item for item in group if isinstance(item, Image)]
         if not images:
             return [item for item in group if isinstance(item, FileScore)]

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from dftk.evaluation.figures import plots
-from dftk.images import decoding
+from dftk.images import reading
 from dftk.images.image_files import FileScore
 from dftk.inference import gradcam
 from dftk.runs.saved_models import Ensemble
@@ -64,8 +64,8 @@ def draw_explanation(
 
 
 def _image(path: Path, max_pixels: int) -> np.ndarray:
-    file = decoding.read(path, max_pixels)
-    image = decoding.decode(file) if isinstance(file, decoding.Packed) else file
+    file = reading.read(path, max_pixels)
+    image = reading.decode(file) if isinstance(file, reading.Packed) else file
     if isinstance(image, FileScore):
         raise Unreadable(f"scored, but not readable again for its picture: {image.error}")
     assert image.pixels is not None

@@ -6,9 +6,9 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from dftk.images import decoding
-from dftk.images.decoding import MAX_PIXELS, Image, Packed
+from dftk.images import reading
 from dftk.images.image_files import FileScore
+from dftk.images.reading import MAX_PIXELS, Image, Packed
 from dftk.inference.networks import FORWARD_PIXELS, Networks
 from dftk.runs.saved_models import Ensemble
 from dftk.utils import limits, threads
@@ -47,7 +47,7 @@ def score_files(
     networks = Networks(ensemble, speed or Throughput())
 
     def load(item: FileScore | Path) -> _Item:
-        file = decoding.read(item, max_pixels) if isinstance(item, Path) else item
+        file = reading.read(item, max_pixels) if isinstance(item, Path) else item
         return networks.prepare(file) if isinstance(file, Packed) else file
 
     workers = limits.cores() + _READERS

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 
-from dftk.input import pipeline
+from dftk.input import decoding
 from dftk.input.shards import Shard
 from dftk.utils.errors import UserError
 from dftk.utils.progress import say
@@ -58,9 +58,9 @@ def _diagnose_image(record: bytes, size: tuple[int, int] | None) -> str:
     features = tf.train.Example.FromString(record).features.feature
     filename = features["filename"].bytes_list.value[0].decode()
     try:
-        shape = tuple(pipeline.decode_jpeg(features["image"].bytes_list.value[0]).shape)
+        shape = tuple(decoding.decode_image(features["image"].bytes_list.value[0]).shape)
     except tf.errors.InvalidArgumentError:
-        return f"{filename}: not a readable JPEG or PNG; "
+        return f"{filename}: {decoding.UNREADABLE}; "
     if size is not None and shape[:2] != size:
         return (
             f"{filename}: {shape[1]}x{shape[0]} pixels, the first image has {size[1]}x{size[0]}; "

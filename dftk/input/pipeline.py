@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from dftk.input import decoding
 from dftk.input.shards import Shard
 from dftk.utils import limits
 
@@ -79,15 +80,6 @@ def parse(records: tf.Tensor) -> dict[str, tf.Tensor]:
     return tf.io.parse_example(records, _FEATURES)
 
 
-def decode_jpeg(contents: tf.Tensor) -> tf.Tensor:
-    """JPEG bytes to uint8 [h, w, 3], with the exact inverse DCT.
-
-    TensorFlow's default is the fast one: up to 19 levels off on RVF10K, where other decoders agree
-    to the bit. What a generator leaves behind is fainter than that.
-    """
-    return tf.io.decode_jpeg(contents, channels=3, dct_method="INTEGER_ACCURATE")
-
-
 def decode_batch(contents: tf.Tensor, shape: Shape, size: int | None) -> tf.Tensor:
     """JPEG bytes to images of one shape; fails where one has another.
 
@@ -102,7 +94,7 @@ def decode_batch(contents: tf.Tensor, shape: Shape, size: int | None) -> tf.Tens
     """
 
     def decode(jpeg: tf.Tensor) -> tf.Tensor:
-        image = decode_jpeg(jpeg)
+        image = decoding.decode_image(jpeg)
         return image if size is None else tf.image.resize(image, [size, size])
 
     dtype = tf.uint8 if size is None else tf.float32

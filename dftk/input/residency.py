@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from dftk.input import batches, data_errors, pipeline, raw_file, stores
+from dftk.input import batches, data_errors, decoding, pipeline, raw_file, stores
 from dftk.input.shards import Shard
 from dftk.utils import limits
 from dftk.utils.errors import UsageError, UserError
@@ -242,6 +242,6 @@ def stored_shape(shards: Sequence[Shard], size: int | None) -> pipeline.Shape:
         contents = pipeline.parse(records)["image"][0]
         if tf.io.is_jpeg(contents):
             height, width, _ = tf.io.extract_jpeg_shape(contents).numpy()
-        else:  # a PNG decodes all the same
-            height, width, _ = pipeline.decode_jpeg(contents).shape
+        else:
+            height, width, _ = decoding.decode_image(contents).shape
         return (int(height), int(width), 3)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from dftk.input import pipeline, stores
+from dftk.input import decoding, pipeline, stores
 from dftk.input.shards import Shard
 from dftk.perf import meter
 from dftk.utils import limits
@@ -69,7 +69,7 @@ def _read_rate(shards: Sequence[Shard]) -> float:
 def _decode_rate(jpegs: tf.Tensor) -> float:
     parallel = limits.cores()
     dataset = tf.data.Dataset.from_tensor_slices(jpegs).map(
-        pipeline.decode_jpeg, num_parallel_calls=parallel
+        decoding.decode_image, num_parallel_calls=parallel
     )
     dataset = dataset.prefetch(2).with_options(pipeline.options(parallel))
 

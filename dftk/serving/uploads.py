@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from dftk.images.decoding import NO_MEMORY, decode_image
+from dftk.images.reading import NO_MEMORY
+from dftk.input import decoding
 from dftk.utils.errors import UserError
 from tfds_rvf10k.inspection import image_header
 
@@ -47,12 +48,12 @@ def read_image(data: bytes, limits: Limits) -> np.ndarray:
         broken.
     """
     if not data:
-        raise Refused(422, "the file is empty; send a JPEG, PNG, GIF or BMP image")
+        raise Refused(422, f"the file is empty; send a {decoding.FORMATS} image")
     if len(data) > limits.max_bytes:
         raise Refused(413, too_many_bytes(limits.max_bytes))
     _check_header(data, limits.max_pixels)
     try:
-        return decode_image(data).numpy()
+        return decoding.decode_image(data).numpy()
     except tf.errors.InvalidArgumentError:
         raise Refused(
             422, "the image is broken or cut short and cannot be decoded; save it again"
@@ -73,7 +74,7 @@ def _check_header(data: bytes, max_pixels: int) -> None:
         raise Refused(415, str(error)) from None
     except ValueError:
         raise Refused(
-            415, "not a JPEG, PNG, GIF or BMP image, whatever its name says; send one"
+            415, f"not a {decoding.FORMATS} image, whatever its name says; send one"
         ) from None
     if pixels > max_pixels:
         text = f"{pixels:,} pixels, more than the {max_pixels:,} that this server takes"

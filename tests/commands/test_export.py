@@ -6,7 +6,7 @@ import tensorflow as tf
 from commands import run_command
 
 from dftk.exports import check_images, formats, parity
-from dftk.images import decoding
+from dftk.input import decoding
 from dftk.runs import saved_models
 
 

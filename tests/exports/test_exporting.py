@@ -138,10 +138,10 @@ def test_bytes_that_are_decoded_otherwise_are_caught(source, images, tmp_path, m
     """The fast inverse DCT: what TensorFlow does unless told."""
 
     def write(members, path):
-        from dftk.input import pipeline
+        from dftk.input import decoding
 
         with monkeypatch.context() as fast:
-            fast.setattr(pipeline, "decode_jpeg", lambda jpeg: tf.io.decode_jpeg(jpeg, channels=3))
+            fast.setattr(decoding, "decode_image", lambda data: tf.io.decode_jpeg(data, channels=3))
             formats.write_saved_model(members, path)
 
     plant(monkeypatch, "saved_model", write)

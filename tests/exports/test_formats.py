@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from dftk.datasets import sample
 from dftk.exports import formats, parity
-from dftk.images import decoding
+from dftk.input import decoding
 from dftk.models import registry
 from dftk.runs import saved_models
 from dftk.training.config import resolve

@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from dftk.images.decoding import Packed
 from dftk.images.image_files import FileScore
+from dftk.images.reading import Packed
 from dftk.inference import networks
 from dftk.runs.saved_models import Ensemble
 from dftk.utils.progress import Throughput

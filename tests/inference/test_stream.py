@@ -8,9 +8,10 @@ import tensorflow as tf
 from PIL import Image
 
 from dftk.datasets import sample
-from dftk.images import decoding, image_files
+from dftk.images import image_files
 from dftk.images.image_files import FileScore
 from dftk.inference import stream
+from dftk.input import decoding
 from dftk.runs import saved_models
 from dftk.utils.progress import Throughput
 

@@ -54,9 +54,8 @@ def test_bytes_that_are_no_jpeg_name_the_image(copy, read):
             features["image"].bytes_list.value[0] = features["image"].bytes_list.value[0][:200]
 
     rewrite(copy().train[4], spoil)
-    with pytest.raises(
-        UserError, match=r"\S+.jpg: not a readable JPEG or PNG; remove it, then remove /"
-    ) as error:
+    words = r"\S+.jpg: not a readable JPEG, PNG, GIF or BMP image; remove it, then remove /"
+    with pytest.raises(UserError, match=words) as error:
         read(copy().train)
     assert names[0] in str(error.value)
 

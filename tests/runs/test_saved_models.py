@@ -9,7 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from dftk.datasets import sample
-from dftk.images import decoding
+from dftk.input import decoding
 from dftk.runs import saved_models
 from dftk.utils.errors import UserError
 

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from dftk.datasets import sample
-from dftk.images import decoding
+from dftk.input import decoding
 from dftk.runs import saved_models
 from dftk.serving.service import Verdict
 

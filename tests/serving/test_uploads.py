@@ -5,8 +5,7 @@ import pytest
 import tensorflow as tf
 
 from dftk.datasets import sample
-from dftk.input import pipeline
-from dftk.serving import uploads
+from dftk.input import decoding
 from dftk.serving.uploads import Limits, Refused, read_image
 
 JPEG = sample.draw_jpeg(np.random.default_rng(0), fake=True)
@@ -16,7 +15,7 @@ PNG = tf.io.encode_png(PIXELS).numpy()
 
 
 def test_what_is_decoded_is_what_training_sees():
-    np.testing.assert_array_equal(read_image(JPEG, Limits()), pipeline.decode_jpeg(JPEG))
+    np.testing.assert_array_equal(read_image(JPEG, Limits()), decoding.decode_image(JPEG))
     np.testing.assert_array_equal(read_image(PNG, Limits()), PIXELS)
 
 
@@ -59,7 +58,7 @@ def test_no_memory_is_a_refusal(monkeypatch, error):
     def fail(_):
         raise error
 
-    monkeypatch.setattr(uploads, "decode_image", fail)
+    monkeypatch.setattr(decoding, "decode_image", fail)
     with pytest.raises(Refused, match="no memory") as refused:
         read_image(PNG, Limits())
     assert refused.value.status == 413

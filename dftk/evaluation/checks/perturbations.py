@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from dftk.input import pipeline
+from dftk.input import decoding
 
 Change = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # images, seeds int32 [b, 2] -> images
 _TRUNCATE = 4.0  # standard deviations at which the Gaussian kernel ends, as in SciPy
@@ -46,7 +46,7 @@ def jpeg(images: tf.Tensor, _: tf.Tensor, quality: float) -> tf.Tensor:
     """Encodes as baseline JPEG with chroma subsampling 4:2:0, and decodes as in training."""
 
     def recompress(image: tf.Tensor) -> tf.Tensor:
-        return pipeline.decode_jpeg(tf.io.encode_jpeg(image, quality=int(quality)))
+        return decoding.decode_image(tf.io.encode_jpeg(image, quality=int(quality)))
 
     return tf.map_fn(recompress, images, parallel_iterations=8)
 

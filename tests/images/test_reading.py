@@ -7,8 +7,9 @@ import tensorflow as tf
 from PIL import Image
 
 from dftk.datasets import sample
-from dftk.images import decoding
+from dftk.images import reading
 from dftk.images.image_files import FileScore
+from dftk.input import decoding
 
 LIMIT = 10_000
 
@@ -21,16 +22,16 @@ def jpeg(tmp_path):
 
 
 def error(path):
-    file = decoding.read(path, LIMIT)
-    result = file if isinstance(file, FileScore) else decoding.decode(file)
+    file = reading.read(path, LIMIT)
+    result = file if isinstance(file, FileScore) else reading.decode(file)
     assert isinstance(result, FileScore)
     return result.error
 
 
 def test_a_jpeg_is_its_pixels(jpeg):
-    file = decoding.read(jpeg, LIMIT)
+    file = reading.read(jpeg, LIMIT)
     assert file.size == 64 * 64
-    np.testing.assert_array_equal(decoding.decode(file).pixels, Image.open(jpeg))
+    np.testing.assert_array_equal(reading.decode(file).pixels, Image.open(jpeg))
 
 
 def test_why_a_file_cannot_be_decoded(jpeg, tmp_path):
@@ -71,7 +72,7 @@ def test_a_bmp_with_a_palette_says_what_to_do(tmp_path):
 def test_alpha_is_dropped_not_blended(tmp_path):
     path = tmp_path / "a.png"
     Image.new("RGBA", (2, 2), (200, 10, 30, 0)).save(path)
-    assert decoding.decode(decoding.read(path, LIMIT)).pixels.numpy()[0, 0].tolist() == [
+    assert reading.decode(reading.read(path, LIMIT)).pixels.numpy()[0, 0].tolist() == [
         200,
         10,
         30,
@@ -99,7 +100,7 @@ def test_damaged_files_are_an_image_or_an_error(kind, jpeg, tmp_path):
         for place in rng.integers(0, min(len(data), 400), 3):
             data[place] = rng.integers(256)
         path.write_bytes(bytes(data))
-        file = decoding.read(path, LIMIT)
-        results.add(type(file if isinstance(file, FileScore) else decoding.decode(file)))
+        file = reading.read(path, LIMIT)
+        results.add(type(file if isinstance(file, FileScore) else reading.decode(file)))
     assert FileScore in results
-    assert results <= {FileScore, decoding.Image}
+    assert results <= {FileScore, reading.Image}

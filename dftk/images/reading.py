@@ -9,7 +9,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from dftk.images.image_files import FileScore
-from dftk.input import pipeline
+from dftk.input import decoding
 from tfds_rvf10k.inspection import image_header
 
 NO_MEMORY = (MemoryError, tf.errors.ResourceExhaustedError)
@@ -34,20 +34,6 @@ class Image:
     resized: Sequence[tf.Tensor] = ()  # of each network float32 [s, s, 3]
 
 
-def decode_image(data: bytes) -> tf.Tensor:
-    """uint8 [h, w, 3]; a JPEG exactly as in training; EXIF orientation ignored, as there.
-
-    Alpha is dropped, not blended: a transparent pixel has the colour that is stored under it. Of a
-    BMP with a palette the pixels are wrong; `image_header.pixels` refuses those.
-
-    Raises:
-      tf.errors.InvalidArgumentError: not a JPEG, PNG, GIF or BMP image.
-    """
-    if data.startswith(b"\xff\xd8"):
-        return pipeline.decode_jpeg(data)
-    return tf.io.decode_image(data, channels=3, expand_animations=False)
-
-
 def read(path: Path, max_pixels: int) -> Packed | FileScore:
     """Reads a file; a FileScore says why it cannot be decoded."""
     try:
@@ -69,7 +55,7 @@ def read(path: Path, max_pixels: int) -> Packed | FileScore:
 def decode(file: Packed) -> Image | FileScore:
     """Decodes it, a JPEG exactly as in training; without the memory for it, that is its error."""
     try:
-        return Image(file.path, decode_image(file.data))
+        return Image(file.path, decoding.decode_image(file.data))
     except tf.errors.InvalidArgumentError:
         return _unreadable(file.path, file.data)
     except NO_MEMORY:
@@ -83,7 +69,7 @@ def no_memory(file: Packed) -> FileScore:
 
 
 def _unreadable(path: Path, data: bytes) -> FileScore:
-    what = "not a readable JPEG, PNG, GIF or BMP image" if data else "empty file"
+    what = decoding.UNREADABLE if data else "empty file"
     return FileScore(path, error=what)
 
 
