@@ -88,7 +88,7 @@ def real_input_costs_nothing(ratio: Ratio) -> None:
 
 def predicting_keeps_up_with_the_model(ratio: Ratio) -> None:
     """The models alone on decoded batches / scoring files."""
-    _at_least(0.9, ratio, "the forward pass waits for files; see inference.stream and networks")
+    _at_least(0.9, ratio, "the forward pass waits for files; see dftk.inference.stream")
 
 
 def build_beats_the_stock_builder(ratio: Ratio) -> None:

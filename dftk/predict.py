@@ -75,7 +75,7 @@ def main(argv: Sequence[str]) -> int:
         return Path(flag.value) if flag.value else None
 
     failed = verdicts.predict(
-        verdicts.Request(
+        verdicts.PredictOptions(
             models=_MODEL.value,
             paths=[Path(name) for name in argv[1:]],
             threshold=_THRESHOLD.value,

@@ -10,6 +10,8 @@ import tensorflow as tf
 from dftk.datasets import sample
 from dftk.evaluation.saved_folds import open_data
 from dftk.images import image_files, reading
+from dftk.images.image_files import UnreadableImage
+from dftk.images.reading import ImageFile
 from dftk.input import decoding, pipeline, residency
 from dftk.runs.workdir import Workdir
 from dftk.utils.errors import UserError
@@ -57,12 +59,11 @@ def of_folder(folder: Path, limit: int) -> CheckImages:
 
 def _read(path: Path) -> bytes:
     file = reading.read(path, reading.MAX_PIXELS)
-    if isinstance(file, reading.Packed):
-        image = reading.decode(file)
-        if isinstance(image, reading.Image):
+    if isinstance(file, ImageFile):
+        if not isinstance(pixels := reading.decode(file), UnreadableImage):
             return file.data
-        file = image
-    raise UserError(f"{path}: {file.error}; remove it from --images")
+        file = pixels
+    raise UserError(f"{path}: {file.reason}; remove it from --images")
 
 
 def of_workdir(workdir: Workdir, limit: int, data_dir: str | None = None) -> CheckImages:

@@ -1,4 +1,4 @@
-"""Images as they are stored, read one after the other: records of a dataset, files of a folder."""
+"""Encoded images with their labels, read from the records of a dataset or from a folder."""
 
 import dataclasses
 import os
@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from dftk.images import image_files, reading
+from dftk.images.image_files import UnreadableImage
 from dftk.input import data_errors, decoding, pipeline
 from dftk.input.shards import Shard
 from dftk.utils import limits, threads
@@ -18,22 +19,22 @@ from dftk.utils.errors import UserError
 from tfds_rvf10k.inspection import image_header
 
 CLASSES = ("real", "fake")  # folders, in the order of the labels
-_GROUP = 32  # images of one forward pass at most,
-_PIXELS = 2**24  # and their pixels: 50 MB as uint8, 200 MB as float32
-_AHEAD_BYTES = 2**28  # of images worked on ahead; one of reading.MAX_PIXELS has 3/4 of it
+_GROUP = 32  # images of one forward pass at most
+_PIXELS = 2**24  # of one forward pass at most: 50 MB as uint8, 200 MB as float32
+_AHEAD_BYTES = 2**28  # of images read ahead; one image of reading.MAX_PIXELS takes 3/4 of it
 
 Result = TypeVar("Result")
 
 
 @dataclasses.dataclass(frozen=True)
 class Encoded:
-    """One stored image and what is known of it."""
+    """One encoded image and its label."""
 
     filename: str
     label: int  # 0 real, 1 fake
     fold: int  # -1 where there are no folds
-    data: bytes  # of the file, as it lies on disk
-    error: str = ""  # in words, why there are no data
+    data: bytes  # the image file
+    error: str = ""  # why there are no data, in words
 
 
 Images = Iterable[Encoded]
@@ -41,7 +42,7 @@ Images = Iterable[Encoded]
 
 @dataclasses.dataclass(frozen=True)
 class Decoded:
-    """A stored image with its pixels, or with the reason why there are none."""
+    """An encoded image with its pixels, or with the reason why there are none."""
 
     encoded: Encoded
     image: np.ndarray | None  # uint8 [h, w, 3]
@@ -49,10 +50,10 @@ class Decoded:
 
 
 def from_shards(shards: Sequence[Shard]) -> Iterator[Encoded]:
-    """The records of the shards in their order, so that what is made of them has one too.
+    """Reads the records of the shards in their order.
 
     Raises:
-      UserError: names a shard that cannot be read.
+      UserError: a shard cannot be read; the message names it.
     """
     with data_errors.translate_data_errors(shards, None):
         for shard in shards:
@@ -63,41 +64,41 @@ def from_shards(shards: Sequence[Shard]) -> Iterator[Encoded]:
                 for filename, label, fold, data in zip(*columns):
                     read += 1
                     yield Encoded(filename.decode(), int(label), int(fold), data)
-            if read != shard.length:  # a cut at a record boundary is no error to TensorFlow
+            if read != shard.length:  # TensorFlow accepts a file cut between two records
                 raise UserError(data_errors.diagnose([shard], None))
 
 
 @dataclasses.dataclass(frozen=True)
 class Folder:
-    """A directory of `real/` and `fake/`, each with image files at any depth."""
+    """A test set: a directory with `real/` and `fake/`, each with image files at any depth."""
 
     path: Path
-    files: tuple[tuple[Path, int], ...]  # with their labels, sorted by path
-    ignored: dict[str, int]  # by suffix, files that are no images by their name
+    files: tuple[tuple[Path, int], ...]  # paths and labels, sorted by path
+    ignored: dict[str, int]  # by suffix, how many files are no images by their names
 
     def read(self) -> Iterator[Encoded]:
-        """The files in their order; one that cannot be read says so in `error`."""
+        """Reads the files in their order; `error` says why a file cannot be read."""
         cores = limits.cores()
         return threads.in_order(
             self._read, self.files, cores, 2 * cores, _stored_bytes, _AHEAD_BYTES
         )
 
-    def _read(self, file: tuple[Path, int]) -> Encoded:
-        path, label = file
-        # Names on Linux are bytes; those that are no text stay apart, and can be written down.
+    def _read(self, listed: tuple[Path, int]) -> Encoded:
+        path, label = listed
+        # File names on Linux are bytes. Names that are not UTF-8 stay different, and printable.
         name = os.fsencode(path.relative_to(self.path)).decode("utf-8", "backslashreplace")
-        content = reading.read(path, reading.MAX_PIXELS)
-        if isinstance(content, reading.Packed):
-            return Encoded(name, label, -1, content.data)
-        return Encoded(name, label, -1, b"", content.error)
+        file = reading.read(path, reading.MAX_PIXELS)
+        if isinstance(file, UnreadableImage):
+            return Encoded(name, label, -1, b"", file.reason)
+        return Encoded(name, label, -1, file.data)
 
 
 def find(path: Path) -> Folder:
-    """Lists the image files of a test set, by the rules of image_files.
+    """Lists the image files of a test set, as image_files.listed finds them.
 
     Raises:
-      UserError: no such directory, one below it that cannot be read, or neither `real/` nor
-        `fake/` with an image in it.
+      UserError: there is no such directory, a directory in it cannot be read, or neither `real/`
+        nor `fake/` has an image in it.
     """
     if not path.is_dir():
         what = "not a directory" if path.exists() else "no such directory"
@@ -123,7 +124,7 @@ def _why_empty(path: Path) -> str:
 
 
 def in_threads(function: Callable[[Encoded], Result], images: Images) -> Iterator[Result]:
-    """Results in the order of the images: of small ones a few ahead, of large ones fewer."""
+    """Calls a function on a few images ahead, fewer if they are large; results keep their order."""
     return threads.in_order(
         function, images, limits.cores(), 2 * limits.cores(), _decoded_bytes, _AHEAD_BYTES
     )
@@ -132,7 +133,7 @@ def in_threads(function: Callable[[Encoded], Result], images: Images) -> Iterato
 def _decoded_bytes(image: Encoded) -> int:
     try:
         return 3 * image_header.pixels(image.data)
-    except ValueError:  # nor will it be decoded
+    except ValueError:  # it cannot be decoded either
         return 0
 
 
@@ -144,7 +145,7 @@ def _stored_bytes(file: tuple[Path, int]) -> int:
 
 
 def decode(encoded: Encoded) -> Decoded:
-    """The pixels of a stored image, exactly as in training; never raises over its content."""
+    """Decodes an image as training does; `error` says why a damaged one cannot be decoded."""
     if encoded.error:
         return Decoded(encoded, None, encoded.error)
     try:
@@ -154,16 +155,16 @@ def decode(encoded: Encoded) -> Decoded:
 
 
 def decoded(images: Images) -> Iterator[Decoded]:
-    """Decodes in order, a few images ahead."""
+    """Decodes images in their order, a few of them ahead."""
     return in_threads(decode, images)
 
 
 def groups(images: Iterable[Decoded]) -> Iterator[tuple[list[Encoded], np.ndarray]]:
-    """Groups of images of one size for one forward pass, in bounded memory.
+    """Groups images of one size for a forward pass, in bounded memory.
 
     Yields:
-      the images and their pixels, uint8 [b, h, w, 3], in the order they came; those without pixels
-      are left out.
+      the images of a group in their order, and their pixels, uint8 [b, h, w, 3]. Images without
+      pixels are left out.
     """
     window: dict[tuple[int, ...], list[tuple[Encoded, np.ndarray]]] = {}
     count = pixels = 0
@@ -173,12 +174,12 @@ def groups(images: Iterable[Decoded]) -> Iterator[tuple[list[Encoded], np.ndarra
         window.setdefault(item.image.shape, []).append((item.encoded, item.image))
         count, pixels = count + 1, pixels + item.image.size // 3
         if count == _GROUP or pixels >= _PIXELS:
-            yield from map(_stacked, window.values())
+            yield from map(_stack, window.values())
             window, count, pixels = {}, 0, 0
-    yield from map(_stacked, window.values())
+    yield from map(_stack, window.values())
 
 
-def _stacked(
+def _stack(
     group: Sequence[tuple[Encoded, np.ndarray]],
 ) -> tuple[list[Encoded], np.ndarray]:
     return [item for item, _ in group], np.stack([image for _, image in group])

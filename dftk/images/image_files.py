@@ -12,16 +12,18 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
 
 
 @dataclasses.dataclass(frozen=True)
-class FileScore:
-    """What came of one file: a probability of fake, or an error in words."""
+class UnreadableImage:
+    """A file or directory that cannot be read as an image.
+
+    It is a value and not an exception: work on many files goes on, and the traceback of an
+    exception would keep the bytes of the file in memory.
+    """
 
     path: Path
-    probability: float = float("nan")
-    error: str = ""
-    members: tuple[float, ...] = ()  # probabilities of which it is the mean
+    reason: str  # what is wrong with it, in words
 
 
-def find_images(paths: Iterable[Path]) -> Iterator[FileScore | Path]:
+def find_images(paths: Iterable[Path]) -> Iterator[UnreadableImage | Path]:
     """Files as given; directories walked in sorted order for image files.
 
     A tree is walked as it is consumed: no more than the names of the directories on the way to
@@ -29,7 +31,7 @@ def find_images(paths: Iterable[Path]) -> Iterator[FileScore | Path]:
     already. Hidden files and directories, and files that by name are no images, are passed over.
 
     Yields:
-      a path to score, or a FileScore with the error of one that cannot be.
+      a path to read, or a directory that cannot be read or holds no image.
     """
     for path in paths:
         if not path.is_dir():
@@ -40,7 +42,7 @@ def find_images(paths: Iterable[Path]) -> Iterator[FileScore | Path]:
             found = True
             yield item
         if not found:
-            yield FileScore(path, error=f"no {', '.join(IMAGE_SUFFIXES)} file in it")
+            yield UnreadableImage(path, f"no {', '.join(IMAGE_SUFFIXES)} file in it")
 
 
 def listed(folder: Path, ignored: Counter[str] | None = None) -> list[Path]:
@@ -55,15 +57,15 @@ def listed(folder: Path, ignored: Counter[str] | None = None) -> list[Path]:
     """
     paths = []
     for item in _walk(folder, (), Counter() if ignored is None else ignored):
-        if isinstance(item, FileScore):
-            raise UserError(f"{item.path}: {item.error}; make it readable, or take it out")
+        if isinstance(item, UnreadableImage):
+            raise UserError(f"{item.path}: {item.reason}; make it readable, or take it out")
         paths.append(item)
     return paths
 
 
 def _walk(
     folder: Path, above: tuple[tuple[int, int], ...], ignored: Counter[str]
-) -> Iterator[FileScore | Path]:
+) -> Iterator[UnreadableImage | Path]:
     """Files of a tree in the order of their paths' parts; `above` identifies where one is."""
     try:
         status = folder.stat()
@@ -71,7 +73,7 @@ def _walk(
             return  # its files come under their first name
         names = _names(folder, ignored)
     except OSError as error:
-        yield FileScore(folder, error=error.strerror or str(error))
+        yield UnreadableImage(folder, error.strerror or str(error))
         return
     for name, is_folder in names:
         if is_folder:

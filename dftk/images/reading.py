@@ -1,84 +1,85 @@
-"""One image file -> its pixels, within limits of memory that hold before anything is decoded."""
+"""Reads and decodes one image file. Limits on memory are checked before anything is decoded."""
 
 import dataclasses
 import os
 import stat
-from collections.abc import Sequence
 from pathlib import Path
 
 import tensorflow as tf
 
-from dftk.images.image_files import FileScore
+from dftk.images.image_files import UnreadableImage
 from dftk.input import decoding
 from tfds_rvf10k.inspection import image_header
 
-NO_MEMORY = (MemoryError, tf.errors.ResourceExhaustedError)
-MAX_PIXELS = 2**26  # 67 megapixels: more than a camera's; 200 MB decoded, 800 MB as float32
+OUT_OF_MEMORY = (MemoryError, tf.errors.ResourceExhaustedError)
+MAX_PIXELS = 2**26  # 67 megapixels: more than a camera has; 200 MB decoded, 800 MB as float32
 
 
 @dataclasses.dataclass(frozen=True)
-class Packed:
-    """A file that was read, and whose header is sound."""
+class ImageFile:
+    """An image file that was read, and whose header is sound; it is not decoded yet."""
 
     path: Path
-    size: int  # pixels by its header
+    num_pixels: int  # by its header
     data: bytes
 
 
-@dataclasses.dataclass(frozen=True)
-class Image:
-    """A decoded file: its pixels, or what each network takes of a large one."""
+def read(path: Path, max_pixels: int) -> ImageFile | UnreadableImage:
+    """Reads a file and checks its header.
 
-    path: Path
-    pixels: tf.Tensor | None  # uint8 [h, w, 3]
-    resized: Sequence[tf.Tensor] = ()  # of each network float32 [s, s, 3]
+    Args:
+      path: of a JPEG, PNG, GIF or BMP file.
+      max_pixels: more, by the header, are refused.
 
-
-def read(path: Path, max_pixels: int) -> Packed | FileScore:
-    """Reads a file; a FileScore says why it cannot be decoded."""
+    Returns:
+      the file; or why it cannot be decoded.
+    """
     try:
-        data = _read(path, max_pixels)
+        data = _read_bytes(path, max_pixels)
     except OSError as error:
-        return FileScore(path, error=error.strerror or str(error))
+        return UnreadableImage(path, error.strerror or str(error))
+    if not data:
+        return UnreadableImage(path, "empty file")
     try:
-        size = image_header.pixels(data)
+        num_pixels = image_header.pixels(data)
     except image_header.Unsupported as error:
-        return FileScore(path, error=str(error))
+        return UnreadableImage(path, str(error))
     except ValueError:
-        return _unreadable(path, data)
-    if size > max_pixels:
-        what = f"{size:,} pixels by its header, more than the {max_pixels:,} allowed"
-        return FileScore(path, error=what)
-    return Packed(path, size, data)
+        return UnreadableImage(path, decoding.UNREADABLE)
+    if num_pixels > max_pixels:
+        return UnreadableImage(
+            path, f"{num_pixels:,} pixels by its header, more than the {max_pixels:,} allowed"
+        )
+    return ImageFile(path, num_pixels, data)
 
 
-def decode(file: Packed) -> Image | FileScore:
-    """Decodes it, a JPEG exactly as in training; without the memory for it, that is its error."""
+def decode(file: ImageFile) -> tf.Tensor | UnreadableImage:
+    """Decodes a file as training does.
+
+    Returns:
+      uint8 [h, w, 3]; or why there are no pixels: the file is damaged, or needs too much memory.
+    """
     try:
-        return Image(file.path, decoding.decode_image(file.data))
+        return decoding.decode_image(file.data)
     except tf.errors.InvalidArgumentError:
-        return _unreadable(file.path, file.data)
-    except NO_MEMORY:
-        return no_memory(file)
+        return UnreadableImage(file.path, decoding.UNREADABLE)
+    except OUT_OF_MEMORY:
+        return out_of_memory(file)
 
 
-def no_memory(file: Packed) -> FileScore:
-    """The error of a file after one of NO_MEMORY."""
-    what = f"no memory to decode its {file.size:,} pixels; score a smaller copy of it"
-    return FileScore(file.path, error=what)
+def out_of_memory(file: ImageFile) -> UnreadableImage:
+    """The error for a file whose pixels do not fit into memory."""
+    return UnreadableImage(
+        file.path, f"no memory to decode its {file.num_pixels:,} pixels; score a smaller copy of it"
+    )
 
 
-def _unreadable(path: Path, data: bytes) -> FileScore:
-    what = decoding.UNREADABLE if data else "empty file"
-    return FileScore(path, error=what)
-
-
-def _read(path: Path, max_pixels: int) -> bytes:
-    """The bytes of a file.
+def _read_bytes(path: Path, max_pixels: int) -> bytes:
+    """Reads a regular file; opening a pipe would hang, and a device need not end.
 
     Raises:
-      OSError: not readable, no file (a pipe would hang, a device need not end), or far more bytes
-        than so many pixels can have: two for each of four channels.
+      OSError: not readable, not a regular file, or far more bytes than `max_pixels` can have,
+        which is two bytes for each of four channels.
     """
     with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
         status = os.fstat(file.fileno())

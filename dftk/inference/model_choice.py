@@ -1,4 +1,4 @@
-"""What `--model` and `--threshold` name: files of models, their columns, where fake begins."""
+"""Resolves `--model` and `--threshold`: the files of the models, their names, the threshold."""
 
 import math
 from collections.abc import Sequence
@@ -13,15 +13,15 @@ CHOSEN = "chosen"
 
 
 def model_files(given: Sequence[str]) -> list[Path]:
-    """The models of an ensemble.
+    """Lists the model files of an ensemble.
 
     Args:
-      given: each a .keras file, a workdir (all its finished folds), or several with commas
-        between.
+      given: the values of --model. Each is a .keras file, a workdir (all its finished folds), or
+        several of them with commas between.
 
     Raises:
-      UsageError: none given, or one of them twice, which would count double.
-      UserError: neither a file nor a workdir with a finished fold.
+      UsageError: no model is given, or one is given twice, which would count it double.
+      UserError: one is neither a file nor a workdir with a finished fold.
     """
     files = [path for name in _names(given) for path in saved_models.model_paths(Path(name))]
     if not files:
@@ -37,27 +37,30 @@ def model_files(given: Sequence[str]) -> list[Path]:
 def _names(given: Sequence[str]) -> list[str]:
     names: list[str] = []
     for text in given:
-        # A path with a comma in it is one path.
+        # A file whose name has a comma in it is one file.
         names += [text] if Path(text).exists() else text.split(",")
     return [name for name in names if name]
 
 
 def column_names(files: Sequence[Path]) -> list[str]:
-    """A name for each model, as short as tells them apart: fold_0, or the path."""
+    """Names the column of each model: fold_0 or the like if that is unique, otherwise the path."""
     short = [file.parent.name if file.name == "model.keras" else file.stem for file in files]
     return short if len(set(short)) == len(short) and all(short) else [str(file) for file in files]
 
 
 def threshold(text: str | None, given: Sequence[str]) -> tuple[float, str]:
-    """Where fake begins, and in words where that is from.
+    """Finds the probability from which on an image counts as fake.
 
     Args:
-      text: a number in [0, 1]; "chosen": what the run's own held-out predictions chose; None: that
-        where there is one run that chose, else THRESHOLD.
-      given: as model_files takes it.
+      text: a number in [0, 1]; or "chosen", for the one that the run chose on its held-out
+        predictions; or None, for that one if there is one, otherwise THRESHOLD.
+      given: the values of --model, as for `model_files`.
+
+    Returns:
+      the threshold, and where it comes from in words.
 
     Raises:
-      UsageError: no such number, or none was chosen.
+      UsageError: the text is no such number, or no threshold was chosen.
     """
     if text is not None and text != CHOSEN:
         try:
@@ -74,7 +77,7 @@ def threshold(text: str | None, given: Sequence[str]) -> tuple[float, str]:
         return THRESHOLD, "the default: no run that chose one"
     if workdir is None:
         raise UsageError(
-            f"--threshold={CHOSEN}: it is of one run; give one workdir as --model, or a number"
+            f"--threshold={CHOSEN}: only a run has one; give one workdir as --model, or a number"
         )
     raise UsageError(
         f"--threshold={CHOSEN}: {workdir.path}/metrics.json holds none; train the run to its end, "
@@ -83,12 +86,12 @@ def threshold(text: str | None, given: Sequence[str]) -> tuple[float, str]:
 
 
 def _one_run(given: Sequence[str]) -> Workdir | None:
-    """The workdir that is given, or that the one model file lies in."""
+    """Returns the one workdir that is given, or that the one given model file lies in."""
     names = _names(given)
     if len(names) != 1:
         return None
     path = Path(names[0])
     if path.is_dir():
         return Workdir(path)
-    part = workdir_of_model(path)
-    return part[0] if part else None
+    found = workdir_of_model(path)
+    return found[0] if found else None

@@ -1,7 +1,7 @@
-"""Saved detectors in parts: what resizes an image, and what makes a probability of it.
+"""Splits a saved detector in two: the layers that resize an image, and the layers that classify it.
 
-Images of many sizes can then share a batch: each is resized by itself, and the network, which
-takes nearly all the time, sees full batches. Parts share the layers of the model.
+Images of many sizes can then share a batch. Each image is resized by itself, and the classifying
+layers, which take nearly all the time, see full batches.
 """
 
 import dataclasses
@@ -13,22 +13,22 @@ import tensorflow as tf
 
 
 @dataclasses.dataclass(frozen=True)
-class Call:
-    """One layer's place in a functional model."""
+class LayerCall:
+    """One layer's place in the graph of a functional model."""
 
     layer: Any  # a layer or an operation
-    input: keras.KerasTensor  # the first, if it has several
+    input: keras.KerasTensor  # the first, if the layer has several
     output: Any  # one tensor, or a list of them
 
 
-def calls(model: keras.Model) -> tuple[keras.KerasTensor, list[Call]]:
-    """The input of a functional model and its calls in order, on tensors of their own."""
-    functional = keras.Model(model.inputs, model.outputs)  # of a Sequential, too
-    found: list[Call] = []
+def layer_calls(model: keras.Model) -> tuple[keras.KerasTensor, list[LayerCall]]:
+    """Returns the input of a model and the calls of its layers in order, as a graph of its own."""
+    functional = keras.Model(model.inputs, model.outputs)  # a Sequential becomes one, too
+    found: list[LayerCall] = []
 
     def call(layer: Any, *inputs: Any, **options: Any) -> keras.KerasTensor:
         output = layer(*inputs, **options)
-        found.append(Call(layer, keras.tree.flatten(inputs)[0], output))
+        found.append(LayerCall(layer, keras.tree.flatten(inputs)[0], output))
         return output
 
     clone = keras.models.clone_model(
@@ -37,37 +37,40 @@ def calls(model: keras.Model) -> tuple[keras.KerasTensor, list[Call]]:
     return clone.inputs[0], found
 
 
-class Member:
-    """A detector as two compiled functions, traced once for images of all sizes.
+class SplitModel:
+    """A detector as two compiled functions, each traced once for images of all sizes.
+
+    They share the layers and weights of the model.
 
     Attributes:
-      resize: uint8 [b, h, w, 3] to what the network takes, float32 [b, s, s, 3]; None where the
-        model never brings images to one size, and takes them as they are.
-      network: that, or uint8 [b, h, w, 3] without `resize`, to probabilities, float32 [b, 1].
+      resize: from uint8 [b, h, w, 3] to the input of `classify`, float32 [b, s, s, 3]; None where
+        the model never brings images to one size.
+      classify: from that, or from uint8 [b, h, w, 3] if `resize` is None, to probabilities of fake,
+        float32 [b, 1].
     """
 
     def __init__(self, model: keras.Model):
-        source, found = calls(model)
-        fixed = next((call.output for call in found if _is_of_one_size(call.output)), None)
-        self.resize: Any = None if fixed is None else _compiled(source, fixed)
-        self.network = _compiled(source if fixed is None else fixed, found[-1].output)
+        source, calls = layer_calls(model)
+        resized = next((call.output for call in calls if _has_fixed_size(call.output)), None)
+        self.resize: Any = None if resized is None else _compile(source, resized)
+        self.classify = _compile(source if resized is None else resized, calls[-1].output)
 
 
-_MEMBERS: weakref.WeakKeyDictionary[keras.Model, Member] = weakref.WeakKeyDictionary()
+_SPLIT_MODELS: weakref.WeakKeyDictionary[keras.Model, SplitModel] = weakref.WeakKeyDictionary()
 
 
-def member(model: keras.Model) -> Member:
-    """The parts of a model, made and traced once as long as it lives."""
-    if model not in _MEMBERS:
-        _MEMBERS[model] = Member(model)
-    return _MEMBERS[model]
+def split(model: keras.Model) -> SplitModel:
+    """Splits a model; the same model is split and traced once as long as it lives."""
+    if model not in _SPLIT_MODELS:
+        _SPLIT_MODELS[model] = SplitModel(model)
+    return _SPLIT_MODELS[model]
 
 
-def _is_of_one_size(tensor: Any) -> bool:
+def _has_fixed_size(tensor: Any) -> bool:
     return not isinstance(tensor, list) and len(tensor.shape) == 4 and None not in tensor.shape[1:]
 
 
-def _compiled(start: keras.KerasTensor, end: keras.KerasTensor) -> Any:
+def _compile(start: keras.KerasTensor, end: keras.KerasTensor) -> Any:
     part = keras.Model(start, end)
     spec = tf.TensorSpec(start.shape, start.dtype)
     return tf.function(lambda images: part(images, training=False), input_signature=[spec])

@@ -1,4 +1,4 @@
-"""What dftk.predict does: files to rows of verdicts, and pictures of them."""
+"""Scores image files and writes the verdicts: rows of CSV or JSON, and plots."""
 
 import contextlib
 import csv
@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from dftk.images import image_files
-from dftk.images.image_files import FileScore
-from dftk.inference import model_choice, pictures, stream
+from dftk.images.image_files import UnreadableImage
+from dftk.inference import model_choice, result_plots, stream
+from dftk.inference.batch_scoring import Prediction
 from dftk.runs import saved_models
 from dftk.runs.saved_models import Ensemble
 from dftk.utils.errors import UserError
@@ -21,8 +22,8 @@ from dftk.utils.progress import Count, Throughput, say
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Request:
-    """What is asked of which files; see the flags of dftk.predict."""
+class PredictOptions:
+    """What to score and what to write; the flags of dftk.predict say more of each."""
 
     models: Sequence[str]
     paths: Sequence[Path]
@@ -36,57 +37,61 @@ class Request:
     explain: Path | None = None
 
 
-def predict(request: Request) -> int:
-    """Writes a row for each file that could be scored, an error to stderr for each other one.
+def predict(options: PredictOptions) -> int:
+    """Writes a row for each file that can be scored, and an error to stderr for each other file.
 
     Returns:
-      how many could not.
+      the number of files that could not be scored.
 
     Raises:
-      UserError: a model that is none, or a place that cannot be written.
+      UserError: a model cannot be loaded, or a file or folder cannot be written.
     """
-    threshold, source = model_choice.threshold(request.threshold, request.models)
-    _require_place(request.output)
-    files = model_choice.model_files(request.models)
+    threshold, source = model_choice.threshold(options.threshold, options.models)
+    _require_writable(options.output)
+    files = model_choice.model_files(options.models)
     ensemble = saved_models.load_ensemble(files)
-    names = model_choice.column_names(files) if request.members else []
-    say(f"fake from {threshold:.6g} on, {source}")
+    names = model_choice.column_names(files) if options.members else []
+    say(f"fake from a probability of {threshold:.6g} on ({source})")
     speed = Throughput()
-    # Rows on the same terminal say how far it is.
-    progress = Count("predict", quiet=not request.output and sys.stdout.isatty())
+    # Rows on the same terminal show the progress by themselves.
+    progress = Count("predict", quiet=not options.output and sys.stdout.isatty())
 
     def rows() -> Iterator[dict[str, Any]]:
-        found = image_files.find_images(request.paths)
-        for score in stream.score_files(
-            ensemble, found, request.batch_size, request.max_pixels, speed
+        found = image_files.find_images(options.paths)
+        for result in stream.score_files(
+            ensemble, found, options.batch_size, options.max_pixels, speed
         ):
-            if score.error:
-                progress.fail(f"error: {score.path}: {score.error}")
-                continue
-            try:
-                _draw(request, score, ensemble, threshold)
-            except pictures.Unreadable as error:
-                progress.fail(f"error: {score.path}: {error}")
+            if isinstance(result, Prediction) and (options.plot or options.explain):
+                result = _plot(options, result, ensemble, threshold)
+            if isinstance(result, UnreadableImage):
+                progress.fail(f"error: {result.path}: {result.reason}")
                 continue
             progress.step(speed.input_wait)
-            yield _row(score, threshold, names)
+            yield _row(result, threshold, names)
 
-    write = _write_json if request.format == "json" else _write_csv
-    with _target(request.output) as file:
+    write = _write_json if options.format == "json" else _write_csv
+    with _open_output(options.output) as file:
         write(file, ["filename", "probability", "label", *names], rows())
     progress.close(speed.input_wait)
     return progress.failed
 
 
-def _draw(request: Request, score: FileScore, ensemble: Ensemble, threshold: float) -> None:
-    if request.plot:
-        pictures.draw_verdict(score, request.plot, threshold, request.max_pixels)
-    if request.explain:
-        pictures.draw_explanation(score, ensemble, request.explain, threshold, request.max_pixels)
+def _plot(
+    options: PredictOptions, prediction: Prediction, ensemble: Ensemble, threshold: float
+) -> Prediction | UnreadableImage:
+    """Writes the plots of one image; returns why, if the file cannot be read again for them."""
+    image = result_plots.read_again(prediction.path, options.max_pixels)
+    if isinstance(image, UnreadableImage):
+        return image
+    if options.plot:
+        result_plots.plot_verdict(prediction, image, options.plot, threshold)
+    if options.explain:
+        result_plots.plot_explanation(prediction, image, ensemble, options.explain, threshold)
+    return prediction
 
 
-def _require_place(output: Path | None) -> None:
-    """Before the first image, not after the last.
+def _require_writable(output: Path | None) -> None:
+    """Checks the output before the first image is scored, not after the last one.
 
     Raises:
       UserError: no file can be written there.
@@ -97,28 +102,31 @@ def _require_place(output: Path | None) -> None:
         raise UserError(f"--output={output}: is a directory; give a file in it, {output}/rows.csv")
     if not (output.parent.is_dir() and os.access(output.parent, os.W_OK)):
         raise UserError(
-            f"--output={output}: cannot write there; give a file in a folder that is there and "
-            "yours to write"
+            f"--output={output}: cannot write there; give a file in an existing folder that "
+            "you may write to"
         )
 
 
-def _row(score: FileScore, threshold: float, names: Sequence[str]) -> dict[str, Any]:
-    probability = _digits(score.probability)  # the label is that of the number one reads
+def _row(prediction: Prediction, threshold: float, names: Sequence[str]) -> dict[str, Any]:
+    probability = _digits(prediction.probability)  # so that the label fits the printed number
     return {
-        "filename": str(score.path),
+        "filename": str(prediction.path),
         "probability": probability,
         "label": "fake" if probability >= threshold else "real",
-        **dict(zip(names, map(_digits, score.members))),
+        **dict(zip(names, map(_digits, prediction.members))),
     }
 
 
 def _digits(probability: float) -> float:
-    return float(f"{probability:.9g}")  # what gives a float32 back
+    return float(f"{probability:.9g}")  # enough digits to restore the float32
 
 
 @contextlib.contextmanager
-def _target(output: Path | None) -> Iterator[TextIO]:
-    """stdout, or a file that is whole or not there. Names that are no UTF-8 stay their bytes."""
+def _open_output(output: Path | None) -> Iterator[TextIO]:
+    """Opens stdout, or a file that takes its place only when it is complete.
+
+    File names that are not UTF-8 are written as their own bytes.
+    """
     if output is None:
         if hasattr(sys.stdout, "reconfigure"):
             sys.stdout.reconfigure(errors="surrogateescape")
@@ -126,9 +134,9 @@ def _target(output: Path | None) -> Iterator[TextIO]:
             yield sys.stdout
             sys.stdout.flush()
         except BrokenPipeError:
-            # Else Python complains once more when it flushes at its end.
+            # Otherwise Python complains once more when it flushes stdout at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise UserError("stdout: its reader has gone; rows end here") from None
+            raise UserError("stdout: its reader has gone, so the rows end here") from None
         return
     try:
         with (

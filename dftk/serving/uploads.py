@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from dftk.images.reading import NO_MEMORY
+from dftk.images.reading import OUT_OF_MEMORY
 from dftk.input import decoding
 from dftk.utils.errors import UserError
 from tfds_rvf10k.inspection import image_header
@@ -58,7 +58,7 @@ def read_image(data: bytes, limits: Limits) -> np.ndarray:
         raise Refused(
             422, "the image is broken or cut short and cannot be decoded; save it again"
         ) from None
-    except NO_MEMORY:
+    except OUT_OF_MEMORY:
         raise Refused(413, "no memory to decode the image; send a smaller one") from None
 
 

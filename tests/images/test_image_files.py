@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from dftk.images import image_files
-from dftk.images.image_files import FileScore
+from dftk.images.image_files import UnreadableImage
 from dftk.utils.errors import UserError
 
 
@@ -17,7 +17,7 @@ def tree(root, names):
 
 def found(*paths):
     return [
-        item.path if isinstance(item, FileScore) else item
+        item.path if isinstance(item, UnreadableImage) else item
         for item in image_files.find_images(paths)
     ]
 
@@ -77,7 +77,7 @@ def test_what_is_no_file_is_passed_over(tmp_path):
 
 def test_a_directory_without_images_is_an_error(tmp_path):
     (item,) = image_files.find_images([tmp_path])
-    assert "no .jpg, .jpeg, .png, .bmp, .gif file in it" in item.error
+    assert "no .jpg, .jpeg, .png, .bmp, .gif file in it" in item.reason
 
 
 def test_a_tree_is_not_read_further_than_it_is_consumed(tmp_path, monkeypatch):
@@ -97,5 +97,5 @@ def test_a_directory_that_goes_away_is_an_error_and_stops_nothing(tmp_path):
     (tmp_path / "b" / "1.jpg").unlink()
     (tmp_path / "b").rmdir()
     gone, last = items
-    assert gone == FileScore(tmp_path / "b", error="No such file or directory") or gone.error
+    assert gone == UnreadableImage(tmp_path / "b", "No such file or directory")
     assert last == tmp_path / "c" / "1.jpg"

@@ -8,7 +8,7 @@ from PIL import Image
 
 from dftk.datasets import sample
 from dftk.images import reading
-from dftk.images.image_files import FileScore
+from dftk.images.image_files import UnreadableImage
 from dftk.input import decoding
 
 LIMIT = 10_000
@@ -23,15 +23,16 @@ def jpeg(tmp_path):
 
 def error(path):
     file = reading.read(path, LIMIT)
-    result = file if isinstance(file, FileScore) else reading.decode(file)
-    assert isinstance(result, FileScore)
-    return result.error
+    result = file if isinstance(file, UnreadableImage) else reading.decode(file)
+    assert isinstance(result, UnreadableImage)
+    assert result.path == path
+    return result.reason
 
 
 def test_a_jpeg_is_its_pixels(jpeg):
     file = reading.read(jpeg, LIMIT)
-    assert file.size == 64 * 64
-    np.testing.assert_array_equal(reading.decode(file).pixels, Image.open(jpeg))
+    assert file.num_pixels == 64 * 64
+    np.testing.assert_array_equal(reading.decode(file), Image.open(jpeg))
 
 
 def test_why_a_file_cannot_be_decoded(jpeg, tmp_path):
@@ -72,11 +73,7 @@ def test_a_bmp_with_a_palette_says_what_to_do(tmp_path):
 def test_alpha_is_dropped_not_blended(tmp_path):
     path = tmp_path / "a.png"
     Image.new("RGBA", (2, 2), (200, 10, 30, 0)).save(path)
-    assert reading.decode(reading.read(path, LIMIT)).pixels.numpy()[0, 0].tolist() == [
-        200,
-        10,
-        30,
-    ]
+    assert reading.decode(reading.read(path, LIMIT)).numpy()[0, 0].tolist() == [200, 10, 30]
 
 
 @pytest.mark.parametrize("kind", [MemoryError, tf.errors.ResourceExhaustedError])
@@ -101,6 +98,6 @@ def test_damaged_files_are_an_image_or_an_error(kind, jpeg, tmp_path):
             data[place] = rng.integers(256)
         path.write_bytes(bytes(data))
         file = reading.read(path, LIMIT)
-        results.add(type(file if isinstance(file, FileScore) else reading.decode(file)))
-    assert FileScore in results
-    assert results <= {FileScore, reading.Image}
+        results.add(type(file if isinstance(file, UnreadableImage) else reading.decode(file)))
+    assert results <= {UnreadableImage, type(tf.constant(0))}
+    assert UnreadableImage in results

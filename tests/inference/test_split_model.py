@@ -15,20 +15,20 @@ def images(*shape):
     return tf.constant(np.random.default_rng(0).integers(0, 256, shape, np.uint8))
 
 
-def test_the_parts_make_the_model(small_ensemble):
-    parts = split_model.member(small_ensemble.members[0])
+def test_the_split_make_the_model(small_ensemble):
+    split = split_model.split(small_ensemble.members[0])
     batch = images(4, 50, 70, 3)
-    unit = parts.resize(batch)
+    unit = split.resize(batch)
     assert unit.shape == (4, 48, 48, 3)
     assert unit.dtype == tf.float32
-    np.testing.assert_array_equal(parts.network(unit).numpy()[:, 0], small_ensemble(batch)[0])
+    np.testing.assert_array_equal(split.classify(unit).numpy()[:, 0], small_ensemble(batch)[0])
 
 
-def test_the_parts_of_a_trained_xception_make_it(trained):
+def test_the_split_of_a_trained_xception_make_it(trained):
     model = saved_models.load_model(trained.model_path(0))
-    parts = split_model.member(model)
+    split = split_model.split(model)
     batch = images(2, 64, 64, 3)
-    ours = parts.network(parts.resize(batch)).numpy()
+    ours = split.classify(split.resize(batch)).numpy()
     np.testing.assert_allclose(ours, model(batch, training=False), atol=1e-6)
 
 
@@ -37,23 +37,23 @@ def test_a_model_that_takes_images_as_they_are_stays_whole():
     tensor = keras.layers.Conv2D(2, 3)(keras.layers.Rescaling(1 / 255)(image))
     logit = keras.layers.Dense(1)(keras.layers.GlobalAveragePooling2D()(tensor))
     model = keras.Model(image, keras.layers.Activation("sigmoid")(logit))
-    parts = split_model.member(model)
-    assert parts.resize is None
+    split = split_model.split(model)
+    assert split.resize is None
     batch = images(2, 20, 30, 3)
-    np.testing.assert_allclose(parts.network(batch), model(batch), atol=1e-6)
+    np.testing.assert_allclose(split.classify(batch), model(batch), atol=1e-6)
 
 
-def test_parts_are_made_once_traced_once_and_go_with_their_model():
+def test_split_are_made_once_traced_once_and_go_with_their_model():
     model = registry.build(
         resolve({"dataset": "sample", "model": "cnn", "image_size": 32}), "float32", False
     ).model
-    parts = split_model.member(model)
-    assert split_model.member(model) is parts
+    split = split_model.split(model)
+    assert split_model.split(model) is split
     for shape in ((1, 32, 32, 3), (3, 40, 60, 3)):
-        parts.network(parts.resize(images(*shape)))
-    assert parts.resize.experimental_get_tracing_count() == 1
-    assert parts.network.experimental_get_tracing_count() == 1
+        split.classify(split.resize(images(*shape)))
+    assert split.resize.experimental_get_tracing_count() == 1
+    assert split.classify.experimental_get_tracing_count() == 1
     gone = weakref.ref(model)
-    del model, parts
+    del model, split
     gc.collect()
     assert gone() is None

@@ -9,8 +9,9 @@ from PIL import Image
 
 from dftk.datasets import sample
 from dftk.images import image_files
-from dftk.images.image_files import FileScore
+from dftk.images.image_files import UnreadableImage
 from dftk.inference import stream
+from dftk.inference.batch_scoring import Prediction
 from dftk.input import decoding
 from dftk.runs import saved_models
 from dftk.utils.progress import Throughput
@@ -44,13 +45,15 @@ def test_every_file_is_answered_in_order_bad_ones_with_a_reason(small_ensemble, 
         "0.jpg", "1.jpg", "2.jpg", "2b_empty.jpg", "3.jpg", "3b_cut.jpg", "4.jpg", "a.png", "b.JPG",
         "gone.jpg",
     ]  # fmt: skip
-    errors = {score.path.name: score.error for score in scores if score.error}
+    errors = {
+        score.path.name: score.reason for score in scores if isinstance(score, UnreadableImage)
+    }
     assert errors == {
         "2b_empty.jpg": "empty file",
         "3b_cut.jpg": "not a readable JPEG, PNG, GIF or BMP image",
         "gone.jpg": "No such file or directory",
     }
-    assert all(0 <= score.probability <= 1 for score in scores if not score.error)
+    assert all(0 <= score.probability <= 1 for score in scores if isinstance(score, Prediction))
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 32])
@@ -59,7 +62,7 @@ def test_a_probability_belongs_to_its_file_whatever_its_neighbours(
 ):
     """The notebook filtered its list and then paired names by position."""
     scores = stream.score_files(small_ensemble, image_files.find_images([folder]), batch_size)
-    together = {score.path: score.probability for score in scores if not score.error}
+    together = {score.path: score.probability for score in scores if isinstance(score, Prediction)}
     assert len(set(together.values())) == len(together) == 7
     for path, probability in together.items():
         image = decoding.decode_image(path.read_bytes())[None]
@@ -109,12 +112,12 @@ def test_an_error_is_not_held_back_for_long(small_ensemble, folder):
     """Nothing but errors: no batch ever fills."""
     bad = itertools.repeat(folder / "2b_empty.jpg")
     scores = stream.score_files(small_ensemble, bad, batch_size=4)
-    assert {score.error for score in itertools.islice(scores, 100)} == {"empty file"}
+    assert {score.reason for score in itertools.islice(scores, 100)} == {"empty file"}
     scores.close()
 
 
 def test_errors_of_the_walk_are_handed_through(small_ensemble, folder):
-    error = FileScore(folder, error="no image in it")
+    error = UnreadableImage(folder, "no image in it")
     first, second = stream.score_files(small_ensemble, [error, folder / "0.jpg"])
     assert first is error
-    assert not second.error
+    assert isinstance(second, Prediction)

@@ -33,19 +33,19 @@ def folder(tmp_path):
     return path
 
 
-def request(models, folder, **given):
-    return verdicts.Request(
-        models=list(map(str, models)), paths=[folder], **{"threshold": "0.5", **given}
+def options(models, folder, **more):
+    return verdicts.PredictOptions(
+        models=list(map(str, models)), paths=[folder], **{"threshold": "0.5", **more}
     )
 
 
 def test_rows_with_the_members_and_their_mean(models, folder, tmp_path, capsys):
-    asked = request(models, folder, members=True, output=tmp_path / "rows.csv")
-    assert verdicts.predict(asked) == 1
+    chosen = options(models, folder, members=True, output=tmp_path / "rows.csv")
+    assert verdicts.predict(chosen) == 1
     said = capsys.readouterr()
     assert said.out == ""
-    begun, error, last = said.err.splitlines()
-    assert begun.startswith("fake from 0.5 on, ")
+    threshold, error, last = said.err.splitlines()
+    assert threshold == "fake from a probability of 0.5 on (given)"
     assert error == f"error: {folder / '1b.jpg'}: not a readable JPEG, PNG, GIF or BMP image"
     assert last.startswith("predict: 4 files, 1 failed, ")
     rows = list(csv.DictReader((tmp_path / "rows.csv").open()))
@@ -70,8 +70,8 @@ def test_a_file_deleted_before_its_picture_is_that_files_error(
             yield score
 
     monkeypatch.setattr(stream, "score_files", scored_then_gone)
-    asked = request(models, folder, output=tmp_path / "rows.csv", plot=tmp_path / "plots")
-    assert verdicts.predict(asked) == 2
+    chosen = options(models, folder, output=tmp_path / "rows.csv", plot=tmp_path / "plots")
+    assert verdicts.predict(chosen) == 2
     said = capsys.readouterr().err
     assert f"error: {folder / '1.jpg'}: scored, but not readable again for its picture: No" in said
     rows = list(csv.DictReader((tmp_path / "rows.csv").open()))
@@ -79,9 +79,9 @@ def test_a_file_deleted_before_its_picture_is_that_files_error(
 
 
 def test_both_formats_on_stdout_say_the_same(models, folder, capsys):
-    verdicts.predict(request(models[:1], folder))
+    verdicts.predict(options(models[:1], folder))
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
-    verdicts.predict(request(models[:1], folder, format="json"))
+    verdicts.predict(options(models[:1], folder, format="json"))
     objects = json.loads(capsys.readouterr().out)
     assert [{k: str(v) for k, v in row.items()} for row in objects] == rows
     assert len(rows) == 3
@@ -89,7 +89,7 @@ def test_both_formats_on_stdout_say_the_same(models, folder, capsys):
 
 def test_fake_is_from_the_threshold_on(models, folder, capsys):
     def labels(threshold):
-        verdicts.predict(request(models, folder, threshold=repr(threshold), format="json"))
+        verdicts.predict(options(models, folder, threshold=repr(threshold), format="json"))
         return json.loads(capsys.readouterr().out)
 
     rows = labels(0.0)
@@ -105,11 +105,11 @@ def test_an_output_that_is_not_finished_leaves_the_former_one(models, folder, tm
     output.write_text("former")
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="--explain="):
-        verdicts.predict(request(models, folder, output=output, explain=tmp_path / "file"))
+        verdicts.predict(options(models, folder, output=output, explain=tmp_path / "file"))
     assert output.read_text() == "former"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "images", "rows.csv"]
     with pytest.raises(UserError, match="--output=.*nowhere"):
-        verdicts.predict(request(models, folder, output=tmp_path / "nowhere" / "rows.csv"))
+        verdicts.predict(options(models, folder, output=tmp_path / "nowhere" / "rows.csv"))
 
 
 def test_a_reader_that_goes_away_is_one_line(models, folder, monkeypatch):
@@ -118,21 +118,21 @@ def test_a_reader_that_goes_away_is_one_line(models, folder, monkeypatch):
     with open(writing, "w") as stdout:
         monkeypatch.setattr(sys, "stdout", stdout)
         with pytest.raises(UserError, match="stdout: its reader has gone"):
-            verdicts.predict(request(models, folder))
+            verdicts.predict(options(models, folder))
 
 
 def test_a_name_that_is_no_utf8_stays_its_bytes(models, folder, tmp_path):
     name = os.fsencode(folder) + b"/\xff.jpg"
     Path(os.fsdecode(name)).write_bytes((folder / "0.jpg").read_bytes())
-    verdicts.predict(request(models, folder, output=tmp_path / "rows.csv"))
+    verdicts.predict(options(models, folder, output=tmp_path / "rows.csv"))
     assert name in (tmp_path / "rows.csv").read_bytes()
 
 
 def test_a_picture_for_every_row(models, folder, tmp_path):
-    asked = request(
+    chosen = options(
         models, folder, plot=tmp_path / "p", explain=tmp_path / "e", output=tmp_path / "rows.csv"
     )
-    verdicts.predict(asked)
+    verdicts.predict(chosen)
     assert len(list((tmp_path / "p").iterdir())) == len(list((tmp_path / "e").iterdir())) == 3
 
 
@@ -149,7 +149,7 @@ def test_memory_does_not_grow_with_the_number_of_files(models, folder, tmp_path)
             os.link(folder / f"{index % 3}.jpg", link)
     code = (
         "import resource, sys; from pathlib import Path; from dftk.inference import verdicts\n"
-        "verdicts.predict(verdicts.Request(models=[sys.argv[1]], paths=[Path(sys.argv[2])],"
+        "verdicts.predict(verdicts.PredictOptions(models=[sys.argv[1]], paths=[Path(sys.argv[2])],"
         " threshold='0.5', output=Path(sys.argv[3])))\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )

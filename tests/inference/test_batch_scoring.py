@@ -6,26 +6,27 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from dftk.images.image_files import FileScore
-from dftk.images.reading import Packed
-from dftk.inference import networks
+from dftk.images.image_files import UnreadableImage
+from dftk.images.reading import ImageFile
+from dftk.inference import batch_scoring
 from dftk.runs.saved_models import Ensemble
 from dftk.utils.progress import Throughput
 from tfds_rvf10k.inspection import image_header
 
-SIZES = [(64, 64), (64, 64), (30, 80), (700, 600), (64, 64), (30, 80), (601, 700)]  # two are large
+SIZES = [(64, 64), (64, 64), (30, 80), (700, 600), (64, 64), (30, 80), (601, 700)]
+LARGE = [600 in size or 601 in size for size in SIZES]
 
 
-def packed(size, seed):
+def image_file(size, seed):
     noise = np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)
     file = io.BytesIO()
     Image.fromarray(noise).save(file, "PNG")
-    return Packed(f"{seed}.png", image_header.pixels(file.getvalue()), file.getvalue()), noise
+    return ImageFile(f"{seed}.png", image_header.pixels(file.getvalue()), file.getvalue()), noise
 
 
 @pytest.fixture(scope="module")
 def files():
-    return [packed(size, seed) for seed, size in enumerate(SIZES)]
+    return [image_file(size, seed) for seed, size in enumerate(SIZES)]
 
 
 def native(seed):
@@ -38,11 +39,13 @@ def native(seed):
 
 
 def test_images_of_many_sizes_get_what_each_gets_alone(small_ensemble, files):
-    nets = networks.Networks(small_ensemble, Throughput())
-    error = FileScore("bad.png", error="broken")
-    items = [nets.prepare(file) for file, _ in files]
-    assert [item.pixels is None for item in items] == [600 in s or 601 in s for s in SIZES]
-    scores = nets.score([*items[:3], error, *items[3:]])
+    scorer = batch_scoring.BatchScorer(small_ensemble, Throughput())
+    error = UnreadableImage("bad.png", "broken")
+    items = [scorer.prepare(file) for file, _ in files]
+    assert [isinstance(item, batch_scoring.ResizedImage) for item in items] == [
+        600 in s or 601 in s for s in SIZES
+    ]
+    scores = scorer.score([*items[:3], error, *items[3:]])
     assert [score.path for score in scores] == [
         "0.png", "1.png", "2.png", "bad.png", "3.png", "4.png", "5.png", "6.png"
     ]  # fmt: skip
@@ -55,55 +58,57 @@ def test_images_of_many_sizes_get_what_each_gets_alone(small_ensemble, files):
 
 
 def test_sizes_share_one_pass_of_the_network(small_ensemble, files, monkeypatch):
-    nets = networks.Networks(small_ensemble, Throughput())
+    scorer = batch_scoring.BatchScorer(small_ensemble, Throughput())
     batches = []
-    for member in nets._members:
-        real = member.network
+    for member in scorer._members:
+        real = member.classify
         monkeypatch.setattr(
-            member, "network", lambda unit, real=real: batches.append(unit.shape[0]) or real(unit)
+            member, "classify", lambda unit, real=real: batches.append(unit.shape[0]) or real(unit)
         )
-    nets.score([nets.prepare(file) for file, _ in files])
+    scorer.score([scorer.prepare(file) for file, _ in files])
     assert batches == [len(SIZES)] * 2
 
 
 def test_networks_that_take_images_as_they_are_get_them_so(files, small_ensemble):
     for ensemble in (Ensemble([native(0)]), Ensemble([native(0), small_ensemble.members[0]])):
-        nets = networks.Networks(ensemble, Throughput())
-        items = [nets.prepare(file) for file, _ in files]
-        assert [isinstance(item, Packed) for item in items] == [600 in s or 601 in s for s in SIZES]
-        for score, (_, noise) in zip(nets.score(items), files):
+        scorer = batch_scoring.BatchScorer(ensemble, Throughput())
+        items = [scorer.prepare(file) for file, _ in files]
+        assert [isinstance(item, ImageFile) for item in items] == [
+            600 in s or 601 in s for s in SIZES
+        ]
+        for score, (_, noise) in zip(scorer.score(items), files):
             alone = ensemble(tf.constant(noise[None]))[:, 0]
             assert score.members == pytest.approx(alone, abs=1e-5)
 
 
 def test_a_large_file_that_is_damaged_is_an_error_when_its_turn_comes(files):
-    nets = networks.Networks(Ensemble([native(0)]), Throughput())
+    scorer = batch_scoring.BatchScorer(Ensemble([native(0)]), Throughput())
     whole = files[3][0]
-    cut = Packed(whole.path, whole.size, whole.data[:2000])
-    first, second = nets.score([nets.prepare(cut), nets.prepare(whole)])
-    assert "not a readable" in first.error
+    cut = ImageFile(whole.path, whole.num_pixels, whole.data[:2000])
+    first, second = scorer.score([scorer.prepare(cut), scorer.prepare(whole)])
+    assert "not a readable" in first.reason
     assert 0 <= second.probability <= 1
 
 
 def test_the_first_batch_compiles_the_others_are_counted(small_ensemble, files):
     speed = Throughput()
-    nets = networks.Networks(small_ensemble, speed)
-    items = [nets.prepare(file) for file, _ in files]
-    nets.score(items)
+    scorer = batch_scoring.BatchScorer(small_ensemble, speed)
+    items = [scorer.prepare(file) for file, _ in files]
+    scorer.score(items)
     assert speed.examples == 0
     assert speed.compile_seconds > 0
-    nets.score([])
-    nets.score(items)
+    scorer.score([])
+    scorer.score(items)
     assert (speed.examples, speed.steps) == (len(SIZES), 1)
     assert 0 <= speed.input_wait < 1
 
 
 def test_no_memory_to_resize_a_large_image_is_its_own_error(small_ensemble, files, monkeypatch):
-    nets = networks.Networks(small_ensemble, Throughput())
+    scorer = batch_scoring.BatchScorer(small_ensemble, Throughput())
 
     def fail(_):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM")
 
-    monkeypatch.setattr(nets._members[0], "resize", fail)
-    item = nets.prepare(files[3][0])
-    assert item.error == "no memory to decode its 420,000 pixels; score a smaller copy of it"
+    monkeypatch.setattr(scorer._members[0], "resize", fail)
+    item = scorer.prepare(files[3][0])
+    assert item.reason == "no memory to decode its 420,000 pixels; score a smaller copy of it"
