@@ -60,18 +60,15 @@ def main(argv: Sequence[str]) -> int:
 
     from dftk.serving import server
 
-    limits = {
-        "max_pixels": _MAX_PIXELS.value,
-        "max_bytes": int(_MAX_UPLOAD_MB.value * 2**20),
-        "max_files": _MAX_FILES.value,
-    }
     return server.serve(
         Path(_MODEL.value),
-        _HOST.value,
-        _PORT.value,
-        _THRESHOLD.value,
-        limits,
-        _ALLOWED_HOST.value,
+        host=_HOST.value,
+        port=_PORT.value,
+        threshold=_THRESHOLD.value,
+        max_pixels=_MAX_PIXELS.value,
+        max_bytes=int(_MAX_UPLOAD_MB.value * 2**20),
+        max_files=_MAX_FILES.value,
+        allowed_hosts=_ALLOWED_HOST.value,
     )
 
 

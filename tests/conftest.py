@@ -173,9 +173,9 @@ def small_ensemble():
 def service(trained):
     """Both folds of the trained run behind dftk.serve, with small limits."""
     from dftk.serving.service import Service
-    from dftk.serving.uploads import Limits
+    from dftk.serving.uploads import UploadLimits
 
-    limits = Limits(max_pixels=10**6, max_bytes=10**5, max_files=6, max_waiting=2)
+    limits = UploadLimits(max_pixels=10**6, max_bytes=10**5, max_files=6, max_waiting=2)
     return Service(trained.path, None, limits)
 
 
@@ -188,9 +188,9 @@ def address(service):
     pytest.importorskip("fastapi", reason="needs pip install -e '.[serve]'")
     from dftk.serving import server
 
-    with server._listening("127.0.0.1", 0) as listener:
-        app = server.build(service, "127.0.0.1")
-        running = uvicorn.Server(server.configured(app))
+    with server.listening_socket("127.0.0.1", 0) as listener:
+        app = server.application(service, "127.0.0.1")
+        running = uvicorn.Server(server.uvicorn_config(app))
         thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
         thread.start()
         yield f"127.0.0.1:{listener.getsockname()[1]}"

@@ -1,1 +1,1 @@
-"""A trained detector -> a page and an HTTP interface."""
+"""Serves a trained detector as a web page and an HTTP interface."""

@@ -1,4 +1,4 @@
-"""A detector that answers one image after the other, whoever asks, and says what it is."""
+"""Scores uploaded images one after the other, and knows what the model is."""
 
 import dataclasses
 import threading
@@ -9,104 +9,97 @@ import tensorflow as tf
 
 from dftk.inference import gradcam
 from dftk.runs import saved_models
-from dftk.serving import provenance, uploads
-from dftk.serving.uploads import Limits, Refused
+from dftk.serving import model_info, uploads
+from dftk.serving.uploads import UploadError, UploadLimits
 
-_SHOWN = 512  # longer side in pixels of the pictures that go back to a page
+_PREVIEW_SIDE = 512  # pixels of the longer side of the images that go back to the page
 
 
 @dataclasses.dataclass(frozen=True)
-class Verdict:
-    """What came of one upload: a probability, or an error with its HTTP status.
+class Explanation:
+    """What the page shows of an image: uint8 [h, w, 3], at most _PREVIEW_SIDE on a side."""
 
-    picture and overlay are uint8 [h, w, 3], at most _SHOWN on a side; None unless asked for.
-    """
+    picture: np.ndarray
+    overlay: np.ndarray  # the picture under its Grad-CAM map
 
-    filename: str
-    probability: float | None = None
-    error: str = ""
-    status: int = 200
-    picture: np.ndarray | None = None
-    overlay: np.ndarray | None = None
 
-    def label(self, threshold: float) -> str:
-        """fake, real, or "" where there is no probability."""
-        if self.probability is None:
-            return ""
-        return "fake" if self.probability >= threshold else "real"
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """The result for one image."""
+
+    probability: float  # of fake
+    explanation: Explanation | None = None
 
 
 class Service:
-    """The models of a workdir, or one model file, behind a lock.
+    """The models of a workdir, or one model file; a lock lets one image in at a time.
 
     Args:
       model: a workdir, or a .keras file.
-      threshold: None is the workdir's own.
-      limits: of uploads, and of how many may wait.
+      threshold: fake from here on; None takes the one that the run chose.
+      limits: of an upload, and of the number of images that wait.
 
     Raises:
-      UserError: no such model, or one that cannot be loaded or explained.
+      UserError: there is no such model, or it cannot be loaded or explained.
     """
 
-    def __init__(self, model: Path, threshold: float | None, limits: Limits):
+    def __init__(self, model: Path, threshold: float | None, limits: UploadLimits):
         self.limits = limits
-        self.provenance = provenance.read(model, threshold)
+        self.info = model_info.read(model, threshold)
         self._ensemble = saved_models.load_ensemble(saved_models.model_paths(model))
-        self._model = threading.Lock()
-        self._places = threading.BoundedSemaphore(limits.max_waiting)
-        for explain in (False, True):  # traced now, not for users
-            self._forward(np.zeros([1, 64, 64, 3], np.uint8), explain)
+        self._lock = threading.Lock()
+        self._slots = threading.BoundedSemaphore(limits.max_waiting)
+        for explain in (False, True):  # traced now, so that no user waits for it
+            self._forward(tf.zeros([64, 64, 3], tf.uint8), explain)
 
     @property
     def threshold(self) -> float:
-        """Fake when the probability is at least this."""
-        return self.provenance.threshold
+        """An image is fake if its probability is at least this."""
+        return self.info.threshold
 
-    def judge(self, filename: str, data: bytes, explain: bool = False) -> Verdict:
-        """Scores one file; callers on other threads wait their turn.
+    def score(self, data: bytes, explain: bool = False) -> Score:
+        """Scores one file; callers on other threads wait for their turn.
 
         Args:
-          filename: for the answer only.
           data: the file.
-          explain: also makes the pictures.
+          explain: whether to make an explanation, too.
 
-        Returns:
-          a verdict; what is wrong with the file is in it.
+        Raises:
+          UploadError: as uploads.decode; or status 503, if too many images wait.
         """
-        if not self._places.acquire(blocking=False):
-            text = f"busy: {self.limits.max_waiting} images wait already; try again in a minute"
-            return Verdict(filename, error=text, status=503)
+        if not self._slots.acquire(blocking=False):
+            waiting = self.limits.max_waiting
+            raise UploadError(503, f"busy: {waiting} images wait already; try again in a minute")
         try:
-            with self._model:  # decoding, too: one image's memory at a time
-                return self._judge(filename, uploads.read_image(data, self.limits), explain)
-        except Refused as error:
-            return Verdict(filename, error=str(error), status=error.status)
+            with self._lock:  # around decoding, too: memory for one image at a time
+                return self._forward(uploads.decode(data, self.limits), explain)
         finally:
-            self._places.release()
+            self._slots.release()
 
-    def _judge(self, filename: str, image: np.ndarray, explain: bool) -> Verdict:
-        heat, probability = self._forward(image[None], explain)
-        if heat is None:
-            return Verdict(filename, probability)
-        small = _shrink(image)
-        cool = tf.image.resize(heat[0][..., None], small.shape[:2], antialias=True)
-        cool = np.clip(cool.numpy()[..., 0], 0, 1)
-        return Verdict(filename, probability, picture=small, overlay=gradcam.overlay(small, cool))
-
-    def _forward(self, images: np.ndarray, explain: bool) -> tuple[np.ndarray | None, float]:
-        """uint8 [1, h, w, 3] to the mean map, float32 [1, h, w], and the mean probability."""
+    def _forward(self, image: tf.Tensor, explain: bool) -> Score:
+        """Scores an image, uint8 [h, w, 3]."""
         if not explain:
-            return None, float(self._ensemble(tf.constant(images)).mean(axis=0)[0])
-        # Grad-CAM makes the same forward pass: one is enough.
-        maps, probabilities = zip(*(gradcam.heatmaps(m, images) for m in self._ensemble.members))
-        return np.mean(maps, axis=0), float(np.mean(probabilities))
+            return Score(float(self._ensemble(image[None]).mean(axis=0)[0]))
+        # Grad-CAM makes the same forward pass, so no other one is needed.
+        maps, probabilities = zip(
+            *(gradcam.heatmaps(model, image[None]) for model in self._ensemble.members)
+        )
+        explanation = _explanation(image, np.mean(maps, axis=0)[0])
+        return Score(float(np.mean(probabilities)), explanation)
 
 
-def _shrink(image: np.ndarray) -> np.ndarray:
-    """uint8 [h, w, 3] with the longer side at most _SHOWN."""
-    scale = _SHOWN / max(image.shape[:2])
+def _explanation(image: tf.Tensor, heatmap: np.ndarray) -> Explanation:
+    """Of an image, uint8 [h, w, 3], and its map, float32 [h, w]."""
+    picture = _preview(image)
+    small = tf.image.resize(heatmap[..., None], picture.shape[:2], antialias=True)
+    return Explanation(picture, gradcam.overlay(picture, np.clip(small.numpy()[..., 0], 0, 1)))
+
+
+def _preview(image: tf.Tensor) -> np.ndarray:
+    """Shrinks an image, uint8 [h, w, 3], to at most _PREVIEW_SIDE on a side."""
+    scale = _PREVIEW_SIDE / max(image.shape[:2])
     if scale >= 1:
-        return image
+        return image.numpy()
     size = [max(1, round(side * scale)) for side in image.shape[:2]]
     smaller = tf.image.resize(image, size, antialias=True)
     return tf.saturate_cast(tf.round(smaller), tf.uint8).numpy()

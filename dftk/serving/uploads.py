@@ -1,69 +1,72 @@
-"""Bytes that strangers send: refused by what their header says, before anything is decoded."""
+"""Checks and decodes uploaded files. The header is checked before anything is decoded."""
 
 import dataclasses
 
-import numpy as np
 import tensorflow as tf
 
 from dftk.images.reading import OUT_OF_MEMORY
 from dftk.input import decoding
-from dftk.utils.errors import UserError
 from tfds_rvf10k.inspection import image_header
 
-# A progressive JPEG may ask for any number of passes over its pixels in a few bytes each: minutes
-# of work. Cameras and editors write about ten; libjpeg-turbo's own fuzzers stop at 500.
+# A progressive JPEG may ask for any number of passes over its pixels in a few bytes each, which
+# takes minutes. Cameras and editors write about ten; libjpeg-turbo's own fuzzers stop at 500.
 _MAX_SCANS = 100
 
 
 @dataclasses.dataclass(frozen=True)
-class Limits:
+class UploadLimits:
     """What one upload may cost."""
 
     max_pixels: int = 2**24  # width x height, of all frames: 200 MB as float32
     max_bytes: int = 10 * 2**20
-    max_files: int = 20  # of one drop on the page
+    max_files: int = 20  # that the page sends at once
     max_waiting: int = 32  # images, before the service says that it is busy
 
 
-class Refused(UserError):
-    """An upload that is not scored; its text says why in one sentence, `status` in HTTP's terms."""
+class UploadError(Exception):
+    """An upload that is not scored.
 
-    def __init__(self, status: int, text: str):
-        super().__init__(text)
-        self.status = status
+    Attributes:
+      status: of HTTP.
+      message: why, in one sentence.
+    """
+
+    def __init__(self, status: int, message: str):
+        super().__init__(message)
+        self.status, self.message = status, message
 
 
-def read_image(data: bytes, limits: Limits) -> np.ndarray:
-    """Decodes one image exactly as in training, if it is one and within the limits.
+def decode(data: bytes, limits: UploadLimits) -> tf.Tensor:
+    """Decodes one uploaded image as training does, if it is within the limits.
 
     Args:
-      data: a whole file, of any content.
-      limits: max_bytes and max_pixels are heeded.
+      data: the file, of any content.
+      limits: of bytes and pixels.
 
     Returns:
       uint8 [h, w, 3].
 
     Raises:
-      Refused: 413 too many bytes or pixels, or no memory for them, 415 another format, 422 empty or
-        broken.
+      UploadError: status 413 for too many bytes or pixels, or no memory for them; 415 for another
+        format; 422 for an empty or damaged file.
     """
     if not data:
-        raise Refused(422, f"the file is empty; send a {decoding.FORMATS} image")
+        raise UploadError(422, f"the file is empty; send a {decoding.FORMATS} image")
     if len(data) > limits.max_bytes:
-        raise Refused(413, too_many_bytes(limits.max_bytes))
+        raise UploadError(413, too_many_bytes(limits.max_bytes))
     _check_header(data, limits.max_pixels)
     try:
-        return decoding.decode_image(data).numpy()
+        return decoding.decode_image(data)
     except tf.errors.InvalidArgumentError:
-        raise Refused(
+        raise UploadError(
             422, "the image is broken or cut short and cannot be decoded; save it again"
         ) from None
     except OUT_OF_MEMORY:
-        raise Refused(413, "no memory to decode the image; send a smaller one") from None
+        raise UploadError(413, "no memory to decode the image; send a smaller one") from None
 
 
 def too_many_bytes(limit: int) -> str:
-    """The sentence for a file or body above `limit` bytes."""
+    """The sentence for a file or a request body above `limit` bytes."""
     return f"more than {limit / 2**20:.3g} MB, the most this server takes; send a smaller file"
 
 
@@ -71,14 +74,17 @@ def _check_header(data: bytes, max_pixels: int) -> None:
     try:
         pixels = image_header.pixels(data)
     except image_header.Unsupported as error:
-        raise Refused(415, str(error)) from None
+        raise UploadError(415, str(error)) from None
     except ValueError:
-        raise Refused(
+        raise UploadError(
             415, f"not a {decoding.FORMATS} image, whatever its name says; send one"
         ) from None
     if pixels > max_pixels:
-        text = f"{pixels:,} pixels, more than the {max_pixels:,} that this server takes"
-        raise Refused(413, f"{text}; send a smaller image")
-    # Inside compressed data the byte 0xFF is always followed by 0, so this counts scans only.
+        raise UploadError(
+            413,
+            f"{pixels:,} pixels, more than the {max_pixels:,} that this server takes; send a "
+            "smaller image",
+        )
+    # In compressed data a byte of 0xFF is always followed by 0, so this counts scans only.
     if data.startswith(b"\xff\xd8") and data.count(b"\xff\xda") > _MAX_SCANS:
-        raise Refused(422, f"a JPEG of more than {_MAX_SCANS} scans; save it again")
+        raise UploadError(422, f"a JPEG of more than {_MAX_SCANS} scans; save it again")

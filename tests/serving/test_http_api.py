@@ -2,6 +2,7 @@ import asyncio
 import base64
 import tempfile
 
+import numpy as np
 import pytest
 import tensorflow as tf
 from http_client import JPEG, ask
@@ -19,7 +20,7 @@ def form(*files, name="file"):
 
 
 def test_bytes_and_form_give_the_services_answer(address, service):
-    expected = service.judge("", JPEG).probability
+    expected = service.score(JPEG).probability
     status, raw = ask(address, "POST", "/api/predict", JPEG)
     assert status == 200
     assert set(raw) == {"filename", "probability", "label", "threshold", "model"}
@@ -28,8 +29,10 @@ def test_bytes_and_form_give_the_services_answer(address, service):
     assert (status, sent) == (200, {**raw, "filename": "a b.jpg"})
 
 
-def test_threshold_decides_the_label(address):
-    for threshold, label in ((0, "fake"), (1, "real")):
+def test_threshold_decides_the_label(address, service):
+    probability = service.score(JPEG).probability
+    above = np.nextafter(probability, 1)
+    for threshold, label in ((0, "fake"), (1, "real"), (probability, "fake"), (above, "real")):
         answer = ask(address, "POST", f"/api/predict?threshold={threshold}", JPEG)[1]
         assert (answer["label"], answer["threshold"]) == (label, threshold)
 
@@ -70,11 +73,11 @@ def test_a_body_of_unknown_length_is_counted(address):
     assert (found, "more than 0.0954 MB" in answer["error"]) == (413, True)
 
 
-def test_model_tells_its_provenance_at_a_threshold(address, service):
-    status, told = ask(address, "GET", "/api/model?threshold=0.0")
-    assert (status, told["model"]) == (200, service.provenance.name)
-    assert (told["real_called_fake"]["rate"], told["fakes_missed"]["rate"]) == (1, 0)
-    assert told["uploads"]["max_files"] == 6
+def test_model_info_has_the_error_rates_at_a_threshold(address, service):
+    status, info = ask(address, "GET", "/api/model?threshold=0.0")
+    assert (status, info["model"]) == (200, service.info.name)
+    assert (info["real_called_fake"]["rate"], info["fakes_missed"]["rate"]) == (1, 0)
+    assert info["uploads"]["max_files"] == 6
     assert ask(address, "GET", "/api/health")[1]["status"] == "ok"
 
 
@@ -101,7 +104,7 @@ def test_a_large_form_touches_no_disk(monkeypatch):
 
     raw = [(name.encode(), value.encode()) for name, value in headers.items()]
     request = http_api.fastapi.Request({"type": "http", "headers": raw}, receive)
-    assert asyncio.run(http_api._upload(request)) == ("a.jpg", image)
+    assert asyncio.run(http_api._uploaded_file(request)) == ("a.jpg", image)
     assert not rolled
 
 
@@ -109,7 +112,7 @@ def test_a_failure_of_the_server_is_one_sentence_too(address, service, monkeypat
     def fail(*_):
         raise ZeroDivisionError("by zero\nand more")
 
-    monkeypatch.setattr(service, "judge", fail)
+    monkeypatch.setattr(service, "score", fail)
     status, answer = ask(address, "POST", "/api/predict", JPEG)
     assert (status, "the server failed" in answer["error"]) == (500, True)
     assert capsys.readouterr().err == "error: a request ended in ZeroDivisionError: by zero\n"

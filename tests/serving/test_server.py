@@ -16,10 +16,10 @@ from dftk.utils.errors import UserError
 
 
 def test_a_port_in_use_is_one_line():
-    with server._listening("127.0.0.1", 0) as listener:
+    with server.listening_socket("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
         busy = pytest.raises(UserError, match=f"--port={port}: cannot listen there")
-        with busy, server._listening("127.0.0.1", port):
+        with busy, server.listening_socket("127.0.0.1", port):
             pass
 
 
@@ -35,11 +35,17 @@ def test_names_it_answers_to(monkeypatch):
     monkeypatch.setattr(socket, "gethostname", lambda: "Box.lan")
     monkeypatch.setattr(http_api, "application", lambda _: fastapi.FastAPI())
     service = types.SimpleNamespace(limits=types.SimpleNamespace(max_bytes=1))
-    own = server.build(service, "127.0.0.1", ["Faces.example"])
-    assert (own.hosts, own.addresses) == ({*server.LOOPBACK, "faces.example"}, False)
+    own = server.application(service, "127.0.0.1", ["Faces.example"])
+    assert (own.allowed_hosts, own.allow_ip_addresses) == (
+        {*server.LOOPBACK, "faces.example"},
+        False,
+    )
     for host in ("0.0.0.0", "lab.example"):
-        other = server.build(service, host)
-        assert (other.hosts, other.addresses) == ({*server.LOOPBACK, host, "box.lan", "box"}, True)
+        other = server.application(service, host)
+        assert (other.allowed_hosts, other.allow_ip_addresses) == (
+            {*server.LOOPBACK, host, "box.lan", "box"},
+            True,
+        )
 
 
 @pytest.mark.parametrize(
@@ -56,7 +62,7 @@ def test_serves_until_a_signal_even_with_a_connection_open(trained, number):
     try:
         line = next(line for line in process.stderr if line.startswith("open "))
         address = line.split()[1].removeprefix("http://")
-        assert address.startswith("127.0.0.1:"), "loopback unless told otherwise"
+        assert address.startswith("127.0.0.1:"), "loopback by default"
         assert ask(address, "POST", "/api/predict", JPEG)[0] == 200
         idle = http.client.HTTPConnection(address)
         idle.connect()

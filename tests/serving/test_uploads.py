@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from dftk.datasets import sample
 from dftk.input import decoding
-from dftk.serving.uploads import Limits, Refused, read_image
+from dftk.serving.uploads import UploadError, UploadLimits, decode
 
 JPEG = sample.draw_jpeg(np.random.default_rng(0), fake=True)
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
@@ -14,9 +14,9 @@ BMP = b"BM" + bytes(16) + struct.pack("<iiHH", 4, 4, 1, 8) + bytes(100)
 PNG = tf.io.encode_png(PIXELS).numpy()
 
 
-def test_what_is_decoded_is_what_training_sees():
-    np.testing.assert_array_equal(read_image(JPEG, Limits()), decoding.decode_image(JPEG))
-    np.testing.assert_array_equal(read_image(PNG, Limits()), PIXELS)
+def test_pixels_are_those_of_training():
+    np.testing.assert_array_equal(decode(JPEG, UploadLimits()), decoding.decode_image(JPEG))
+    np.testing.assert_array_equal(decode(PNG, UploadLimits()), PIXELS)
 
 
 def bomb(side):
@@ -41,16 +41,16 @@ def bomb(side):
     ],
 )
 def test_refusals(data, status, text):
-    with pytest.raises(Refused, match=text) as refused:
-        read_image(data, Limits())
-    assert refused.value.status == status
+    with pytest.raises(UploadError, match=text) as caught:
+        decode(data, UploadLimits())
+    assert caught.value.status == status
 
 
 def test_limits_are_heeded_to_the_pixel_and_byte():
-    assert read_image(PNG, Limits(max_pixels=600, max_bytes=len(PNG))).shape == (20, 30, 3)
-    for limits in (Limits(max_pixels=599), Limits(max_bytes=len(PNG) - 1)):
-        with pytest.raises(Refused):
-            read_image(PNG, limits)
+    assert decode(PNG, UploadLimits(max_pixels=600, max_bytes=len(PNG))).shape == (20, 30, 3)
+    for limits in (UploadLimits(max_pixels=599), UploadLimits(max_bytes=len(PNG) - 1)):
+        with pytest.raises(UploadError):
+            decode(PNG, limits)
 
 
 @pytest.mark.parametrize("error", [MemoryError(), tf.errors.ResourceExhaustedError(None, None, "")])
@@ -59,6 +59,6 @@ def test_no_memory_is_a_refusal(monkeypatch, error):
         raise error
 
     monkeypatch.setattr(decoding, "decode_image", fail)
-    with pytest.raises(Refused, match="no memory") as refused:
-        read_image(PNG, Limits())
-    assert refused.value.status == 413
+    with pytest.raises(UploadError, match="no memory") as caught:
+        decode(PNG, UploadLimits())
+    assert caught.value.status == 413

@@ -1,4 +1,4 @@
-"""The page: three files that talk to /api, and nothing from anywhere else."""
+"""The page: three files that use /api, and load nothing from other servers."""
 
 from pathlib import Path
 
@@ -12,14 +12,16 @@ _FILES = {
 
 
 def add_to(app: fastapi.FastAPI) -> None:
-    """Adds the page's routes; the files are read once, so that no path is ever asked for."""
+    """Adds the routes of the page. The files are read now: no request can name a path."""
     for path, (name, kind) in _FILES.items():
         content = Path(__file__).with_name(name).read_bytes()
-        app.add_api_route(path, _sender(content, kind), methods=["GET"], include_in_schema=False)
+        app.add_api_route(
+            path, _make_route(content, kind), methods=["GET"], include_in_schema=False
+        )
 
 
-def _sender(content: bytes, kind: str):  # type: ignore[no-untyped-def]
-    def send() -> fastapi.Response:
+def _make_route(content: bytes, kind: str):  # type: ignore[no-untyped-def]
+    def route() -> fastapi.Response:
         return fastapi.Response(content, media_type=kind)
 
-    return send
+    return route

@@ -97,7 +97,7 @@ def test_one_picture_beside_what_is_known_of_the_model(browser, address, picture
     driver = browser(1280)
     open_page(driver, address)
     drop(driver, pictures[0], ["good.jpg"])
-    probability = service.judge("", (pictures[0] / "good.jpg").read_bytes()).probability
+    probability = service.score((pictures[0] / "good.jpg").read_bytes()).probability
     (card,) = find(driver, "article")
     assert f"{probability:.3f} probability of fake" in card.text
     kind = "fake" if probability >= service.threshold else "real"

@@ -1,4 +1,4 @@
-"""What a model was trained on and how often it errs, as far as its workdir tells."""
+"""What a model was trained on and how often it errs, as far as its workdir records it."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -16,14 +16,14 @@ from dftk.utils.files import read_csv
 
 
 @dataclasses.dataclass(frozen=True)
-class Rate:
-    """Errors among n images of one class, with the 95 % interval of Wilson's score."""
+class ErrorRate:
+    """The number of errors among n images of one class."""
 
     errors: int
     n: int
 
     def as_dict(self) -> dict[str, Any]:
-        """errors, n, rate and interval; the last two None where n is 0."""
+        """For JSON; with the rate and its 95 % interval by Wilson's score, both None if n is 0."""
         if not self.n:
             return {"errors": 0, "n": 0, "rate": None, "interval": None}
         return {
@@ -35,91 +35,92 @@ class Rate:
 
 
 @dataclasses.dataclass(frozen=True)
-class Measured:
-    """Probabilities that were measured on images with known labels.
+class LabeledPredictions:
+    """Predictions for images whose labels are known."""
 
-    labels: int [n], 0 real, 1 fake; probabilities: float [n], of fake; images: what they are, in
-    words.
-    """
+    labels: np.ndarray  # int [n]: 0 real, 1 fake
+    probabilities: np.ndarray  # float32 [n], of fake
 
-    labels: np.ndarray
-    probabilities: np.ndarray
-    images: str
-
-    def real_called_fake(self, threshold: float) -> Rate:
+    def real_called_fake(self, threshold: float) -> ErrorRate:
         """False positives at the threshold."""
         real = self.probabilities[self.labels == 0]
-        return Rate(int((real >= threshold).sum()), len(real))
+        return ErrorRate(int((real >= threshold).sum()), len(real))
 
-    def fakes_missed(self, threshold: float) -> Rate:
+    def fakes_missed(self, threshold: float) -> ErrorRate:
         """False negatives at the threshold."""
         fake = self.probabilities[self.labels == 1]
-        return Rate(int((fake < threshold).sum()), len(fake))
+        return ErrorRate(int((fake < threshold).sum()), len(fake))
 
 
 @dataclasses.dataclass(frozen=True)
-class Provenance:
-    """Where a detector comes from; whatever is not recorded is None or "not recorded"."""
+class ModelInfo:
+    """What the page says of a detector; None or "not recorded" where the workdir has no record."""
 
-    name: str  # for people; no path of this machine in it
+    name: str  # without the path on this machine
     trained_on: str
     limits: str
     threshold: float
     threshold_source: str
-    measured: Measured | None
-    measured_note: str  # what the numbers are of, or why there are none
-    record: Mapping[str, Any]
+    predictions: LabeledPredictions | None  # that the error rates are computed from
+    measured_on: str  # which images these are, or why there are none
+    record: Mapping[str, Any]  # versions, git_revision
 
     def as_dict(self, threshold: float) -> dict[str, Any]:
-        """For JSON: all of it, with the error rates at `threshold`."""
-        measured = self.measured
+        """For JSON, with the error rates at a threshold."""
+        predictions = self.predictions
         return {
             "model": self.name,
             "trained_on": self.trained_on,
             "threshold": threshold,
             "threshold_source": self.threshold_source,
-            "real_called_fake": measured and measured.real_called_fake(threshold).as_dict(),
-            "fakes_missed": measured and measured.fakes_missed(threshold).as_dict(),
-            "measured_on": self.measured_note,
+            "real_called_fake": predictions and predictions.real_called_fake(threshold).as_dict(),
+            "fakes_missed": predictions and predictions.fakes_missed(threshold).as_dict(),
+            "measured_on": self.measured_on,
             "limits": self.limits,
             **self.record,
         }
 
 
-def read(model: Path, threshold: float | None) -> Provenance:
-    """Reads what is known of a workdir, or of a model file that lies in one.
+def read(model: Path, threshold: float | None) -> ModelInfo:
+    """Reads what a workdir records of its models, or of one model file in it.
 
     Args:
-      model: as `scoring.model_paths` takes it.
-      threshold: what the user chose; None is the workdir's, or 0.5 if it has none.
+      model: a workdir, or a .keras file.
+      threshold: given by the user; None takes the one that the run chose, or 0.5.
 
     Raises:
-      UserError: a workdir whose files cannot be read.
+      UserError: a file of the workdir cannot be read.
     """
     if model.is_dir():
         workdir, fold = Workdir(model), None
-    elif part := workdir_of_model(model.resolve()):
-        workdir, fold = part
+    elif found := workdir_of_model(model.resolve()):
+        workdir, fold = found
     else:
         value, source = _threshold(threshold, None)
-        note = "not known: the model file does not lie in a workdir of dftk.train"
-        return Provenance(
-            model.name, "not recorded", limits_of(None), value, source, None, note, {}
+        return ModelInfo(
+            name=model.name,
+            trained_on="not recorded",
+            limits=limits_of(None),
+            threshold=value,
+            threshold_source=source,
+            predictions=None,
+            measured_on="not known: the model file does not lie in a workdir of dftk.train",
+            record={},
         )
     config = workdir.config()
     folds = workdir.require_folds() if fold is None else [fold]
     value, source = _threshold(threshold, workdir.chosen_threshold())
-    measured, note = _measured(workdir, folds, fold)
+    predictions, measured_on = _predictions(workdir, folds, fold)
     dataset = str(config["inputs"]["dataset"])
-    return Provenance(
+    return ModelInfo(
         name=f"{workdir.path.resolve().name}, fold{'s' * (len(folds) > 1)} "
         + ", ".join(map(str, folds)),
         trained_on=_trained_on(workdir, config, dataset),
         limits=limits_of(dataset),
         threshold=value,
         threshold_source=source,
-        measured=measured,
-        measured_note=note,
+        predictions=predictions,
+        measured_on=measured_on,
         record={name: config.get(name) for name in ("versions", "git_revision")},
     )
 
@@ -132,10 +133,14 @@ def _threshold(given: float | None, chosen: float | None) -> tuple[float, str]:
     return THRESHOLD, "the default: the run has chosen none"
 
 
-def _measured(
+def _predictions(
     workdir: Workdir, folds: Sequence[int], only: int | None
-) -> tuple[Measured | None, str]:
-    """From `valid` if these very models were scored on it, else from the held-out folds."""
+) -> tuple[LabeledPredictions | None, str]:
+    """Reads those on `valid` if exactly these models were scored on it, else the held-out ones.
+
+    Returns:
+      the predictions, and in words which images they are of, or why there are none.
+    """
     valid = workdir.path / "valid_predictions.csv"
     if read_valid(workdir):
         rows = read_csv(valid)
@@ -143,8 +148,7 @@ def _measured(
         column = "probability" if only is None else f"fold_{only}"
         exact = scored == {f"fold_{fold}" for fold in folds} if only is None else column in scored
         if exact:
-            note = "the valid split, which had no part in training"
-            return _take(rows, column, note), note
+            return _labeled(rows, column), "the valid split, which had no part in training"
     rows = [row for fold in folds if workdir.is_finished(fold)
             for row in read_csv(workdir.fold_dir(fold) / "predictions.csv")]  # fmt: skip
     if not rows:
@@ -154,12 +158,12 @@ def _measured(
         "epoch, and the run's threshold, were chosen on them: expect a little worse); "
         "dftk.evaluate --split=valid measures on images without any part in it"
     )
-    return _take(rows, "probability", note), note
+    return _labeled(rows, "probability"), note
 
 
-def _take(rows: Sequence[Mapping[str, Any]], column: str, images: str) -> Measured:
+def _labeled(rows: Sequence[Mapping[str, Any]], column: str) -> LabeledPredictions:
     labels = np.array([row["label"] for row in rows])
-    return Measured(labels, np.array([row[column] for row in rows], np.float32), images)
+    return LabeledPredictions(labels, np.array([row[column] for row in rows], np.float32))
 
 
 def _trained_on(workdir: Workdir, config: Mapping[str, Any], dataset: str) -> str:

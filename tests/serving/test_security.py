@@ -6,7 +6,7 @@ from echo_app import echo
 
 pytest.importorskip("starlette", reason="needs pip install -e '.[serve]'")
 
-from dftk.serving.guard import Guard
+from dftk.serving.security import SecurityMiddleware
 
 OWN = {"host": "127.0.0.1:7860"}
 
@@ -29,7 +29,9 @@ def ask(headers, chunks=(b"",), method="POST", hosts=("127.0.0.1", "::1"), **opt
         "path": "/",
         "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
     }
-    asyncio.run(Guard(echo, hosts, 10**6, "too large", **options)(scope, receive, send))
+    asyncio.run(
+        SecurityMiddleware(echo, hosts, 10**6, "too large", **options)(scope, receive, send)
+    )
     head = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     return sent[0]["status"], head, json.loads(sent[1]["body"])
 
@@ -85,7 +87,7 @@ def test_other_pages_and_other_names_do_not(headers):
 def test_open_to_others_it_answers_to_addresses_and_given_names(host, status):
     """A page can point its own name at this machine, but no IP address."""
     headers = {"host": host, "origin": f"http://{host}"}  # as a page of that very host
-    assert ask(headers, hosts=("faces.example.org",), addresses=True)[0] == status
+    assert ask(headers, hosts=("faces.example.org",), allow_ip_addresses=True)[0] == status
     assert ask({"host": "192.0.2.7"})[0] == 403, "on a loopback address its own names only"
 
 
