@@ -1,10 +1,10 @@
-"""A page, and an HTTP interface, that say of images how likely each is fake.
+"""Serves a web page and an HTTP interface that score images: how likely each is fake.
 
 python -m dftk.serve --model=runs/rvf10k
 curl -F file=@photo.jpg http://127.0.0.1:7860/api/predict
 
-EXIF orientation is ignored, as in training, and transparency, too: a transparent pixel counts with
-the colour stored under it. BMPs with a palette are refused.
+As in training, the EXIF orientation is ignored. Transparency is ignored, too: a transparent pixel
+has the colour that is stored under it. BMPs with a palette are refused.
 """
 
 from collections.abc import Sequence
@@ -16,38 +16,44 @@ from dftk import cli
 from dftk.utils.errors import UsageError
 
 _MODEL = flags.DEFINE_string(
-    "model", None, "A .keras file, or a workdir: the mean over the models of its folds."
+    "model", None, "A .keras file, or a workdir for the mean of the models of its folds."
 )
 _HOST = flags.DEFINE_string(
     "host",
     "127.0.0.1",
-    "Address to listen on; any but this machine's own lets others in, who must address it by an IP "
-    "address, by this name, or by the machine's host name; see --allowed_host.",
+    "Address to listen on. An address other than the default lets other machines in. They must "
+    "address this one by an IP address, by the name given here, or by its host name; see "
+    "--allowed_host.",
 )
 _ALLOWED_HOST = flags.DEFINE_multi_string(
     "allowed_host",
     [],
-    "One more name that requests may be addressed to, as faces.example.org; repeat it for several. "
-    "Others are refused, for any page on the web could point a name of its own at this machine.",
+    "A further name that requests may be addressed to, such as faces.example.org; repeat the flag "
+    "for several. Other names are refused: any page on the web could point a name of its own at "
+    "this machine.",
 )
-_PORT = flags.DEFINE_integer("port", 7860, "Port; 0 takes a free one.", 0, 65535)
+_PORT = flags.DEFINE_integer("port", 7860, "Port to listen on; 0 takes a free one.", 0, 65535)
 _THRESHOLD = flags.DEFINE_float(
     "threshold",
     None,
-    "Fake when the probability is at least this; if not given, the one that the run chose "
-    "(metrics.json), else 0.5.",
+    "Fake when the probability is at least this. Default: the threshold that the run chose "
+    "(metrics.json), otherwise 0.5.",
     0.0,
     1.0,
 )
 _MAX_PIXELS = flags.DEFINE_integer(
-    "max_pixels", 2**24, "Width times height of an image at most; read before decoding.", 1, 2**27
+    "max_pixels",
+    2**24,
+    "Largest width times height; checked before decoding.",
+    1,
+    2**27,
 )
-_MAX_UPLOAD_MB = flags.DEFINE_float("max_upload_mb", 10, "Of one file at most.", 0.001, 1000)
-_MAX_FILES = flags.DEFINE_integer("max_files", 20, "Of one drop on the page at most.", 1, 1000)
+_MAX_UPLOAD_MB = flags.DEFINE_float("max_upload_mb", 10, "Largest size of one file.", 0.001, 1000)
+_MAX_FILES = flags.DEFINE_integer("max_files", 20, "Most files that the page sends.", 1, 1000)
 
 
 def main(argv: Sequence[str]) -> int:
-    """Flags to one call."""
+    """Passes the flags to server.serve; returns the exit status."""
     cli.refuse_arguments(argv)
     if _MODEL.value is None:
         raise UsageError("--model: give a model.keras file or a workdir of dftk.train")

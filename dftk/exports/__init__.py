@@ -1,1 +1,1 @@
-"""A trained detector -> SavedModel, LiteRT and ONNX, each in place only if it agrees with Keras."""
+"""Exports trained detectors as SavedModel, LiteRT and ONNX, after comparing them with Keras."""

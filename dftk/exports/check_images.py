@@ -1,4 +1,4 @@
-"""Images to compare an exported detector with the one it came from."""
+"""Finds images on which an exported detector is compared with Keras."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -18,35 +18,35 @@ from dftk.utils.errors import UserError
 from dftk.utils.progress import say
 
 _NOISE_SIZES = ((64, 64), (256, 256), (199, 301), (97, 33), (480, 640))
-_CUTS = 3
+_CROPS = 3
 
 
 @dataclasses.dataclass(frozen=True)
 class CheckImages:
-    """Whole files, and what they are in words."""
+    """Image files, and where they come from in words."""
 
     files: Sequence[bytes]
     source: str
 
     def decoded(self) -> list[np.ndarray]:
-        """uint8 [h, w, 3] of each file, then of some cut to odd sizes.
+        """Decodes each file, uint8 [h, w, 3], and adds crops of some of them, of odd sizes.
 
-        Files of a dataset are of one size, often the very one that a model resizes to or a
-        multiple: two resizings that agree there may differ elsewhere.
+        The files of a dataset often have the one size that the model resizes to, or a multiple of
+        it. Two ways of resizing that agree there may differ elsewhere.
         """
         images = [decoding.decode_image(data).numpy() for data in self.files]
-        cuts = [
-            image[: max(1, image.shape[0] * (9 - cut) // 11), : max(1, image.shape[1] * 10 // 11)]
-            for cut, image in enumerate(images[:_CUTS])
+        crops = [
+            image[: max(1, image.shape[0] * (9 - index) // 11), : max(1, image.shape[1] * 10 // 11)]
+            for index, image in enumerate(images[:_CROPS])
         ]
-        return images + cuts
+        return images + crops
 
 
-def of_folder(folder: Path, limit: int) -> CheckImages:
-    """Up to `limit` image files from anywhere below a folder, evenly spread.
+def from_folder(folder: Path, limit: int) -> CheckImages:
+    """Reads up to `limit` image files of a folder tree, spread evenly over it.
 
     Raises:
-      UserError: no such folder, no image in it, or a file or folder that cannot be read.
+      UserError: there is no such folder, it has no image, or a file or folder in it cannot be read.
     """
     if not folder.is_dir():
         raise UserError(f"--images={folder}: no such folder; give one with image files")
@@ -66,16 +66,16 @@ def _read(path: Path) -> bytes:
     raise UserError(f"{path}: {file.reason}; remove it from --images")
 
 
-def of_workdir(workdir: Workdir, limit: int, data_dir: str | None = None) -> CheckImages:
-    """Up to `limit` images of `valid` of the run's dataset, the first of each shard.
+def from_workdir(workdir: Workdir, limit: int, data_dir: str | None = None) -> CheckImages:
+    """Reads up to `limit` images of the split `valid` of the run's dataset, first from each shard.
 
     Args:
       workdir: of the run.
-      limit: of images.
+      limit: number of images.
       data_dir: TFDS's directory of datasets, if not the run's.
 
     Raises:
-      UserError: the dataset is not there, no longer the run's, or without `valid`.
+      UserError: the dataset is missing, is not the one of the run, or has no `valid`.
     """
     _, dataset = open_data(workdir, data_dir)
     if not dataset.valid:
@@ -88,8 +88,8 @@ def of_workdir(workdir: Workdir, limit: int, data_dir: str | None = None) -> Che
     return CheckImages([files[row] for row in sorted(files)], f"of {dataset.name}, valid")
 
 
-def drawn() -> CheckImages:
-    """Noise of several sizes, and a picture of the sample, as JPEG files."""
+def synthetic() -> CheckImages:
+    """Makes noise of several sizes and one image of the sample dataset, as JPEG files."""
     rng = np.random.default_rng(0)
     noise = [
         tf.io.encode_jpeg(rng.integers(0, 256, (*size, 3), np.uint8)).numpy()
@@ -101,23 +101,23 @@ def drawn() -> CheckImages:
 def choose(
     folder: Path | None, workdir: Workdir | None, limit: int, data_dir: str | None = None
 ) -> CheckImages:
-    """The folder's, else those of the run's `valid`, else noise; says where it has to be noise.
+    """Takes images of the folder, otherwise of the run's `valid`, otherwise noise, and says so.
 
     Raises:
-      UserError: as of_folder; or `data_dir` is given, and the run's `valid` is not there.
+      UserError: as from_folder; or `data_dir` is given, and has not the run's `valid`.
     """
     if folder is not None:
-        return of_folder(folder, limit)
-    why = "the model belongs to no workdir"
+        return from_folder(folder, limit)
+    reason = "the model belongs to no workdir"
     if workdir is not None:
         try:
-            return of_workdir(workdir, limit, data_dir)
+            return from_workdir(workdir, limit, data_dir)
         except UserError as error:
-            why = str(error)
+            reason = str(error)
     if data_dir is not None:
-        raise UserError(f"--data_dir={data_dir}: no images to compare on ({why})")
+        raise UserError(f"--data_dir={data_dir}: no images to compare on ({reason})")
     say(
-        f"compared on noise, not on real images ({why}); --images=DIR gives real ones, and so does "
-        "--data_dir=DIR where the run's dataset was moved there"
+        f"the export is compared on noise, not on real images ({reason}); give real ones with "
+        "--images=DIR, or with --data_dir=DIR if the run's dataset was moved there"
     )
-    return drawn()
+    return synthetic()

@@ -1,7 +1,7 @@
 """Writes detectors as SavedModel, LiteRT or ONNX, and runs such files by their own runtimes.
 
 All three take `image`, uint8 [b, h, w, 3] of any size, and give `probability`, float32 [b, 1], of
-fake: the mean over the members. Resizing is inside, as the members have it.
+fake: the mean over the members. They resize as the members do.
 """
 
 import dataclasses
@@ -20,25 +20,25 @@ from dftk.input import decoding
 from dftk.utils import limits
 from dftk.utils.errors import UserError
 
-# Opset 18's Resize is the first with `antialias`, so that its absence is a statement; it is also
-# the newest that tf2onnx 1.17 writes.
+# The Resize of opset 18 is the first with `antialias`, so that its absence means something; 18 is
+# also the newest opset that tf2onnx 1.17 writes.
 ONNX_OPSET = 18
 _IMAGE = tf.TensorSpec([None, None, None, 3], tf.uint8, name="image")
 _JPEG = tf.TensorSpec([None], tf.string, name="jpeg")
 
 Members = Sequence[keras.Model]
-Run = Callable[[np.ndarray], np.ndarray]  # uint8 [b, h, w, 3] to probabilities, float32 [b, 1]
+Run = Callable[[np.ndarray], np.ndarray]  # from uint8 [b, h, w, 3] to float32 [b, 1], of fake
 
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-    """How one format is written, run and looked into.
+    """How one format is written, run and inspected.
 
     Attributes:
-      packages: beyond what dftk itself needs.
-      write: members, and the file or folder to write.
-      open: a file or folder to a function that runs it.
-      dtypes: names of the dtypes of all tensors inside.
+      packages: that it needs beyond those of dftk.
+      write: writes members to a file or folder.
+      open: makes a function that runs a file or folder.
+      dtypes: names the dtypes of all tensors in it.
     """
 
     packages: tuple[str, ...]
@@ -47,7 +47,7 @@ class Format:
     dtypes: Callable[[Path], set[str]]
 
     def require_packages(self) -> None:
-        """Raises UserError where one is not installed."""
+        """Raises UserError if one is not installed."""
         if missing := [name for name in self.packages if importlib.util.find_spec(name) is None]:
             raise UserError(
                 f"this format needs {', '.join(missing)}, not installed here: "
@@ -56,13 +56,13 @@ class Format:
 
 
 def write_saved_model(members: Members, path: Path) -> None:
-    """A SavedModel, for TF Serving and tf.saved_model.load.
+    """Writes a SavedModel, for TF Serving and tf.saved_model.load.
 
-    Signatures: `serving_default` takes `image`; `serving_bytes` takes `jpeg`, string [b], files of
-    any sizes, decodes them exactly as training does and resizes each by itself.
+    The signature `serving_default` takes `image`. `serving_bytes` takes `jpeg`, string [b]: files
+    of any sizes, which it decodes as training does and resizes one by one.
 
     Raises:
-      UserError: a member that was not built by dftk, whose resizing cannot be told apart.
+      UserError: a member was not built by dftk, so that the layer that resizes is not known.
     """
     _save(
         members,
@@ -73,7 +73,7 @@ def write_saved_model(members: Members, path: Path) -> None:
 
 
 def _save(members: Members, path: Path, **signatures: tuple) -> None:
-    """As Keras's ExportArchive does, which in Keras 3.15 writes every variable twice."""
+    """Does what Keras's ExportArchive does, which writes every variable twice in Keras 3.15."""
     module = tf.Module()
     module.held = [weight.value for member in members for weight in member.variables]
     functions = {
@@ -88,9 +88,9 @@ def _mean(members: Members, images: tf.Tensor) -> tf.Tensor:
 
 
 def _from_jpeg(members: Members) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
-    """JPEG files, string [b], to probabilities; networks see them as one batch."""
+    """Makes the function from JPEG files, string [b], to probabilities, which scores one batch."""
     halves = [_split(member) for member in members]
-    resize = halves[0][0]  # members of a run share it; see dftk.exports.exporting
+    resize = halves[0][0]  # all members of a run resize alike
     spec = tf.TensorSpec(resize.output_shape[1:], tf.float32)
 
     def unit_image(jpeg: tf.Tensor) -> tf.Tensor:
@@ -98,28 +98,30 @@ def _from_jpeg(members: Members) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
 
     def probability(jpeg: tf.Tensor) -> dict[str, tf.Tensor]:
         unit = tf.map_fn(unit_image, jpeg, fn_output_signature=spec)
-        return {"probability": _mean([network for _, network in halves], unit)}
+        return {"probability": _mean([classify for _, classify in halves], unit)}
 
     return probability
 
 
 def _split(member: keras.Model) -> tuple[keras.Model, keras.Model]:
-    """The layer that brings images to one size, and all after it."""
+    """Returns the layer that resizes images, and a model of all layers after it."""
     names = [layer.name for layer in member.layers]
     if "unit_image" not in names[:-1]:
-        raise UserError(f"model {member.name}: no layer unit_image; only dftk's models are known")
+        raise UserError(
+            f"model {member.name}: no layer unit_image; export a model saved by dftk.train"
+        )
     position = names.index("unit_image")
     return member.layers[position], keras.Model(member.layers[position + 1].input, member.output)
 
 
 def open_saved_model(path: Path) -> Run:
-    """Runs `serving_default`."""
+    """Opens a SavedModel; the function runs `serving_default`."""
     signature = tf.saved_model.load(str(path)).signatures["serving_default"]
     return lambda images: signature(image=tf.constant(images))["probability"].numpy()
 
 
 def open_serving_bytes(path: Path) -> Callable[[Sequence[bytes]], np.ndarray]:
-    """Runs `serving_bytes`: JPEG files to probabilities, float32 [n, 1]."""
+    """Opens a SavedModel; the function runs `serving_bytes`: JPEG files to float32 [n, 1]."""
     signature = tf.saved_model.load(str(path)).signatures["serving_bytes"]
     return lambda jpegs: signature(jpeg=tf.constant(list(jpegs)))["probability"].numpy()
 
@@ -139,10 +141,10 @@ def _saved_model_dtypes(path: Path) -> set[str]:
 
 
 def write_litert(members: Members, path: Path) -> None:
-    """A LiteRT file (.tflite), by TensorFlow's converter.
+    """Writes a LiteRT file (.tflite) by TensorFlow's converter.
 
-    By way of a SavedModel: from a function alone the converter keeps variables without values,
-    and the file gives NaN.
+    It converts a SavedModel. From a function alone, the converter keeps variables without their
+    values, and the file computes NaN.
     """
     with tempfile.TemporaryDirectory() as folder:
         saved = Path(folder) / "saved_model"
@@ -155,7 +157,7 @@ def write_litert(members: Members, path: Path) -> None:
 
 
 def open_litert(path: Path) -> Run:
-    """Runs the file's signature; the runner resizes the input tensor for each new shape."""
+    """Opens a LiteRT file; its runner resizes the input tensor for each new shape."""
     runner = _litert_interpreter(path).get_signature_runner("serving_default")
     return lambda images: runner(image=images)["probability"]
 
@@ -172,7 +174,7 @@ def _litert_dtypes(path: Path) -> set[str]:
 
 
 def write_onnx(members: Members, path: Path) -> None:
-    """An ONNX file of opset ONNX_OPSET, by tf2onnx; all three sizes of `image` are free."""
+    """Writes an ONNX file of opset ONNX_OPSET by tf2onnx; batch, height and width are dynamic."""
     import onnx
     import tf2onnx
 
@@ -192,7 +194,7 @@ def write_onnx(members: Members, path: Path) -> None:
 
 
 def _write_erfc(graph: Any, node: Any, name: str, _: Any) -> None:
-    """1 - Erf: TensorFlow makes GELU of Erfc, which neither tf2onnx 1.17 nor ONNX has."""
+    """Writes Erfc as 1 - Erf: TensorFlow's GELU uses it, neither tf2onnx 1.17 nor ONNX has it."""
     output = node.output[0]
     like = {"shapes": [graph.get_shape(output)], "dtypes": [graph.get_dtype(output)]}
     graph.remove_node(name)
@@ -202,12 +204,12 @@ def _write_erfc(graph: Any, node: Any, name: str, _: Any) -> None:
 
 
 def open_onnx(path: Path) -> Run:
-    """Runs the file by onnxruntime, on the CPU."""
+    """Opens an ONNX file in onnxruntime, on the CPU."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = limits.cores()
-    # Threads that wait in a loop take cores from others, and from what it is measured beside.
+    # Threads that wait in a loop would take cores from the runtimes it is compared with.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     return lambda images: session.run(["probability"], {"image": images})[0]

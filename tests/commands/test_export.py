@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from commands import run_command
 
-from dftk.exports import check_images, formats, parity
+from dftk.exports import check_images, comparison, formats
 from dftk.input import decoding
 from dftk.runs import saved_models
 
@@ -45,7 +45,7 @@ def test_one_fold_of_a_run_for_tf_serving(trained, tmp_path):
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.startswith(f"saved_model: {output}, ")
     assert "12 images of dftk_sample" in answer.stdout
-    files = check_images.of_workdir(trained, 8).files
+    files = check_images.from_workdir(trained, 8).files
     served = formats.open_serving_bytes(output)(files)[:, 0]
     ensemble = saved_models.load_ensemble([trained.model_path(3)])
     images = tf.stack([decoding.decode_image(data) for data in files])
@@ -64,10 +64,10 @@ def test_the_large_network_in_other_runtimes(kind, folds, trained, tmp_path):
     described = json.loads((tmp_path / "detector.json").read_text())
     assert described["provenance"]["folds"] == folds
     assert described["compared"]["difference_to"]["Keras, float32"]["largest"] <= 1e-4
-    images = check_images.of_workdir(trained, 8).decoded()
+    images = check_images.from_workdir(trained, 8).decoded()
     ensemble = saved_models.load_ensemble([trained.model_path(fold) for fold in folds])
     np.testing.assert_allclose(
-        parity.score(formats.FORMATS[kind].open(output), images),
-        parity.score(parity.as_run(ensemble), images),
+        comparison.score(formats.FORMATS[kind].open(output), images),
+        comparison.score(comparison.as_run(ensemble), images),
         atol=1e-4,
     )

@@ -19,20 +19,20 @@ def test_a_folder_is_spread_evenly_and_a_bad_file_named(tmp_path):
         (tmp_path / ("sub" if index % 2 else ".") / f"{index}.jpg").write_bytes(jpeg(index * 20))
     (tmp_path / "notes.txt").write_text("no image")
     (tmp_path / "._0.jpg").write_bytes(b"of another system")
-    chosen = check_images.of_folder(tmp_path, 3)
+    chosen = check_images.from_folder(tmp_path, 3)
     levels = [int(image[0, 0, 0]) for image in chosen.decoded()[:3]]
     assert levels == [0, 160, 140], "first, middle and last of 0 2 4 6 8 and sub/1 3 5 7"
-    assert len(check_images.of_folder(tmp_path, 100).files) == 9
+    assert len(check_images.from_folder(tmp_path, 100).files) == 9
     (tmp_path / "0.jpg").write_bytes(b"\xff\xd8 broken")
     with pytest.raises(UserError, match=r"0\.jpg: not a readable JPEG.*; remove it"):
-        check_images.of_folder(tmp_path, 100)
+        check_images.from_folder(tmp_path, 100)
 
 
 def test_no_folder_or_no_image(tmp_path):
     with pytest.raises(UserError, match="no such folder"):
-        check_images.of_folder(tmp_path / "none", 3)
+        check_images.from_folder(tmp_path / "none", 3)
     with pytest.raises(UserError, match=r"no \.jpg, .*\.gif file"):
-        check_images.of_folder(tmp_path, 3)
+        check_images.from_folder(tmp_path, 3)
 
 
 def test_cuts_have_other_and_odd_sizes():
@@ -49,8 +49,8 @@ def test_a_run_gives_its_valid_split(trained, dataset):
     for row in (0, 57, 99):
         np.testing.assert_array_equal(chosen.decoded()[row], every.fetch(tf.constant([row]))[0])
     assert "dftk_sample" in chosen.source
-    assert len(check_images.of_workdir(trained, 7).files) == 7
-    assert len(check_images.of_workdir(trained, 1).files) == 1
+    assert len(check_images.from_workdir(trained, 7).files) == 7
+    assert len(check_images.from_workdir(trained, 1).files) == 1
 
 
 def test_a_dataset_that_moved_is_found_where_it_is_said_to_be(trained, data_dir, tmp_path):

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from dftk.datasets import sample
-from dftk.exports import exporting, formats, manifest, staging
+from dftk.exports import exporting, formats, manifest, output_files
 from dftk.models import registry
 from dftk.training.config import resolve
 from dftk.utils.errors import UserError
@@ -26,7 +26,7 @@ def source(tmp_path_factory):
     config = resolve({"dataset": "sample", "model": "cnn", "image_size": 32})
     path = tmp_path_factory.mktemp("model") / "model.keras"
     registry.build(config, "mixed_bfloat16", False).model.save(path)
-    return manifest.find_source(path, None)
+    return manifest.find_models(path, None)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_a_saved_model_in_float32_with_its_manifest(source, images, tmp_path, ca
     assert set(described["sha256"]) >= {"saved_model.pb", "variables/variables.index"}
     assert described["sha256"] == {
         name: digest
-        for name, digest in staging.digests(output, "").items()
+        for name, digest in output_files.digests(output, "").items()
         if name != "assets.extra/dftk.json"
     }
     assert list(output.parent.iterdir()) == [output]
@@ -76,7 +76,7 @@ def test_a_file_with_its_manifest_beside_it_and_overwrite(source, images, tmp_pa
     output = tmp_path / "model.onnx"
     export(source, "onnx", output, images)
     described = json.loads((tmp_path / "model.onnx.json").read_text())
-    assert described["sha256"] == staging.digests(output, "model.onnx")
+    assert described["sha256"] == output_files.digests(output, "model.onnx")
     assert sorted(tmp_path.iterdir()) == [output, tmp_path / "model.onnx.json"]
     with pytest.raises(UserError, match=r"other\.onnx\.json: exists"):
         (tmp_path / "other.onnx.json").write_text("someone's")
@@ -84,7 +84,7 @@ def test_a_file_with_its_manifest_beside_it_and_overwrite(source, images, tmp_pa
     before = output.read_bytes()
     with pytest.raises(UserError, match="exists"):
         export(source, "onnx", output, images)
-    with pytest.raises(UserError, match="not put in place"):
+    with pytest.raises(UserError, match="nothing was written"):
         export(source, "onnx", output, images, overwrite=True, tolerance=0.0)
     assert output.read_bytes() == before, "a refused export leaves the former one"
     assert json.loads((tmp_path / "model.onnx.json").read_text()) == described
@@ -129,13 +129,13 @@ def test_a_wrong_weight_in_the_file_is_caught(source, images, tmp_path, monkeypa
 def test_half_precision_does_not_leak(source, images, tmp_path, monkeypatch):
     saved = exporting.Detectors.load(source.paths).saved
     plant(monkeypatch, "saved_model", lambda _, path: formats.write_saved_model(saved, path))
-    with pytest.raises(UserError, match="saved_model: bfloat16 in it; not put in place"):
+    with pytest.raises(UserError, match="saved_model: bfloat16 in it; nothing was written"):
         export(source, "saved_model", tmp_path / "model", images, tolerance=1.0)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_bytes_that_are_decoded_otherwise_are_caught(source, images, tmp_path, monkeypatch):
-    """The fast inverse DCT: what TensorFlow does unless told."""
+    """The fast inverse DCT: TensorFlow's default."""
 
     def write(members, path):
         from dftk.input import decoding

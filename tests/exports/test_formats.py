@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from dftk.datasets import sample
-from dftk.exports import formats, parity
+from dftk.exports import comparison, formats
 from dftk.input import decoding
 from dftk.models import registry
 from dftk.runs import saved_models
@@ -56,7 +56,7 @@ def images(*sizes):
 @pytest.mark.parametrize("kind", FORMATS)
 def test_the_mean_of_members_at_any_size(kind, written, members):
     run = formats.FORMATS[kind].open(written(kind))
-    keras_run = parity.as_run(saved_models.Ensemble(members))
+    keras_run = comparison.as_run(saved_models.Ensemble(members))
     # The resized size itself, a whole multiple, odd ones, a single row.
     for size in [(32, 32), (256, 256), (199, 301), (1, 5)]:
         batch = np.stack(images(size, size, size))
@@ -64,7 +64,7 @@ def test_the_mean_of_members_at_any_size(kind, written, members):
         assert (answer.shape, answer.dtype) == ((3, 1), np.float32)
         np.testing.assert_allclose(answer, keras_run(batch), atol=2e-5)
     batch = np.stack(images((64, 64)))
-    alone = [parity.as_run(saved_models.Ensemble([member]))(batch) for member in members]
+    alone = [comparison.as_run(saved_models.Ensemble([member]))(batch) for member in members]
     assert np.abs(alone[0] - alone[1]).max() > 1e-3, "members differ, so that a mean shows"
 
 
@@ -135,7 +135,7 @@ def test_serving_bytes_decodes_as_training_and_mixes_sizes(written, members):
     jpegs = [sample.draw_jpeg(rng, fake=bool(index % 2)) for index in range(2)]
     jpegs += [tf.io.encode_jpeg(image).numpy() for image in images((199, 301), (31, 20))]
     answer = formats.open_serving_bytes(written("saved_model"))(jpegs)
-    keras_run = parity.as_run(saved_models.Ensemble(members))
+    keras_run = comparison.as_run(saved_models.Ensemble(members))
     expected = [keras_run(decoding.decode_image(jpeg).numpy()[None])[0] for jpeg in jpegs]
     np.testing.assert_allclose(answer, expected, atol=1e-5)
 

@@ -1,18 +1,18 @@
-// The page of dftk.serve: sends each picture to /api/predict and shows what comes back. Words from
-// outside reach the page as text nodes only.
+// The page of dftk.serve: sends each image to /api/predict and shows the answer. Text from outside
+// enters the page as text nodes only.
 "use strict";
 
 const $ = (selector) => document.querySelector(selector);
-let model; // what /api/model says
+let model; // the answer of /api/model
 let threshold;
-let verdicts = []; // of the last drop: what /api/predict says, or {filename, error}
+let verdicts = []; // of the last files: answers of /api/predict, or {filename, error}
 let running = false;
-let asked = 0; // questions to /api/model
+let modelRequests = 0; // number of requests to /api/model
 
 const label = (verdict) =>
   verdict.error ? "" : verdict.probability >= threshold ? "fake" : "real";
 
-// Three digits, but no rounding to a certainty that nobody has.
+// Three digits; a probability is never rounded to 0 or 1.
 function number(probability) {
   if (probability === undefined) return "–";
   if (probability >= 0.9995) return "> 0.999";
@@ -73,7 +73,7 @@ function card(verdict) {
   return node;
 }
 
-// How often the detector errs the way that would make this verdict wrong.
+// How often the detector makes the error that would make this verdict wrong.
 function doubt(kind) {
   const rate = kind === "fake" ? model.real_called_fake : model.fakes_missed;
   if (!rate || rate.rate === null) return "How often that is wrong is not measured.";
@@ -93,7 +93,7 @@ function rate(found, text) {
 }
 
 function csv() {
-  // A name that begins as a formula would be run by spreadsheets (OWASP, CSV injection).
+  // Spreadsheets would run a name that begins like a formula (OWASP, CSV injection).
   const cell = (text) => {
     const safe = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
     return /[",\n\r]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
@@ -146,7 +146,7 @@ async function predict(file) {
   }
 }
 
-async function judge(list) {
+async function predictAll(list) {
   const most = model.uploads.max_files;
   const files = [...list];
   if (running || !files.length) return;
@@ -158,7 +158,7 @@ async function judge(list) {
     verdicts.push(
       position < most
         ? await predict(file)
-        : { filename: file.name, error: `not among the first ${most} of one drop` },
+        : { filename: file.name, error: `not among the first ${most} files` },
     );
     $("#cards").append(card(verdicts.at(-1)));
   }
@@ -167,11 +167,11 @@ async function judge(list) {
   show();
 }
 
-async function ask(value) {
-  const mine = ++asked;
+async function showModel(value) {
+  const request = ++modelRequests;
   const response = await fetch(value === undefined ? "api/model" : `api/model?threshold=${value}`);
   const answer = await response.json();
-  if (mine !== asked) return; // answers may overtake each other; the last question counts
+  if (request !== modelRequests) return; // answers may overtake each other; the last one counts
   model = answer;
   threshold = model.threshold;
   $("#threshold output").textContent = short(threshold);
@@ -183,8 +183,8 @@ async function ask(value) {
 }
 
 async function start() {
-  await ask();
-  $("aside").hidden = false; // not before there is something in it
+  await showModel();
+  $("aside").hidden = false; // only when there is something in it
   const { max_files: files, max_bytes: bytes, max_pixels: pixels } = model.uploads;
   $("#accepted").textContent = `JPEG, PNG, GIF or BMP, up to ${files} at once, ` +
     `${megabytes(bytes)} MB and ${(pixels / 1e6).toFixed(pixels < 1e7 ? 1 : 0)} megapixels each`;
@@ -197,22 +197,22 @@ async function start() {
   $("#threshold input").addEventListener("input", (event) => {
     $("#threshold output").textContent = short(Number(event.target.value));
   });
-  $("#threshold input").addEventListener("change", (event) => ask(event.target.value));
+  $("#threshold input").addEventListener("change", (event) => showModel(event.target.value));
   $("#files").addEventListener("change", async (event) => {
-    await judge(event.target.files);
-    event.target.value = ""; // the same file may be chosen again
+    await predictAll(event.target.files);
+    event.target.value = ""; // so that the same file can be chosen again
   });
   addEventListener("dragover", (event) => event.preventDefault());
   for (const [name, over] of [["dragenter", true], ["dragleave", false], ["drop", false]]) {
     $("#drop").addEventListener(name, () => $("#drop").classList.toggle("over", over));
   }
   addEventListener("drop", (event) => {
-    event.preventDefault(); // else the browser leaves the page for the picture
-    judge(event.dataTransfer.files);
+    event.preventDefault(); // otherwise the browser opens the image instead of the page
+    predictAll(event.dataTransfer.files);
   });
-  addEventListener("paste", (event) => judge(event.clipboardData.files));
+  addEventListener("paste", (event) => predictAll(event.clipboardData.files));
 }
 
 start().catch((error) => {
-  $("#progress").textContent = `The server does not say what its model is (${error.message}).`;
+  $("#progress").textContent = `The server does not answer (${error.message}); reload the page.`;
 });

@@ -1,7 +1,7 @@
-"""Detectors trained in half precision as float32 ones, with the same weights.
+"""Makes float32 copies of detectors that were trained in half precision.
 
-Weights are float32 in either: only what is computed with them differs. A file for other runtimes
-should not carry a choice that was made for one machine's training.
+The weights are float32 in both; only the computations differ. The precision was chosen for the
+machine that trained the model, so an exported file should not depend on it.
 """
 
 from typing import Any
@@ -16,15 +16,15 @@ _FLOAT32 = {
 }
 
 
-def float32_twin(model: keras.Model) -> keras.Model:
-    """The model with every dtype policy float32; the model itself where that changes nothing."""
+def float32_copy(model: keras.Model) -> keras.Model:
+    """Copies a model with the dtype policy float32; returns the model itself if it has no other."""
     config = keras.saving.serialize_keras_object(model)
     plain = _with_float32(config)
     if plain == config:
         return model
-    twin = keras.saving.deserialize_keras_object(plain)
-    twin.set_weights(model.get_weights())
-    return twin
+    copy = keras.saving.deserialize_keras_object(plain)
+    copy.set_weights(model.get_weights())
+    return copy
 
 
 def _with_float32(value: Any) -> Any:
@@ -35,11 +35,11 @@ def _with_float32(value: Any) -> Any:
     return _FLOAT32.get(value, value) if isinstance(value, str) else value
 
 
-def policies(model: keras.Model) -> set[str]:
-    """Names of the dtype policies of all layers, parts of parts included."""
+def dtype_policies(model: keras.Model) -> set[str]:
+    """Names the dtype policies of all layers, those of nested models included."""
     found = set()
     for layer in model.layers:
         found.add(layer.dtype_policy.name)
         if isinstance(layer, keras.Model):
-            found |= policies(layer)
+            found |= dtype_policies(layer)
     return found

@@ -1,4 +1,4 @@
-"""Files and folders that are whole or not there, beside what they replace until they are done."""
+"""Writes an export and its manifest so that they take their places complete, or not at all."""
 
 import contextlib
 import hashlib
@@ -9,16 +9,16 @@ from dftk.utils import files
 from dftk.utils.errors import UserError
 
 
-def refuse_taken(output: Path, is_folder: bool, overwrite: bool) -> None:
-    """Looks before the work begins.
+def check_replaceable(output: Path, is_folder: bool, overwrite: bool) -> None:
+    """Checks before the work begins that the output may be written.
 
     Args:
-      output: what is to be written.
-      is_folder: a SavedModel; else a file.
-      overwrite: whether something of its kind may be there.
+      output: the file or folder to write.
+      is_folder: whether it is the folder of a SavedModel.
+      overwrite: whether an existing one of the same kind may be replaced.
 
     Raises:
-      UserError: something is there that must not be replaced.
+      UserError: something exists there that must not be replaced.
     """
     if not output.exists():
         return
@@ -30,17 +30,19 @@ def refuse_taken(output: Path, is_folder: bool, overwrite: bool) -> None:
         raise UserError(f"--output={output}: is not {kind}, so --overwrite does not replace it")
 
 
-def manifest_of(output: Path) -> Path:
-    """Where the manifest of a file lies."""
+def manifest_path(output: Path) -> Path:
+    """The path of the manifest that belongs to an exported file."""
     return output.with_name(f"{output.name}.json")
 
 
 @contextlib.contextmanager
-def staged(output: Path, is_folder: bool) -> Iterator[tuple[Path, Path]]:
-    """Paths that take the places of `output` and its manifest if the block ends well, or are gone.
+def replacing(output: Path, is_folder: bool) -> Iterator[tuple[Path, Path]]:
+    """Gives temporary paths, which replace `output` and its manifest if the block succeeds.
+
+    If the block raises, they are removed and `output` stays as it is.
 
     Yields:
-      where to write the export, and where its manifest: in the folder, or a file beside the file.
+      a path for the export, and one for its manifest, which lies in the folder or beside the file.
 
     Raises:
       UserError: `output` cannot be written.
@@ -55,26 +57,26 @@ def staged(output: Path, is_folder: bool) -> Iterator[tuple[Path, Path]]:
                 yield paths
     except OSError as error:
         raise UserError(
-            f"--output={output}: cannot write there ({error.strerror or error}); give another"
+            f"--output={output}: cannot write there ({error.strerror or error}); give another path"
         ) from error
 
 
 @contextlib.contextmanager
 def _file_and_manifest(output: Path) -> Iterator[tuple[Path, Path]]:
-    """Both written before either is in place; whenever it stops, no manifest is of another file."""
+    """Writes both before it replaces either. No manifest ever describes another file."""
     with (
-        files.replacing(manifest_of(output)) as manifest,
-        contextlib.ExitStack() as at_end,
+        files.replacing(manifest_path(output)) as manifest,
+        contextlib.ExitStack() as cleanup,
     ):
         temporary = files.temporary_path(output)
-        at_end.callback(temporary.unlink, missing_ok=True)
+        cleanup.callback(temporary.unlink, missing_ok=True)
         yield temporary, manifest
-        with files.moved_aside(manifest_of(output)):
+        with files.moved_aside(manifest_path(output)):
             files.replace_durably(temporary, output)
 
 
 def digests(path: Path, name: str) -> dict[str, str]:
-    """SHA-256 by name: of one file, called `name`, or of all files in a folder."""
+    """Computes the SHA-256 of one file, under `name`, or of each file in a folder, by its path."""
     if path.is_file():
         return {name: _sha256(path)}
     return {
@@ -87,12 +89,12 @@ def digests(path: Path, name: str) -> dict[str, str]:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         digest = hashlib.sha256()
-        while part := file.read(2**20):
-            digest.update(part)
+        while block := file.read(2**20):
+            digest.update(block)
     return digest.hexdigest()
 
 
 def megabytes(path: Path) -> float:
-    """10^6 bytes of a file, or of all files in a folder."""
+    """The size of a file, or of all files in a folder, in units of 10^6 bytes."""
     found = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     return sum(file.stat().st_size for file in found) / 1e6

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from dftk.exports import staging
+from dftk.exports import output_files
 from dftk.utils.errors import UserError
 
 
@@ -30,11 +30,11 @@ def read(path, is_folder):
 @pytest.mark.parametrize("is_folder", [True, False])
 def test_whole_or_not_there(is_folder, tmp_path):
     output = tmp_path / "new" / "model"
-    with pytest.raises(RuntimeError), staging.staged(output, is_folder) as paths:
+    with pytest.raises(RuntimeError), output_files.replacing(output, is_folder) as paths:
         write(paths, is_folder, "half")
         raise RuntimeError
     assert list(output.parent.iterdir()) == []
-    with staging.staged(output, is_folder) as paths:
+    with output_files.replacing(output, is_folder) as paths:
         write(paths, is_folder, "first")
         assert not output.exists()
     assert read(output, is_folder) == "first"
@@ -45,22 +45,22 @@ def test_what_was_there_stays_until_the_new_one_is_whole(is_folder, tmp_path):
     output = tmp_path / "model"
     fill(output, is_folder, "former")
     with pytest.raises(UserError, match=f"--output={output}: exists; .*--overwrite"):
-        staging.refuse_taken(output, is_folder, overwrite=False)
-    staging.refuse_taken(output, is_folder, overwrite=True)
-    with pytest.raises(RuntimeError), staging.staged(output, is_folder) as paths:
+        output_files.check_replaceable(output, is_folder, overwrite=False)
+    output_files.check_replaceable(output, is_folder, overwrite=True)
+    with pytest.raises(RuntimeError), output_files.replacing(output, is_folder) as paths:
         write(paths, is_folder, "broken")
         raise RuntimeError
     assert read(output, is_folder) == "former"
-    with staging.staged(output, is_folder) as paths:
+    with output_files.replacing(output, is_folder) as paths:
         write(paths, is_folder, "new")
     assert read(output, is_folder) == "new"
-    expected = [output] if is_folder else [output, staging.manifest_of(output)]
+    expected = [output] if is_folder else [output, output_files.manifest_path(output)]
     assert sorted(tmp_path.iterdir()) == expected
 
 
 def test_a_rename_that_fails_leaves_the_former_export_and_its_manifest(tmp_path, monkeypatch):
     output = tmp_path / "model.onnx"
-    with staging.staged(output, False) as paths:
+    with output_files.replacing(output, False) as paths:
         write(paths, False, "former")
     real = Path.replace
 
@@ -71,17 +71,17 @@ def test_a_rename_that_fails_leaves_the_former_export_and_its_manifest(tmp_path,
 
     monkeypatch.setattr(Path, "replace", replace)
     words = f"--output={output}: cannot write there .Input/output"
-    with pytest.raises(UserError, match=words), staging.staged(output, False) as paths:
+    with pytest.raises(UserError, match=words), output_files.replacing(output, False) as paths:
         write(paths, False, "new")
-    manifest = staging.manifest_of(output)
+    manifest = output_files.manifest_path(output)
     assert (output.read_text(), manifest.read_text()) == ("former", "former")
     assert sorted(tmp_path.iterdir()) == [output, manifest]
 
 
 def test_a_manifest_that_cannot_take_its_place_leaves_none_of_another_export(tmp_path, monkeypatch):
     output = tmp_path / "model.onnx"
-    manifest = staging.manifest_of(output)
-    with staging.staged(output, False) as paths:
+    manifest = output_files.manifest_path(output)
+    with output_files.replacing(output, False) as paths:
         write(paths, False, "former")
     real = Path.replace
 
@@ -91,7 +91,7 @@ def test_a_manifest_that_cannot_take_its_place_leaves_none_of_another_export(tmp
         return real(path, target)
 
     monkeypatch.setattr(Path, "replace", replace)
-    with pytest.raises(UserError), staging.staged(output, False) as paths:
+    with pytest.raises(UserError), output_files.replacing(output, False) as paths:
         write(paths, False, "new")
     assert output.read_text() == "new"
     assert list(tmp_path.iterdir()) == [output]
@@ -102,26 +102,26 @@ def test_overwrite_spares_what_is_no_export(tmp_path):
     precious.mkdir()
     for is_folder, words in ((True, "a folder with a SavedModel"), (False, "a file")):
         with pytest.raises(UserError, match=f"is not {words}"):
-            staging.refuse_taken(precious, is_folder, overwrite=True)
-    staging.refuse_taken(tmp_path / "nothing", True, overwrite=False)
+            output_files.check_replaceable(precious, is_folder, overwrite=True)
+    output_files.check_replaceable(tmp_path / "nothing", True, overwrite=False)
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     output = tmp_path / "file" / "model"
     words = f"--output={output}: cannot write there"
-    with pytest.raises(UserError, match=words), staging.staged(output, True):
+    with pytest.raises(UserError, match=words), output_files.replacing(output, True):
         pass
 
 
 def test_digests_and_size(tmp_path):
     fill(tmp_path / "folder", True, "text")
     digest = hashlib.sha256(b"text").hexdigest()
-    assert staging.digests(tmp_path / "folder", "unused") == {
+    assert output_files.digests(tmp_path / "folder", "unused") == {
         "saved_model.pb": digest,
         "variables/data": digest,
     }
     file = tmp_path / "folder" / "saved_model.pb"
-    assert staging.digests(file, "model.onnx") == {"model.onnx": digest}
-    assert staging.megabytes(file) == 4e-6
-    assert staging.megabytes(tmp_path / "folder") == 8e-6
+    assert output_files.digests(file, "model.onnx") == {"model.onnx": digest}
+    assert output_files.megabytes(file) == 4e-6
+    assert output_files.megabytes(tmp_path / "folder") == 8e-6
