@@ -21,7 +21,7 @@ _MODEL = flags.DEFINE_string(
 _HOST = flags.DEFINE_string(
     "host",
     "127.0.0.1",
-    "Address to listen on. An address other than the default lets other machines in. They must "
+    "Address to listen on. Any but 127.0.0.1, ::1 and localhost lets other machines in. They must "
     "address this one by an IP address, by the name given here, or by its host name; see "
     "--allowed_host.",
 )
