@@ -130,7 +130,7 @@ def _threshold(given: float | None, chosen: float | None) -> tuple[float, str]:
         return given, "given with --threshold"
     if chosen is not None:
         return chosen, "chosen by the run on its held-out folds (metrics.json)"
-    return THRESHOLD, "the default: the run has chosen none"
+    return THRESHOLD, "the default, as the run has chosen none"
 
 
 def _predictions(
@@ -154,9 +154,9 @@ def _predictions(
     if not rows:
         return None, "not measured: this fold is not finished"
     note = (
-        "the held-out images of its folds, each by the one model that was not trained on it (whose "
-        "epoch, and the run's threshold, were chosen on them: expect a little worse); "
-        "dftk.evaluate --split=valid measures on images without any part in it"
+        "the held-out images of its folds, each scored by the one model that was not trained on it. "
+        "The epoch of that model and the run's threshold were chosen on these images, so expect "
+        "slightly more errors; dftk.evaluate --split=valid measures on images that had no part in it"
     )
     return _labeled(rows, "probability"), note
 
