@@ -154,9 +154,9 @@ def _predictions(
     if not rows:
         return None, "not measured: this fold is not finished"
     note = (
-        "the held-out images of its folds, each scored by the one model that was not trained on it. "
+        "the held-out images of its folds, each scored by the model that was not trained on it. "
         "The epoch of that model and the run's threshold were chosen on these images, so expect "
-        "slightly more errors; dftk.evaluate --split=valid measures on images that had no part in it"
+        "slightly more errors; dftk.evaluate --split=valid measures on images without any part in it"
     )
     return _labeled(rows, "probability"), note
 
