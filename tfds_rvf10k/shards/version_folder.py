@@ -1,4 +1,7 @@
-"""A version of a dataset comes to be at once or not at all, whatever happens to its builder."""
+"""The folder of a dataset's version appears or changes at once, or not at all.
+
+That holds for builders that fail, that are killed, and that run at the same time.
+"""
 
 import contextlib
 import shutil
@@ -6,24 +9,29 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tfds_rvf10k import locks
+from tfds_rvf10k.errors import DatasetError
 
-UNFINISHED = "incomplete."  # TFDS's prefix for a version being written
+_UNFINISHED = "incomplete."  # TFDS's prefix of a version that is being written
 _REPLACED = "replaced_"
 
 
+class NoSpace(DatasetError, OSError):
+    """The disk has no space for a dataset, or refuses to write it."""
+
+
 @contextlib.contextmanager
-def alone(version: Path) -> Iterator[None]:
-    """Keeps other builders of this version out, and clears up after those that were killed.
+def exclusive_build(version: Path) -> Iterator[None]:
+    """Keeps other builders of this version out, and removes what killed ones left.
 
     Args:
-      version: the directory that will hold the version, such as `rvf10k/kfold5/1.0.0`.
+      version: the folder that will hold the version, such as `rvf10k/kfold5/1.0.0`.
 
     Raises:
       OSError: the folder around it cannot be written.
     """
     lock = version.with_name(f".{version.name}.lock")
-    with locks.held(lock, f"{version}: another process is building it; waiting"):
-        _clear_up(version)
+    with locks.file_lock(lock, f"{version}: another process is building it; waiting"):
+        _clean_up(version)
         try:
             yield
         finally:
@@ -32,45 +40,57 @@ def alone(version: Path) -> Iterator[None]:
                 version.parent.rmdir()
 
 
-def _clear_up(version: Path) -> None:
-    """Removes what killed builders of this version left; takes back what one had set aside."""
-    aside = version.with_name(_REPLACED + version.name)
-    if aside.exists() and not version.exists():
-        aside.rename(version)  # killed between the two renames of `replace`
-    for orphan in version.parent.glob(f"{UNFINISHED}*_{version.name}"):
-        shutil.rmtree(orphan)
-    if aside.exists():
-        shutil.rmtree(aside)
+def _clean_up(version: Path) -> None:
+    """Removes the unfinished folders of killed builders; restores a version that one moved away."""
+    replaced = version.with_name(_REPLACED + version.name)
+    if replaced.exists() and not version.exists():
+        replaced.rename(version)  # it was killed between the two renames of `replace`
+    for unfinished in version.parent.glob(f"{_UNFINISHED}*_{version.name}"):
+        shutil.rmtree(unfinished)
+    if replaced.exists():
+        shutil.rmtree(replaced)
 
 
-def fresh(version: Path) -> Path:
-    """Where a version that shall replace this one is built; an orphan there is cleared up."""
-    return version.with_name(f"{UNFINISHED}fresh_{version.name}")
+def staging_folder(version: Path) -> Path:
+    """The folder where the replacement of a version is built. `exclusive_build` cleans it up."""
+    return version.with_name(f"{_UNFINISHED}fresh_{version.name}")
 
 
 def replace(version: Path, new: Path) -> None:
-    """Puts a whole new version in the place of another."""
-    aside = version.with_name(_REPLACED + version.name)
-    version.rename(aside)
+    """Replaces the folder of a version by a complete new one."""
+    replaced = version.with_name(_REPLACED + version.name)
+    version.rename(replaced)
     new.rename(version)
-    shutil.rmtree(aside)
+    shutil.rmtree(replaced)
 
 
 @contextlib.contextmanager
-def room(data_dir: str, needed: int) -> Iterator[None]:
-    """Raises OSError, in a line with the remedy, where a dataset finds no room."""
+def enough_space(data_dir: str, needed: int) -> Iterator[None]:
+    """Checks the free space before a dataset is written, and names the remedy if writing fails.
+
+    Args:
+      data_dir: where the dataset is written.
+      needed: the bytes that it needs.
+
+    Raises:
+      NoSpace: there is less space, or the dataset cannot be written.
+    """
     import tensorflow as tf
 
     remedy = "make room, or give another --data_dir"
+    size = f"{needed / 1e6:.1f} MB"
     if "://" not in data_dir and (free := shutil.disk_usage(data_dir).free) < needed:
-        raise OSError(
-            f"{data_dir}: the dataset needs {needed / 1e6:.1f} MB, {free / 1e6:.1f} MB are free; "
-            f"{remedy}"
+        raise NoSpace(
+            f"{data_dir}: the dataset needs {size}, {free / 1e6:.1f} MB are free",
+            remedy,
+            option="data_dir",
         )
     try:
         yield
     except (OSError, tf.errors.OpError) as error:
-        raise OSError(
-            f"{data_dir}: cannot write the dataset ({str(error).splitlines()[0]}), which needs "
-            f"{needed / 1e6:.1f} MB; {remedy}"
+        cause = str(error).splitlines()[0]
+        raise NoSpace(
+            f"{data_dir}: cannot write the dataset ({cause}), which needs {size}",
+            remedy,
+            option="data_dir",
         ) from error

@@ -3,7 +3,7 @@ import shutil
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from small_dataset import build, faults, records, shard, write
+from small_dataset import build, edit, faults, records, shard, write
 
 from tfds_rvf10k.executors import Threads
 from tfds_rvf10k.verification.verification import verify
@@ -82,3 +82,9 @@ def test_a_fault_is_one_line_whatever_a_name_holds(small):
         f"{path}: record 1 (a; b\\n\\té.jpg): its fold is 2, its place is fold 0; "
         "build the dataset again with --overwrite"
     )
+
+
+def test_a_dataset_that_no_command_overwrites_names_another_way(small):
+    edit(small / "manifest.json", lambda content: content.update(name="dftk_images/small/1.0.0"))
+    shard(small, 2).unlink()
+    assert f"missing; remove {small} and build the dataset again" in "\n".join(faults(small))
