@@ -101,7 +101,8 @@ def _config(text: str) -> "str | FoldConfig":
         ) from error
     if not isinstance(fields, dict):
         raise ConfigError(
-            f"{text!r} is no JSON object", """give it as in '{"name": "kfold10", "k": 10}'"""
+            f"{text!r} is no JSON object",
+            """give it as in --config='{"name": "kfold10", "k": 10}'""",
         )
     return FoldConfig(**fields)
 
@@ -125,7 +126,7 @@ def _build(options: argparse.Namespace, config: "str | FoldConfig") -> int:
             builder = Builder(data_dir=data_dir, config=config)
             builder.download_and_prepare(
                 download_config=tfds.download.DownloadConfig(
-                    manual_dir=options.manual_dir,
+                    manual_dir=os.path.expanduser(options.manual_dir),
                     download_mode=tfds.download.GenerateMode.REUSE_CACHE_IF_EXISTS
                     if options.overwrite
                     else tfds.download.GenerateMode.REUSE_DATASET_IF_EXISTS,
@@ -147,7 +148,7 @@ def _build(options: argparse.Namespace, config: "str | FoldConfig") -> int:
         if not beam:
             raise
         return _failed(f"--beam_pipeline_options={beam}: {_one_line(error)}; check the options")
-    for note in builder.info.metadata["notes"]:
+    for note in (builder.info.metadata or {}).get("notes", ()):
         print(f"note: {note}", file=sys.stderr)
     print(builder.data_path)
     return 0

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 
 import tensorflow_datasets as tfds
 
+from tfds_rvf10k.errors import DatasetError
+
 try:
     # A builder that reads TFRecords by shards and writes them by its own code. tfds.core exports
     # subclasses only, whose own way of writing does not give the same bytes twice.
@@ -32,15 +34,15 @@ def writing_to(builder: tfds.core.DatasetBuilder, folder: str | os.PathLike[str]
       folder: instead of `builder.data_dir`.
 
     Raises:
-      RuntimeError: this release of TFDS stores the folder in another way. Nothing was written.
+      DatasetError: this release of TFDS stores the folder in another way. Nothing was written.
     """
     original = builder.data_dir
     builder._data_dir = os.fspath(folder)
     try:
         if builder.data_dir != os.fspath(folder):
-            raise RuntimeError(
-                f"TFDS {tfds.__version__} cannot build beside {original}; remove {original} and "
-                "build without --overwrite"
+            raise DatasetError(
+                f"TFDS {tfds.__version__} cannot build beside {original}",
+                f"remove {original} and build without --overwrite",
             )
         yield
     finally:

@@ -252,8 +252,8 @@ def _refuse_unsupported(config: tfds.download.DownloadConfig, file_format: Any) 
     """Raises DatasetError for options of TFDS that this builder would ignore."""
     if config.max_examples_per_split is not None:
         raise DatasetError(
-            f"max_examples_per_split={config.max_examples_per_split}: folds are of the whole "
-            "dataset",
+            f"max_examples_per_split={config.max_examples_per_split}: folds need the "
+            "complete dataset",
             "train on part of it with --max_examples of dftk.train",
         )
     defaults = tfds.download.DownloadConfig()

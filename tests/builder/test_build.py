@@ -157,7 +157,9 @@ def test_a_wrong_option_is_one_line_and_status_2(options, capsys):
 def test_no_source_and_no_data_dir_are_one_line(run, tree, tmp_path):
     status, _, err = run(tmp_path / "nowhere")
     assert status == 1
-    assert err[-1].startswith(f"{tmp_path / 'nowhere'}: no such file or directory. Download https://")
+    assert err[-1].startswith(
+        f"{tmp_path / 'nowhere'}: no such file or directory. Download https://"
+    )
     (tmp_path / "file").write_text("")
     status, _, err = run(tree, f"--data_dir={tmp_path / 'file'}")
     assert status == 1

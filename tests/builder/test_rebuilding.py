@@ -216,7 +216,7 @@ def test_what_is_there_is_taken_where_nothing_can_be_written(tree, tmp_path, mon
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"max_examples_per_split": 10}, "max_examples_per_split=10: folds are of the whole"),
+        ({"max_examples_per_split": 10}, "max_examples_per_split=10: folds need the complete"),
         ({"num_shards": 3}, "num_shards=3: a fold is a range of shards"),
         ({"max_shard_size": 10}, "max_shard_size=10: a fold is a range of shards"),
     ],

@@ -8,6 +8,7 @@ from tensorflow_datasets.scripts.cli import build as command_line
 
 import tfds_rvf10k
 from tfds_rvf10k import tfds_compat
+from tfds_rvf10k.errors import DatasetError
 
 
 def builder(tmp_path):
@@ -44,7 +45,7 @@ def test_a_tfds_that_stores_the_folder_elsewhere_stops_before_anything_is_writte
         data_dir = "/data/rvf10k"
 
     with (
-        pytest.raises(RuntimeError, match="remove /data/rvf10k and build without --overwrite"),
+        pytest.raises(DatasetError, match="remove /data/rvf10k and build without --overwrite"),
         tfds_compat.writing_to(Other(), tmp_path),
     ):
         pass

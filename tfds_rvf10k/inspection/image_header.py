@@ -22,7 +22,7 @@ def pixels(data: bytes) -> int:
     the image: frames of 6000 x 1 and 1 x 6000 take 108 MB, like one of 6000 x 6000 (measured).
 
     Args:
-      data: a whole JPEG, PNG, GIF or BMP file.
+      data: a complete JPEG, PNG, GIF or BMP file.
 
     Raises:
       ValueError: it is none of these, or its header is truncated or wrong.
@@ -59,7 +59,7 @@ def segments(jpeg: bytes) -> Iterator[tuple[int, int]]:
     """Yields the segments before the first scan (ITU-T T.81, annex B).
 
     Args:
-      jpeg: a whole JPEG file.
+      jpeg: a complete JPEG file.
 
     Yields:
       (marker, position of the first byte of the segment's length).

@@ -1,4 +1,4 @@
-"""Decides, before the first shard is written, which images are built and where each goes."""
+"""Plans a dataset before its first shard is written: which images, and the shard of each."""
 
 import collections
 import dataclasses

@@ -170,7 +170,7 @@ def _by_name(table: Table, listing: Listing) -> dict[str, dict[str, str]]:
 def _label_column(table: Table, layout: Layout) -> str:
     """The column that says real or fake, "" if none does.
 
-    A column of numbers is not taken: nothing says which number is real.
+    A column of numbers is not used: nothing says which number is real.
     """
     if layout.label_column:
         return table.column(layout.label_column, ())

@@ -24,7 +24,8 @@ def check(manifest: Mapping[str, Any]) -> Iterator[str]:
     for split, shards in manifest["splits"].items():
         for index, shard in enumerate(shards):
             if shard["fold"] != (fold := fold_of_shard(manifest, split, index)):
-                yield f"{shard['file']} is of fold {shard['fold']}, its place is fold {fold}"
+                number = f"its number belongs to fold {fold}"
+                yield f"{shard['file']} is of fold {shard['fold']}, but {number}"
 
 
 def misplaced(records: Sequence[Record], fold: int) -> Iterator[str]:
@@ -39,7 +40,7 @@ def misplaced(records: Sequence[Record], fold: int) -> Iterator[str]:
         if record.problem:
             kinds[record.problem].append(index)
         elif record.fold != fold:
-            kinds[f"its fold is {record.fold}, its place is fold {fold}"].append(index)
+            kinds[f"its fold is {record.fold}, its shard belongs to fold {fold}"].append(index)
     for what, indices in kinds.items():
         name = records[indices[0]].filename
         more = f", as of {len(indices) - 1} more records" if len(indices) > 1 else ""

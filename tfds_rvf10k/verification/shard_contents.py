@@ -236,14 +236,14 @@ def difference(entry: Mapping[str, Any], found: ShardContents, others: Mapping[s
     if found.is_damaged:
         return f"damaged: the checksum of record {count + 1} of {examples} is wrong"
     if found.is_truncated:
-        return f"cut inside record {count + 1} of {examples}"
+        return f"truncated inside record {count + 1} of {examples}"
     if count < examples:
-        return f"cut at a record boundary, after {count} of {examples} records"
+        return f"truncated at a record boundary, after {count} of {examples} records"
     if count > examples:
         return f"{count} records, the manifest says {examples}"
     if not same:
         return (
-            f"its {count} records are whole, but others than the manifest's (SHA-256 "
+            f"its {count} records are sound, but not those of the manifest (SHA-256 "
             f"{found.sha256[:12]}..., not {entry['sha256'][:12]}...): of another build, or edited"
         )
     if found.bytes != entry["bytes"]:

@@ -69,7 +69,7 @@ class Report:
             noun = "fault" if len(self.faults) == 1 else "faults"
             return "\n".join([*lines, f"  {len(self.faults)} {noun}"])
         valid = ", valid has no copy from train" if "valid" in self.images else ""
-        lines.append("  whole: every file is what the manifest says")
+        lines.append("  complete: every file matches the manifest")
         lines.append(
             f"  no leak: no set is in two of the {self.folds} folds{valid}, no picture has two "
             "labels"

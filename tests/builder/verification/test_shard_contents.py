@@ -32,10 +32,13 @@ def test_cuts_at_a_boundary_and_inside_a_record_are_told_apart(small):
     empty.write_bytes(b"")
     lines = faults(small)
     assert len(lines) == 4
-    assert f"{boundary}: cut at a record boundary, after {count - 1} of {count} records" in lines[0]
-    assert f"{inside}: cut inside record " in lines[1]
-    assert f"{header}: cut inside record 2 of " in lines[2]
-    assert f"{empty}: cut at a record boundary, after 0 of " in lines[3]
+    assert (
+        f"{boundary}: truncated at a record boundary, after {count - 1} of {count} records"
+        in lines[0]
+    )
+    assert f"{inside}: truncated inside record " in lines[1]
+    assert f"{header}: truncated inside record 2 of " in lines[2]
+    assert f"{empty}: truncated at a record boundary, after 0 of " in lines[3]
 
 
 def test_records_that_are_none_are_told_by_number(small):
@@ -59,9 +62,9 @@ def test_what_the_manifest_says_and_the_file_is_not():
     assert shard_contents.difference(entry, found, {"aa": "x"}) == ""
     for changes, words in (
         ({"bytes": 101}, "100 bytes, the manifest says 101"),
-        ({"examples": 3}, "cut at a record boundary, after 2 of 3 records"),
+        ({"examples": 3}, "truncated at a record boundary, after 2 of 3 records"),
         ({"examples": 1}, "2 records, the manifest says 1"),
-        ({"sha256": "bb"}, "its 2 records are whole, but others than the manifest's"),
+        ({"sha256": "bb"}, "its 2 records are sound, but not those of the manifest"),
     ):
         assert shard_contents.difference({**entry, **changes}, found, {}).startswith(words)
     assert shard_contents.difference({**entry, "sha256": "bb"}, found, {"aa": "y"}).endswith("of y")
