@@ -75,7 +75,8 @@ class FoldConfig(tfds.core.BuilderConfig):
         return super().__new__(cls)
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", self.name or ""):
+        is_text = isinstance(self.name, str)  # JSON may give anything
+        if not is_text or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", self.name):
             raise ConfigError(
                 f"config: {self.name!r} is no name", "take letters, digits and any of _ . + -"
             )

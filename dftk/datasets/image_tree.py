@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -194,7 +195,7 @@ class _Images:
         if error.option == "manual_dir":
             return "give one of them as --dataset"
         if error.option == "k":
-            return "add images, or give a lower --folds"
+            return "add images" + (", or give a lower --folds" if self.folds > 2 else "")
         if error.option == "label_column":
             column = next(iter(error.found), "COLUMN")
             return (
@@ -203,7 +204,7 @@ class _Images:
                 "--dataset=rvf10k/own"
             )
         if error.option == "real":
-            real, fake = error.found if len(error.found) == 2 else ("REAL", "FAKE")
+            real, fake = _real_and_fake(error.found)
             command = self._build_command(name="own", real=real, fake=fake)
             if isinstance(error, SourceNotFound):
                 return f"{_SHAPES}; or name your folders by {command}" if error.found else _SHAPES
@@ -241,6 +242,13 @@ class _Images:
         if self.data_dir:
             command += ["--data_dir", self.data_dir]
         return shlex.join([*command, "--config", json.dumps(fields)])
+
+
+def _real_and_fake(found: Sequence[str]) -> list[str]:
+    """The names found for the two classes; real comes first if the names tell."""
+    if len(found) != 2:
+        return ["REAL", "FAKE"]
+    return sorted(found, key=lambda name: (name.casefold() == "fake", name.casefold() != "real"))
 
 
 def _problem_line(problem: Problem) -> str:

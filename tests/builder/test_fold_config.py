@@ -33,7 +33,7 @@ def test_choices_are_what_decides_the_contents():
     assert not {"name", "description", "version"} & set(choices)
 
 
-@pytest.mark.parametrize("name", ["", "../escape", "a/b", ".hidden", "a b"])
+@pytest.mark.parametrize("name", ["", "../escape", "a/b", ".hidden", "a b", 5, None])
 def test_a_name_stays_in_its_folder(name):
     with pytest.raises(ValueError, match="is no name; take letters"):
         FoldConfig(name=name)

@@ -215,13 +215,20 @@ def test_a_table_that_names_missing_files_of_valid_counts(tmp_path):
     assert opened(tree, tmp_path).shortfall("valid") == ""
 
 
-def test_other_labels_than_real_and_fake_are_told_how_to_build(tree, tmp_path):
+@pytest.mark.parametrize(
+    ("labels", "real"),
+    [(("0", "1"), "0"), (("REAL", "FAKE"), "REAL"), (("photo", "Fake"), "photo")],
+)
+def test_other_labels_than_real_and_fake_are_told_how_to_build(labels, real, tree, tmp_path):
     rows = [f"faces/{path.parent.name}/{path.name}" for path in tree.rglob("*.jpg")]
-    table = ["path,label", *(f"{row},{int('fake' in row)}" for row in rows)]
+    table = ["path,label", *(f"{row},{labels['fake' in row]}" for row in rows)]
     (tmp_path / "list.csv").write_text("\n".join(table))
-    with pytest.raises(UserError, match="^--dataset=.*has .'0', '1'.*, such as python") as error:
+    with pytest.raises(
+        UserError, match="^--dataset=.*: column 'label' has .*, such as python"
+    ) as error:
         opened(tmp_path / "list.csv", tmp_path)
-    assert "takes '0' for real, which is your choice" in str(error.value)
+    assert f"takes {real!r} for real, which is your choice" in str(error.value)
+    assert str(sorted(labels)) in str(error.value)
     assert sum(shard.length for shard in follow(error.value, tmp_path).train) == 24
 
 
