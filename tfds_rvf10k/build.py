@@ -104,6 +104,8 @@ def _config(text: str) -> "str | FoldConfig":
             f"{text!r} is no JSON object",
             """give it as in --config='{"name": "kfold10", "k": 10}'""",
         )
+    if fields.get("name") in names:
+        raise ConfigError(f"{fields['name']!r} is a predefined config", "take another name")
     return FoldConfig(**fields)
 
 

@@ -133,6 +133,7 @@ def test_notes_are_lines(run, tree):
         ("--config=kfold7", "'kfold7' is neither kfold5 nor JSON"),
         ("--config=[1]", "'[1]' is no JSON object; give it as in"),
         ('--config={"name": "a", "K": 5}', "config: no field 'K'; the fields are name, k, seed"),
+        ('--config={"name": "kfold5", "k": 4}', "'kfold5' is a predefined config; take another"),
         ('--config={"k": 4}', "config: it has no name"),
         ('--config={"name": "a", "k": 1}', "config 'a': k must be at least 2, got 1"),
     ],
