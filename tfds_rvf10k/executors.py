@@ -1,4 +1,4 @@
-"""One function over many items, results in order: by threads here, or by Apache Beam anywhere."""
+"""Applies a function to many items, in threads of this process or by Apache Beam."""
 
 import collections
 import concurrent.futures
@@ -14,12 +14,13 @@ from etils import epath
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-_EVERY = 30.0  # seconds between two lines off a terminal
-_MOST_THREADS = 16  # Python's lock lets no more of them do anything
+_LINE_INTERVAL = 30.0  # seconds between two lines of progress, where stderr is no terminal
+_REDRAW_INTERVAL = 0.5  # seconds, on a terminal
+_MAX_THREADS = 16  # more threads only wait for the interpreter's lock
 
 
 class Executor(Protocol):
-    """Applies a function to items, in order of the items."""
+    """Applies a function to items."""
 
     def run(
         self,
@@ -28,16 +29,24 @@ class Executor(Protocol):
         title: str,
         size: Callable[[Item], int],
     ) -> Iterator[Result]:
-        """Yields the results; `size` tells how many images an item stands for, for the progress."""
+        """Yields the results in the order of the items.
+
+        Args:
+          function: applied to each item.
+          items: the items.
+          title: what is done, for the progress on stderr.
+          size: the number of images of an item, for the progress.
+        """
 
 
 class Threads:
-    """In this process. What the function spends its time in (SHA-256, decoding, files) lets other
-    threads run.
+    """Runs in threads of this process.
+
+    The functions spend their time in hashing, decoding and files, where other threads can run.
     """
 
     def __init__(self, count: int | None = None):
-        self._count = count or min(_MOST_THREADS, len(os.sched_getaffinity(0)))
+        self._count = count or min(_MAX_THREADS, len(os.sched_getaffinity(0)))
 
     def run(
         self,
@@ -46,32 +55,32 @@ class Threads:
         title: str,
         size: Callable[[Item], int],
     ) -> Iterator[Result]:
-        """See Executor. At most a few items more than there are threads are begun."""
+        """See Executor. It starts only a few more items than there are threads."""
         progress = _Progress(title, sum(map(size, items)))
         pool = concurrent.futures.ThreadPoolExecutor(self._count)
-        begun: collections.deque[tuple[concurrent.futures.Future[Result], int]]
-        begun = collections.deque()
+        started: collections.deque[tuple[concurrent.futures.Future[Result], int]]
+        started = collections.deque()
         try:
             for item in items:
-                if len(begun) > 2 * self._count:
-                    future, done = begun.popleft()
+                if len(started) > 2 * self._count:
+                    future, images = started.popleft()
                     yield future.result()
-                    progress.add(done)
-                begun.append((pool.submit(function, item), size(item)))
-            while begun:
-                future, done = begun.popleft()
+                    progress.add(images)
+                started.append((pool.submit(function, item), size(item)))
+            while started:
+                future, images = started.popleft()
                 yield future.result()
-                progress.add(done)
+                progress.add(images)
             progress.close()
         finally:
             pool.shutdown(cancel_futures=True)
 
 
 class Beam:
-    """As a Beam pipeline; its workers write their results below `folder`.
+    """Runs as a Beam pipeline, whose workers write their results below a folder.
 
     Args:
-      runner: Beam's, or its name; None takes the options' (DirectRunner if they name none).
+      runner: Beam's runner or its name; None takes the options' (DirectRunner if they name none).
       options: of the pipeline.
       folder: on a filesystem that this process and the workers share.
     """
@@ -86,7 +95,7 @@ class Beam:
         title: str,
         size: Callable[[Item], int],
     ) -> Iterator[Result]:
-        """See Executor. Results wait in files: they need not fit the driver's memory at once."""
+        """See Executor. Results wait in files, so memory does not have to hold all of them."""
         import apache_beam as beam
 
         folder = epath.Path(self._folder) / f"beam_{title.split()[0]}"
@@ -102,7 +111,7 @@ class Beam:
 
 
 class _Work:
-    """Applies the function and leaves the result in a file; done again, it leaves the same one."""
+    """Applies the function and writes the result to a file. Another attempt writes the same."""
 
     def __init__(self, function: Callable[[Any], Any], folder: str):
         self._function, self._folder = function, folder
@@ -116,17 +125,22 @@ class _Work:
 
 
 class _Progress:
-    """On stderr: a live line on a terminal, elsewhere a line now and then and one at the end."""
+    """Progress on stderr: one line that is redrawn on a terminal, a line at times elsewhere.
+
+    tqdm is not used. It redraws its line in log files as well, and this class would have to stay
+    for them.
+    """
 
     def __init__(self, title: str, total: int):
         self._title, self._total, self._done = title, total, 0
-        self._live = sys.stderr.isatty()
+        self._on_terminal = sys.stderr.isatty()
+        self._interval = _REDRAW_INTERVAL if self._on_terminal else _LINE_INTERVAL
         self._started = self._shown = time.perf_counter()
 
     def add(self, images: int) -> None:
         self._done += images
         now = time.perf_counter()
-        if now - self._shown < (0.5 if self._live else _EVERY):
+        if now - self._shown < self._interval:
             return
         self._shown = now
         rate = self._done / (now - self._started)
@@ -139,5 +153,5 @@ class _Progress:
         self._write(f"{self._done:,} images  {rate:,.0f} img/s  {seconds:.1f} s", "\n")
 
     def _write(self, text: str, end: str) -> None:
-        start, end = ("\r\x1b[K", end) if self._live else ("", "\n")
+        start, end = ("\r\x1b[K", end) if self._on_terminal else ("", "\n")
         print(f"{start}{self._title}: {text}", end=end, file=sys.stderr, flush=True)

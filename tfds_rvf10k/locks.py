@@ -1,4 +1,8 @@
-"""One process at a time: a file's lock, which the kernel gives back when its process ends."""
+"""A lock that one process at a time can hold. The kernel releases it when its process ends.
+
+filelock is not used: it does not survive the removal of the lock's folder, which a builder that has
+built nothing leaves behind otherwise.
+"""
 
 import contextlib
 import fcntl
@@ -9,23 +13,23 @@ from pathlib import Path
 
 
 @contextlib.contextmanager
-def held(path: Path, waiting: str) -> Iterator[None]:
-    """Holds the lock of a file in the block, where the file may be removed, and its folder too.
+def file_lock(path: Path, waiting: str) -> Iterator[None]:
+    """Holds the lock of a file. Inside the block the file and its folder may be removed.
 
-    It needs a filesystem that has locks: local ones do, network ones mostly do.
+    The filesystem must support flock. Local ones do, network filesystems mostly do.
 
     Args:
-      path: of the file; made if it is not there, with its folder.
-      waiting: said on stderr if another process holds it.
+      path: the file; it is made if it does not exist, with its folder.
+      waiting: printed on stderr if another process holds the lock.
 
     Raises:
-      OSError: the folder cannot be written, or has no locks.
+      OSError: the folder cannot be written, or its filesystem has no locks.
     """
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        except FileNotFoundError:  # whoever held it has just removed the folder
+        except FileNotFoundError:  # the last holder has just removed the folder
             continue
         try:
             try:
@@ -33,15 +37,16 @@ def held(path: Path, waiting: str) -> Iterator[None]:
             except BlockingIOError:
                 print(waiting, file=sys.stderr, flush=True)
                 fcntl.flock(file, fcntl.LOCK_EX)
-            # Whoever held it may have removed it: a third one has then made and locked another.
-            if _is(path, file):
+            # The last holder may have removed the file, and a third process may have made and
+            # locked another one.
+            if _is_same_file(path, file):
                 yield
                 return
         finally:
             os.close(file)
 
 
-def _is(path: Path, file: int) -> bool:
+def _is_same_file(path: Path, file: int) -> bool:
     try:
         return os.path.samestat(os.stat(path), os.fstat(file))
     except FileNotFoundError:

@@ -1,6 +1,6 @@
-"""RVF10K, or any two-class set of images, as fold-sharded TFRecords.
+"""The builder of RVF10K, or of any two-class set of images, as TFRecords that are sharded by fold.
 
-Fold f is shards [f*S, (f+1)*S) of `train`.
+Fold f is the shards [f*S, (f+1)*S) of `train`.
 """
 
 import dataclasses
@@ -14,36 +14,37 @@ import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
 from etils import epath
-from tensorflow_datasets.core import dataset_builder
 
+from tfds_rvf10k import tfds_compat
+from tfds_rvf10k.errors import DatasetError
 from tfds_rvf10k.executors import Beam, Executor, Threads
 from tfds_rvf10k.fold_config import FoldConfig
 from tfds_rvf10k.inspection.inspection import Inspection
-from tfds_rvf10k.planning import excluding
 from tfds_rvf10k.planning import plan as plan_lib
-from tfds_rvf10k.shards import replacing, shard_manifest
-from tfds_rvf10k.shards.shard_writer import ShardPlan, ShardWriter, Written
+from tfds_rvf10k.planning.exclusion import read_excluded
+from tfds_rvf10k.shards import shard_manifest, version_folder
+from tfds_rvf10k.shards.shard_writer import ShardPlan, ShardWriter, WrittenShard
 from tfds_rvf10k.sources.listing import find_source, list_images
 from tfds_rvf10k.sources.source_images import CLASS_NAMES
 
 
-class Builder(dataset_builder.FileReaderBuilder):
+class Builder(tfds_compat.FileReaderBuilder):
     """DatasetBuilder for RVF10K.
 
-    Not a ShardBasedBuilder: TFDS's writes one shard after another, serialises the same example to
-    other bytes each time, and mis-orders more than ten shards under Beam.
+    It is no ShardBasedBuilder. That of TFDS writes one shard after the other, serialises an example
+    to other bytes each time, and confuses the order of more than ten shards under Beam.
     """
 
     name = "rvf10k"
     VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "Fold-sharded `train`, untouched `valid`."}
+    RELEASE_NOTES = {"1.0.0": "`train` is sharded by fold, `valid` is left as it is."}
     BUILDER_CONFIGS = [
-        FoldConfig(name="kfold5", description="5 stratified folds, seed 42, 4 shards a fold.")
+        FoldConfig(name="kfold5", description="5 stratified folds, seed 42, 4 shards per fold.")
     ]
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        "Download https://www.kaggle.com/datasets/sachchitkunichetty/rvf10k (its button, or python "
-        "-m tfds_rvf10k.kaggle --output=DIR) and pass as --manual_dir: the folder that holds "
-        "rvf10k/, rvf10k/ itself, Kaggle's zip, or a folder with it."
+        "Download https://www.kaggle.com/datasets/sachchitkunichetty/rvf10k (with a browser, or by "
+        "python -m tfds_rvf10k.kaggle --output=DIR). Then give as --manual_dir the folder that "
+        "holds rvf10k/, rvf10k/ itself, Kaggle's zip, or the folder of the zip."
     )
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -58,70 +59,71 @@ class Builder(dataset_builder.FileReaderBuilder):
             ),
             supervised_keys=("image", "label"),
             homepage="https://www.kaggle.com/datasets/sachchitkunichetty/rvf10k",
-            metadata=tfds.core.MetadataDict(),  # filled in as the folds are cut
+            metadata=tfds.core.MetadataDict(),  # filled in when the folds are known
         )
 
     def is_prepared(self) -> bool:
-        """Whether the dataset is there.
+        """Whether the dataset is built.
 
-        `tfds build --overwrite` asks so that it can delete what is there before it builds, and a
-        build that fails would leave nothing: it hears no, and `download_and_prepare` replaces the
-        dataset once the new one is whole. (TFDS 4.9 asks in one place, with these names.)
+        `tfds build --overwrite` deletes a built dataset before it builds. If that build failed,
+        nothing would be left. So it gets the answer that there is none, and `download_and_prepare`
+        replaces the dataset when the new one is complete.
         """
-        caller = sys._getframe(1)
-        if caller.f_globals.get("__name__") == "tensorflow_datasets.scripts.cli.build":
-            asked = caller.f_locals
-            if asked.get("overwrite") and not asked.get("fail_if_exists"):
-                return False
-        return super().is_prepared()
+        return not tfds_compat.is_overwriting_build() and super().is_prepared()
 
     def download_and_prepare(self, **options: Any) -> None:
-        """As TFDS's; one builder at a time, and what is there stays until the new one is whole.
+        """Builds the dataset, with the options of TFDS.
+
+        Builders of one version take turns. An existing version stays until the new one is complete.
 
         Raises:
-          plan.BadSource: all that is wrong with the source, if the config is strict.
-          ValueError, FileNotFoundError: an option that is not supported, no such source, or a
-            dataset of this name from another config.
+          BadSource: the config is strict, and something is wrong with the source.
+          DatasetError: an option is not supported, the source cannot be used, or there is a dataset
+            of this name from another config.
+          SourceNotFound, a FileNotFoundError: there is no such source.
         """
         config = options.get("download_config") or tfds.download.DownloadConfig()
         _refuse_unsupported(config, options.get("file_format") or self.info.file_format)
         overwrite = config.download_mode.overwrite_dataset
-        if self.data_path.exists() and not overwrite:  # it may lie where nothing can be written
+        if self.data_path.exists() and not overwrite:  # its folder may be read-only: no lock
             self._reuse()
             super().download_and_prepare(**options)
             return
-        if "://" in os.fspath(self.data_dir):  # no locks there, and no renaming of folders
+        if "://" in os.fspath(self.data_dir):  # object storage cannot lock or rename folders
             super().download_and_prepare(**options)
             return
         version = Path(self.data_dir)
-        with replacing.alone(version):
-            if version.exists() and not overwrite:  # by the builder that was waited for
+        with version_folder.exclusive_build(version):
+            if version.exists() and not overwrite:  # another builder has just built it
                 self._reuse()
             if not (version.exists() and overwrite):
                 super().download_and_prepare(**options)
             else:
                 mode = tfds.download.GenerateMode.REUSE_DATASET_IF_EXISTS
                 options["download_config"] = config.replace(download_mode=mode)
-                new = replacing.fresh(version)
-                with tfds.core.utils.temporary_assignment(self, "_data_dir", str(new)):
+                new = version_folder.staging_folder(version)
+                with tfds_compat.writing_to(self, new):
                     super().download_and_prepare(**options)
-                replacing.replace(version, new)
+                version_folder.replace(version, new)
                 self.info.update_data_dir(self.data_dir)
 
     def _reuse(self) -> None:
-        """Takes what is there, of whatever source; raises ValueError if its config is another."""
+        """Takes the existing dataset, whatever its source; refuses one of another config."""
         try:
             built = shard_manifest.read(self.data_path)["config"]
-        except ValueError:  # dftk.verify says what is wrong with it
+        except DatasetError:  # dftk.verify reports what is wrong with it
             built = {}
         wanted = self.builder_config.choices()
         if others := [name for name in built if built[name] != wanted.get(name)]:
             fields = ", ".join(f"{name}={built[name]!r}" for name in others)
-            raise ValueError(
-                f"{self.data_path}: built with {fields}; give the config another name, or "
-                "--overwrite"
+            raise DatasetError(
+                f"{self.data_path}: built with {fields}",
+                "give the config another name, or --overwrite",
+                option="overwrite",
             )
-        print(f"{self.data_path}: there already; --overwrite builds it again", file=sys.stderr)
+        # Only the commands that build rvf10k have --overwrite.
+        again = "; --overwrite builds it again" if self.name == Builder.name else ""
+        print(f"{self.data_path}: there already{again}", file=sys.stderr)
         self.info.read_from_directory(self.data_dir)
 
     def _download_and_prepare(
@@ -130,7 +132,7 @@ class Builder(dataset_builder.FileReaderBuilder):
         download_config: tfds.download.DownloadConfig | None = None,
     ) -> None:
         config = self.builder_config
-        # Not the manager's first: it takes a folder only, and a zip archive will do.
+        # The manager takes a folder only; the option may be a zip archive.
         given = (download_config and download_config.manual_dir) or dl_manager.manual_dir
         source = find_source(os.fspath(given), config.layout(), self.MANUAL_DOWNLOAD_INSTRUCTIONS)
         listing = list_images(source, config.layout())
@@ -141,18 +143,23 @@ class Builder(dataset_builder.FileReaderBuilder):
         )
         excluded = None
         if config.without:
-            excluded = excluding.read(config.without, self._data_dir_root, inspect)
+            excluded = read_excluded(config.without, os.fspath(self.data_dir_root), inspect)
         executor = self._executor(download_config)
-        plan = plan_lib.make(
-            listing,
-            executor,
-            inspect,
-            config.cut(),
-            quarantine=config.on_bad == "quarantine",
-            any_size=config.any_size,
-            near_limit=config.near_duplicates,
-            excluded=excluded,
-        )
+        try:
+            plan = plan_lib.make(
+                listing,
+                executor,
+                inspect,
+                config.fold_options(),
+                quarantine=config.on_bad == "quarantine",
+                any_size=config.any_size,
+                near_limit=config.near_duplicates,
+                excluded=excluded,
+            )
+        except DatasetError as error:
+            if error.settings:
+                error.suggest(config.as_option(**error.settings))
+            raise
         missing = {split: listing.missing.get(split, []) for split in ("train", "valid")}
         for split, names in missing.items():
             if names:
@@ -165,7 +172,7 @@ class Builder(dataset_builder.FileReaderBuilder):
         self._write(plan, ShardWriter(source, 8 * config.max_pixels + 2**20), executor)
 
     def _executor(self, config: tfds.download.DownloadConfig | None) -> Executor:
-        """Beam if it is asked for by a runner or by options, else threads."""
+        """Beam if a runner or options of Beam are given, else threads."""
         if config and (config.beam_runner or config.beam_options):
             return Beam(config.beam_runner, config.beam_options, os.fspath(self.data_dir))
         return Threads()
@@ -180,30 +187,32 @@ class Builder(dataset_builder.FileReaderBuilder):
             "fold_sizes": plan.fold_sizes,
             "valid_size": plan.valid_size,
             "missing": missing,
-            "set_aside": plan.set_aside,
-            "quarantined": [[problem.filename, problem.what] for problem in plan.problems],
+            "set_aside": plan.quarantined,
+            "quarantined": [[problem.filename, problem.text] for problem in plan.problems],
             "left_out": len(plan.left_out),
             "groups": len({row[0] for row in plan.groups.rows}),
             "notes": plan.notes,
         }
 
     def _write(self, plan: plan_lib.Plan, write: ShardWriter, executor: Executor) -> None:
-        """Writes shards, tables and manifest; fills in the splits."""
+        """Writes shards, tables and the manifest, and sets the splits."""
         folder = epath.Path(self.data_dir)
-        todo = []
+        shard_plans = []
         for split, shards in plan.shards.items():
-            template = self._get_filename_template(split)
+            template = self._filename_template(split)
             for index, (fold, members) in enumerate(shards):
                 path = template.sharded_filepath(shard_index=index, num_shards=len(shards))
-                todo.append(ShardPlan(os.fspath(path), fold, tuple(members)))
-        with replacing.room(self._data_dir_root, plan.bytes):
-            written = list(executor.run(write, todo, "writing", lambda shard: len(shard.members)))
-        results = iter(zip(todo, written))
+                shard_plans.append(ShardPlan(os.fspath(path), fold, tuple(members)))
+        with version_folder.enough_space(os.fspath(self.data_dir_root), plan.bytes):
+            written = list(
+                executor.run(write, shard_plans, "writing", lambda shard: len(shard.members))
+            )
+        results = iter(zip(shard_plans, written))
         splits = {split: [next(results) for _ in shards] for split, shards in plan.shards.items()}
         self.info.set_splits(
             tfds.core.splits.SplitDict([self._split_info(s, done) for s, done in splits.items()])
         )
-        problems = [(problem.filename, problem.what) for problem in plan.problems]
+        problems = [(problem.filename, problem.text) for problem in plan.problems]
         shard_manifest.write_tables(folder, plan.groups.rows, problems, plan.left_out)
         shard_manifest.write(
             folder,
@@ -214,36 +223,46 @@ class Builder(dataset_builder.FileReaderBuilder):
         )
 
     def _split_info(
-        self, split: str, done: Sequence[tuple[ShardPlan, Written]]
+        self, split: str, done: Sequence[tuple[ShardPlan, WrittenShard]]
     ) -> tfds.core.SplitInfo:
         return tfds.core.SplitInfo(
             name=split,
             shard_lengths=[result.examples for _, result in done],
             num_bytes=sum(result.bytes for _, result in done),
-            filename_template=self._get_filename_template(split),
+            filename_template=self._filename_template(split),
+        )
+
+    def _filename_template(self, split: str) -> tfds.core.ShardedFileTemplate:
+        return tfds.core.ShardedFileTemplate(
+            data_dir=self.data_path,
+            dataset_name=self.name,
+            split=split,
+            filetype_suffix=self.info.file_format.file_suffix,
         )
 
 
-def _entries(done: Sequence[tuple[ShardPlan, Written]]) -> Iterator[dict[str, Any]]:
-    """Shards for the manifest."""
+def _entries(done: Sequence[tuple[ShardPlan, WrittenShard]]) -> Iterator[dict[str, Any]]:
+    """The manifest's entries of shards."""
     for shard, result in done:
         name = epath.Path(shard.path).name
         yield {"file": name, "fold": shard.fold, **dataclasses.asdict(result)}
 
 
 def _refuse_unsupported(config: tfds.download.DownloadConfig, file_format: Any) -> None:
-    """Raises ValueError for options that TFDS has and this builder would ignore."""
+    """Raises DatasetError for options of TFDS that this builder would ignore."""
     if config.max_examples_per_split is not None:
-        raise ValueError(
-            f"max_examples_per_split={config.max_examples_per_split}: folds are of the whole "
-            "dataset; train on part of it with --max_examples"
+        raise DatasetError(
+            f"max_examples_per_split={config.max_examples_per_split}: folds need the "
+            "complete dataset",
+            "train on part of it with --max_examples of dftk.train",
         )
     defaults = tfds.download.DownloadConfig()
     for option in ("num_shards", "min_shard_size", "max_shard_size"):
         if (value := getattr(config, option)) != getattr(defaults, option):
-            raise ValueError(
-                f"{option}={value}: a fold is a range of shards; give the config "
-                '"shards_per_fold" instead'
+            raise DatasetError(
+                f"{option}={value}: a fold is a range of shards",
+                'give the config "shards_per_fold" instead',
+                option="shards_per_fold",
             )
     if str(getattr(file_format, "value", file_format)) != "tfrecord":
-        raise ValueError(f"file_format={file_format}: shards are tfrecord; leave it out")
+        raise DatasetError(f"file_format={file_format}: shards are tfrecord", "leave it out")

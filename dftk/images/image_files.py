@@ -1,12 +1,12 @@
-"""Paths and directory trees -> image files, one after the other, however many there are."""
+"""Finds the image files in folders, one after the other, however many there are."""
 
 import dataclasses
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from dftk.utils.errors import UserError
+from tfds_rvf10k.sources.source import Source
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
 
@@ -24,21 +24,21 @@ class UnreadableImage:
 
 
 def find_images(paths: Iterable[Path]) -> Iterator[UnreadableImage | Path]:
-    """Files as given; directories walked in sorted order for image files.
+    """Yields given files as they are, and the image files in given folders in sorted order.
 
-    A tree is walked as it is consumed: no more than the names of the directories on the way to
-    the file at hand are held. Links are followed, but not into a directory that one is in
-    already. Hidden files and directories, and files that by name are no images, are passed over.
+    A folder is walked while its files are consumed, see tfds_rvf10k.sources.tree_walk. Links are
+    followed, except a link to a folder that the walk is inside of already. Hidden files, files of
+    the operating system, and files that are no images by their names are passed over.
 
     Yields:
-      a path to read, or a directory that cannot be read or holds no image.
+      A path to read, or a folder that cannot be read or holds no image.
     """
     for path in paths:
         if not path.is_dir():
             yield path
             continue
         found = False
-        for item in _walk(path, (), Counter()):
+        for item in _walk(path, Counter()):
             found = True
             yield item
         if not found:
@@ -46,55 +46,32 @@ def find_images(paths: Iterable[Path]) -> Iterator[UnreadableImage | Path]:
 
 
 def listed(folder: Path, ignored: Counter[str] | None = None) -> list[Path]:
-    """All image files of one directory, by the rules of find_images; none is no error.
+    """Lists the image files of a folder by the rules of find_images. There may be none.
 
     Args:
       folder: to walk.
-      ignored: counts, by suffix, the files passed over that by name are no images.
+      ignored: counts, by suffix, the files that are no images by their names.
 
     Raises:
-      UserError: a directory that cannot be read.
+      UserError: a folder cannot be read.
     """
     paths = []
-    for item in _walk(folder, (), Counter() if ignored is None else ignored):
+    for item in _walk(folder, Counter() if ignored is None else ignored):
         if isinstance(item, UnreadableImage):
             raise UserError(f"{item.path}: {item.reason}; make it readable, or take it out")
         paths.append(item)
     return paths
 
 
-def _walk(
-    folder: Path, above: tuple[tuple[int, int], ...], ignored: Counter[str]
-) -> Iterator[UnreadableImage | Path]:
-    """Files of a tree in the order of their paths' parts; `above` identifies where one is."""
-    try:
-        status = folder.stat()
-        if (here := (status.st_dev, status.st_ino)) in above:
-            return  # its files come under their first name
-        names = _names(folder, ignored)
-    except OSError as error:
-        yield UnreadableImage(folder, error.strerror or str(error))
-        return
-    for name, is_folder in names:
-        if is_folder:
-            yield from _walk(folder / name, (*above, here), ignored)
+def _walk(folder: Path, ignored: Counter[str]) -> Iterator[UnreadableImage | Path]:
+    """Yields the image files below a folder, and the folders there that cannot be read."""
+    for found in Source(str(folder)).walk(""):
+        path = folder / found.name
+        if found.error:
+            yield UnreadableImage(path, found.error.strerror or str(found.error))
+        elif found.is_loop or not found.is_regular:
+            continue  # a loop's files are found under their first name
+        elif found.name.lower().endswith(IMAGE_SUFFIXES):
+            yield path
         else:
-            yield folder / name
-
-
-def _names(folder: Path, ignored: Counter[str]) -> list[tuple[str, bool]]:
-    """Names of images and folders, sorted, and which of them are folders; counts other files."""
-    names = []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                names.append((entry.name, True))
-            elif not entry.is_file():
-                continue
-            elif entry.name.lower().endswith(IMAGE_SUFFIXES):
-                names.append((entry.name, False))
-            else:
-                ignored[Path(entry.name).suffix.lower() or "no suffix"] += 1
-    return sorted(names)
+            ignored[path.suffix.lower() or "no suffix"] += 1

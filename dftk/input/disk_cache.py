@@ -143,7 +143,7 @@ class DiskCache:
         with contextlib.ExitStack() as lock:
             with self._told():
                 waiting = f"{self.path}: another process is writing it; waiting"
-                lock.enter_context(locks.held(file, waiting))
+                lock.enter_context(locks.file_lock(file, waiting))
             yield
 
     @contextlib.contextmanager

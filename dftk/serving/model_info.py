@@ -156,7 +156,7 @@ def _predictions(
     note = (
         "the held-out images of its folds, each scored by the model that was not trained on it. "
         "The epoch of that model and the run's threshold were chosen on these images, so expect "
-        "slightly more errors; dftk.evaluate --split=valid measures on images without any part in it"
+        "slightly more errors; dftk.evaluate --split=valid measures on images that chose nothing"
     )
     return _labeled(rows, "probability"), note
 

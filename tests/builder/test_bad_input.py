@@ -11,7 +11,7 @@ from images import BAD, encoded, picture, turned
 from repository import ROOT
 
 import tfds_rvf10k
-from tfds_rvf10k.planning.plan import BadSource
+from tfds_rvf10k.errors import BadSource
 from tfds_rvf10k.shards import shard_manifest
 
 SOUND = encoded(picture(99))
@@ -41,12 +41,12 @@ def copied(root, name):
 
 
 def row(root, name):
-    """The row is written with the tables; the file is not."""
+    """The row is written with the tables, and there is no file."""
 
 
-# case: how it is made, the file that is named, the words; none if it is no problem
+# case: how it is made, the file that is named, the text of the problem; None if there is none
 CASES = {
-    "cut or damaged file": ("cut.jpg", "train/real/cut.jpg", "cut or damaged"),
+    "truncated or damaged file": ("cut.jpg", "train/real/cut.jpg", "truncated or damaged"),
     "empty file": ("empty.jpg", "train/real/empty.jpg", "an empty file"),
     "no image inside": ("text.jpg", "train/real/text.jpg", "neither a JPEG nor a PNG"),
     "another size than most": (encoded(picture(1, (64, 48))), "train/fake/size.jpg", "64x48"),
@@ -73,7 +73,9 @@ CASES = {
     "one picture under both labels": (labels, "train/real/both.jpg", "labelled real and fake"),
     "copy in `train` of an image of `valid`": (copied, "train/real/copy.jpg", "as valid/real"),
     "unicode or a line break in the name": (None, "train/real/zwei\nZeilen é 顔.jpg", None),
-    "Thumbs.db, .DS_Store, other hidden files": (b"x", "train/real/Thumbs.db", None),
+    "files of the system (Thumbs.db, .DS_Store, @eaDir, #recycle, other hidden files)": (
+        b"x", "train/real/Thumbs.db", None,
+    ),
 }  # fmt: skip
 NO_ROW = ("notes.txt", "rowless.jpg", "loose.jpg", "fakes", "Thumbs.db", "loop", "valid/fake")
 
@@ -148,7 +150,7 @@ def test_quarantine_builds_the_rest_and_lists_what_it_set_aside(tree, tmp_path):
     listed = {
         r["filename"]: r["problem"] for r in shard_manifest.read_table(folder / "quarantine.csv")
     }
-    assert listed["train/real/cut.jpg"].startswith("cut or damaged")
+    assert listed["train/real/cut.jpg"].startswith("truncated or damaged")
     metadata = tfds.builder_from_directory(folder).info.metadata
     assert dict(metadata["quarantined"]) == listed
     assert metadata["missing"] == {"train": 1, "valid": 5}  # valid/fake's four, and one

@@ -19,11 +19,11 @@ def test_threads_keep_the_order_and_say_how_far_they_are(capfd):
 
 
 def test_threads_begin_only_a_few_items_ahead():
-    begun = []
-    results = Threads(2).run(begun.append, range(100), "x", lambda _: 1)
+    started = []
+    results = Threads(2).run(started.append, range(100), "x", lambda _: 1)
     next(results)
     results.close()
-    assert len(begun) < 10
+    assert len(started) < 10
 
 
 def test_threads_work_side_by_side():

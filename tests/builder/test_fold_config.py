@@ -1,5 +1,7 @@
 import copy
+import json
 import pickle
+import shlex
 
 import pytest
 
@@ -31,7 +33,7 @@ def test_choices_are_what_decides_the_contents():
     assert not {"name", "description", "version"} & set(choices)
 
 
-@pytest.mark.parametrize("name", ["", "../escape", "a/b", ".hidden", "a b"])
+@pytest.mark.parametrize("name", ["", "../escape", "a/b", ".hidden", "a b", 5, None])
 def test_a_name_stays_in_its_folder(name):
     with pytest.raises(ValueError, match="is no name; take letters"):
         FoldConfig(name=name)
@@ -48,3 +50,12 @@ def test_it_is_copied_and_pickled():
     config = FoldConfig(name="a", k=3)
     for again in (copy.deepcopy(config), pickle.loads(pickle.dumps(config))):
         assert (again.name, again.choices()) == ("a", config.choices())
+
+
+def test_a_config_with_changes_is_an_option_that_can_be_pasted():
+    config = FoldConfig(name="mine", k=3, real="it's real")
+    (option,) = shlex.split(config.as_option(on_bad="quarantine"))
+    assert json.loads(option.removeprefix("--config=")) == {
+        "name": "mine-sound", "k": 3, "real": "it's real", "on_bad": "quarantine",
+    }  # fmt: skip
+    assert '"name": "mine-k2"' in config.as_option(k=2)

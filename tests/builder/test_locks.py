@@ -13,7 +13,7 @@ def test_a_removed_file_is_not_taken_for_the_lock(tmp_path, capfd):
 
     def work():
         together.wait()
-        with locks.held(path, "waiting for it"):
+        with locks.file_lock(path, "waiting for it"):
             inside.append(1)
             most.append(len(inside))
             threading.Event().wait(0.02)
@@ -31,7 +31,7 @@ def test_a_removed_file_is_not_taken_for_the_lock(tmp_path, capfd):
 
 def test_it_is_given_back_after_a_failure_and_the_file_stays(tmp_path, capfd):
     for _ in range(2):
-        with pytest.raises(ZeroDivisionError), locks.held(tmp_path / "lock", "waiting"):
+        with pytest.raises(ZeroDivisionError), locks.file_lock(tmp_path / "lock", "waiting"):
             raise ZeroDivisionError
     assert (tmp_path / "lock").exists()
     assert capfd.readouterr().err == ""
@@ -39,5 +39,5 @@ def test_it_is_given_back_after_a_failure_and_the_file_stays(tmp_path, capfd):
 
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
     (tmp_path / "folder").write_text("in the way")
-    with pytest.raises(FileExistsError), locks.held(tmp_path / "folder" / "lock", "waiting"):
+    with pytest.raises(FileExistsError), locks.file_lock(tmp_path / "folder" / "lock", "waiting"):
         pass

@@ -3,6 +3,7 @@
 import hashlib
 import random
 import resource
+import shlex
 import shutil
 import signal
 import subprocess
@@ -16,8 +17,8 @@ from images import encoded, picture
 from repository import ROOT
 
 import tfds_rvf10k
-from tfds_rvf10k.planning.plan import BadSource
-from tfds_rvf10k.shards import replacing
+from tfds_rvf10k.errors import BadSource, DatasetError
+from tfds_rvf10k.shards import version_folder
 
 OVERWRITE = tfds.download.GenerateMode.REUSE_CACHE_IF_EXISTS
 CHILD = """
@@ -169,6 +170,21 @@ def test_tfds_build_overwrite_does_not_delete_first(flag, tree, reference, tmp_p
     assert digests(tmp_path) == reference
 
 
+def test_tfds_build_gives_one_valid_remedy_for_small_folds(tmp_path):
+    """The example in the message is pasted; it builds."""
+    from tensorflow_datasets.scripts.cli import main
+
+    small = draw(tmp_path / "small", 7)
+    command = ["tfds", "build", str(ROOT / "tfds_rvf10k"), f"--manual_dir={small}"]
+    command.append(f"--data_dir={tmp_path}")
+    with pytest.raises(DatasetError, match="a fold of 2 images does not fill 4 shards") as error:
+        main.main(main._parse_flags(command))
+    (option,) = shlex.split(error.value.example)
+    main.main(main._parse_flags([*command, option]))
+    built = tfds.builder("rvf10k/kfold5-shards_per_fold2", data_dir=str(tmp_path))
+    assert built.info.splits["train"].num_shards == 10
+
+
 def test_a_name_that_another_config_has_is_refused(tree, tmp_path, capfd):
     config = {"name": "mine", "k": 2}
     for wanted in (config, config):
@@ -192,7 +208,7 @@ def test_what_is_there_is_taken_where_nothing_can_be_written(tree, tmp_path, mon
     def refuse(*_):
         raise PermissionError("read-only")
 
-    monkeypatch.setattr(replacing, "alone", refuse)
+    monkeypatch.setattr(version_folder, "exclusive_build", refuse)
     assert build(tree, tmp_path).info.splits["train"].num_examples == 40
     assert len(list(built.as_dataset("valid"))) == 8
 
@@ -200,7 +216,7 @@ def test_what_is_there_is_taken_where_nothing_can_be_written(tree, tmp_path, mon
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"max_examples_per_split": 10}, "max_examples_per_split=10: folds are of the whole"),
+        ({"max_examples_per_split": 10}, "max_examples_per_split=10: folds need the complete"),
         ({"num_shards": 3}, "num_shards=3: a fold is a range of shards"),
         ({"max_shard_size": 10}, "max_shard_size=10: a fold is a range of shards"),
     ],

@@ -1,4 +1,3 @@
-import json
 import os
 import shlex
 import shutil
@@ -7,14 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow_datasets as tfds
 from images import encoded, picture
 from PIL import Image
 
 from dftk.datasets import catalog
 from dftk.input import residency
 from dftk.utils.errors import UserError
-from tfds_rvf10k import Builder, FoldConfig
+from tfds_rvf10k import build
 
 NAMES = ("dftk_images/faces", "dftk_images/list")
 
@@ -141,13 +139,10 @@ def test_what_a_detector_might_learn_instead_is_noted(tree, tmp_path, capfd):
 
 
 def run_in_process(command):
-    """What the command does, by the Builder that the command line calls."""
-    words = shlex.split(command)
-    assert words[:5] == ["tfds", "build", "rvf10k", "--imports", "tfds_rvf10k"]
-    options = {name.removeprefix("--"): value for name, value in zip(words[5::2], words[6::2])}
-    config = FoldConfig(**json.loads(options.pop("config")))
-    download = tfds.download.DownloadConfig(manual_dir=options.pop("manual_dir"))
-    Builder(config=config, **options).download_and_prepare(download_config=download)
+    """Runs the command that a message shows."""
+    python, flag, module, *options = shlex.split(command)
+    assert (python, flag, module) == ("python", "-m", "tfds_rvf10k.build")
+    assert build.main(options) == 0
 
 
 def test_problems_come_line_by_line_with_a_way_on_that_works(tmp_path):
@@ -178,7 +173,7 @@ def test_a_single_problem_is_one(tree, tmp_path):
     [
         ("nowhere", r"no such file or directory; give a folder"),
         ("empty", r"no train/real .* \(there: no folders\)"),
-        ("text.zip", r"text.zip: not a zip archive"),
+        ("text.zip", r"text.zip: not a zip archive, or not all of one"),
         ("list.csv", r"no column 'path'"),
     ],
 )
@@ -220,20 +215,97 @@ def test_a_table_that_names_missing_files_of_valid_counts(tmp_path):
     assert opened(tree, tmp_path).shortfall("valid") == ""
 
 
-def test_other_labels_than_real_and_fake_are_told_how_to_build(tree, tmp_path):
+@pytest.mark.parametrize(
+    ("labels", "real"),
+    [(("0", "1"), "0"), (("REAL", "FAKE"), "REAL"), (("photo", "Fake"), "photo")],
+)
+def test_other_labels_than_real_and_fake_are_told_how_to_build(labels, real, tree, tmp_path):
     rows = [f"faces/{path.parent.name}/{path.name}" for path in tree.rglob("*.jpg")]
-    table = ["path,label", *(f"{row},{int('fake' in row)}" for row in rows)]
+    table = ["path,label", *(f"{row},{labels['fake' in row]}" for row in rows)]
     (tmp_path / "list.csv").write_text("\n".join(table))
-    with pytest.raises(UserError, match="^--dataset=.*has .'0', '1'.*, such as tfds") as error:
+    with pytest.raises(
+        UserError, match="^--dataset=.*: column 'label' has .*, such as python"
+    ) as error:
         opened(tmp_path / "list.csv", tmp_path)
-    command, _, dataset = str(error.value).partition("such as ")[2].partition(", and train with ")
-    run_in_process(command)
-    found = opened(dataset.removeprefix("--dataset="), tmp_path, folds=5)
-    assert sum(shard.length for shard in found.train) == 24
+    assert f"takes {real!r} for real, which is your choice" in str(error.value)
+    assert str(sorted(labels)) in str(error.value)
+    assert sum(shard.length for shard in follow(error.value, tmp_path).train) == 24
+
+
+def follow(error, tmp_path):
+    """Runs the command in a message, and opens the dataset that the message names after it."""
+    command, _, rest = str(error).partition("python -m")[2].partition(", and train with --dataset=")
+    run_in_process(f"python -m{command}")
+    return opened(rest.partition(";")[0], tmp_path)
+
+
+def test_another_label_column_is_told_how_to_build(tree, tmp_path):
+    rows = [f"faces/{path.parent.name}/{path.name}" for path in tree.rglob("*.jpg")]
+    table = ["path,kind", *(f"{row},{row.split('/')[1]}" for row in rows)]
+    (tmp_path / "list.csv").write_text("\n".join(table))
+    with pytest.raises(UserError, match="no column 'label_str' or 'label' among") as error:
+        opened(tmp_path / "list.csv", tmp_path)
+    assert sum(shard.length for shard in follow(error.value, tmp_path).train) == 24
+
+
+def test_classes_of_other_names_are_told_how_to_build(tree, tmp_path):
+    (tree / "real").rename(tree / "a_photo")
+    (tree / "fake").rename(tree / "gan")
+    with pytest.raises(UserError, match="; or name your folders by python -m") as error:
+        opened(tree, tmp_path)
+    run_in_process(str(error.value).partition("name your folders by ")[2])
+    assert sum(shard.length for shard in opened("rvf10k/own", tmp_path).train) == 24
+
+
+def test_a_damaged_archive_in_a_folder_is_named(tmp_path):
+    (tmp_path / "faces").mkdir()
+    (tmp_path / "faces" / "faces.zip").write_text("words")
+    with pytest.raises(UserError, match=r"faces/faces.zip: not a zip archive"):
+        opened(tmp_path / "faces", tmp_path)
+
+
+def test_two_datasets_are_told_to_be_given_by_this_command(tmp_path):
+    for name in ("a", "b"):
+        draw(tmp_path / "faces" / name)
+    with pytest.raises(UserError, match="2 datasets in it: .*; give one of them as --dataset$"):
+        opened(tmp_path / "faces", tmp_path)
+
+
+@pytest.mark.parametrize("folds", [2, 5])
+def test_a_small_train_with_a_large_valid_is_built(folds, tmp_path):
+    """Of 20 images of train and 60 of valid, the number of shards comes from the 20."""
+    for split, count in (("train", 10), ("valid", 30)):
+        for label, name in enumerate(("real", "fake")):
+            (tmp_path / "faces" / split / name).mkdir(parents=True)
+            for index in range(count):
+                data = encoded(picture((label, split == "valid", index), (64, 48)))
+                (tmp_path / "faces" / split / name / f"{index}.jpg").write_bytes(data)
+    found = opened(tmp_path / "faces", tmp_path, folds=folds)
+    assert sum(shard.length for shard in found.train) == 20
+    assert sum(shard.length for shard in found.valid) == 60
+    assert {shard.fold for shard in found.train} == set(range(folds))
+
+
+def test_copies_that_make_a_fold_small_are_built_with_fewer_shards(tmp_path, capfd):
+    """Twelve copies and one other image of real: the second fold has 2 images of 16."""
+    tree = tmp_path / "faces"
+    for label, name in enumerate(("real", "fake")):
+        (tree / name).mkdir(parents=True)
+        for index in range(2):
+            data = encoded(picture((label, index), (64, 48)))
+            (tree / name / f"{index}.jpg").write_bytes(data)
+    for index in range(12):
+        (tree / "real" / f"copy{index}.jpg").write_bytes((tree / "real" / "0.jpg").read_bytes())
+    found = opened(tree, tmp_path)
+    assert sum(shard.length for shard in found.train) == 16
+    assert sorted(len([s for s in found.train if s.fold == f]) for f in (0, 1)) == [2, 2]
+    err = capfd.readouterr().err
+    assert "a fold of 2 images does not fill 4 shards; building with 2 per fold" in err
 
 
 def test_too_few_images_for_the_folds(tree, tmp_path):
-    with pytest.raises(UserError, match="12 distinct images of class 'real', 13 folds need 13"):
+    message = "12 distinct images of class 'real', 13 folds need 13; .* give a lower --folds$"
+    with pytest.raises(UserError, match=message):
         opened(tree, tmp_path, folds=13)
 
 

@@ -37,9 +37,9 @@ JPEG = encoded(picture())
 BAD = {
     "empty.jpg": (b"", "an empty file"),
     "text.jpg": (b"no image at all", "neither a JPEG nor a PNG by its contents"),
-    "header.jpg": (JPEG[:100], "its header is cut or wrong"),
-    "cut.jpg": (JPEG[:-30], "cut or damaged, cannot be decoded"),
-    "no_end.jpg": (JPEG[:-2], "cut or damaged, cannot be decoded"),
+    "header.jpg": (JPEG[:100], "its header is truncated or wrong"),
+    "cut.jpg": (JPEG[:-30], "truncated or damaged, cannot be decoded"),
+    "no_end.jpg": (JPEG[:-2], "truncated or damaged, cannot be decoded"),
     "png.jpg": (encoded(picture(), "PNG"), "a PNG by its contents"),
     "jpeg.png": (JPEG, "a JPEG by its contents"),
     "gif.jpg": (encoded(picture(), "GIF"), "a GIF by its contents"),
@@ -51,6 +51,6 @@ BAD = {
     "turned.jpg": (encoded(picture(), **turned(6)), "turned by its EXIF orientation (6)"),
     "turned.png": (encoded(picture(), "PNG", **turned(3)), "turned by its EXIF orientation (3)"),
     "bomb.png": (bomb(), "400,000,000 pixels by its header"),
-    "cut.png": (encoded(picture(), "PNG")[:-40], "cut or damaged, cannot be decoded"),
+    "cut.png": (encoded(picture(), "PNG")[:-40], "truncated or damaged, cannot be decoded"),
     "tiny.jpg": (encoded(picture(size=(40, 32)).resize((40, 4))), "40x4 pixels, a side below 8"),
 }

@@ -10,7 +10,7 @@ from images import encoded, picture
 
 import tfds_rvf10k
 from tfds_rvf10k.executors import Threads
-from tfds_rvf10k.shards import shard_writer as shards
+from tfds_rvf10k.shards.shard_writer import size_and_sha256
 from tfds_rvf10k.verification.verification import verify
 
 
@@ -69,7 +69,7 @@ def make_consistent(folder):
         for split, entries in content["splits"].items():
             for entry in entries:
                 path = folder / entry["file"]
-                entry["bytes"], entry["sha256"] = shards.digest(str(path))
+                entry["bytes"], entry["sha256"] = size_and_sha256(str(path))
                 entry["examples"] = len(records(path))
                 for record in records(path):
                     label = tf.train.Example.FromString(record).features.feature["label"]
@@ -77,7 +77,7 @@ def make_consistent(folder):
             lengths[split] = [str(entry["examples"]) for entry in entries]
         content["metadata"].update(sizes())
         groups = folder / "groups.csv"
-        content["tables"]["groups.csv"] = shards.digest(str(groups))[1]
+        content["tables"]["groups.csv"] = size_and_sha256(str(groups))[1]
 
     def sizes():
         of = [[counts[fold, label] for label in (0, 1)] for fold in (0, 1, 2, -1)]

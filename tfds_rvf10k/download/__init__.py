@@ -1,1 +1,1 @@
-"""A dataset's name at Kaggle in, its zip archive out."""
+"""Input: the name of a dataset at Kaggle. Output: its zip archive."""

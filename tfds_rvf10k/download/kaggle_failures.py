@@ -1,95 +1,123 @@
-"""Why Kaggle, or the way to it, said no: the real cause in one line, and what to do about it."""
+"""Why a request to Kaggle failed, and what to do about it.
 
-import os
-import re
+The cause is found by the classes and the fields of exceptions. requests wraps those of urllib3, and
+urllib3 wraps those of the operating system.
+"""
+
 from urllib.parse import urlparse
 
 import requests
+import urllib3
 from requests import exceptions
+
+from tfds_rvf10k.errors import DatasetError
 
 TOKEN = (
     "make a token at https://www.kaggle.com/settings/api (Generate New Token), then "
     "`export KAGGLE_API_TOKEN=TOKEN` or put it into ~/.kaggle/access_token"
 )
 AGAIN = "run the same command again, it goes on from there"
-_LONGEST = 300  # characters of what a server or a library says
+_MAX_CHARACTERS = 300  # of a text by a server or a library
 
 
-def explain(error: requests.RequestException, dataset: str) -> str:
-    """The cause, and after a semicolon the remedy.
+class DownloadFailed(DatasetError):
+    """A dataset could not be downloaded; one line."""
+
+
+def from_request(
+    error: requests.RequestException, dataset: str, credentials: str
+) -> DownloadFailed:
+    """The error for a failed request.
 
     Args:
-      error: of a request, as requests raised it; kagglehub's own wording drops what Kaggle says.
+      error: raised by requests; kagglehub's own wording of it leaves out what Kaggle says.
       dataset: `owner/name`, with or without a version.
+      credentials: where they come from; "" if there are none.
     """
     if isinstance(error, exceptions.HTTPError) and error.response is not None:
-        return _refusal(error, error.response, dataset)
-    cause = _innermost(error)
+        what, remedy = _refusal(error.response, dataset, credentials)
+    else:
+        what, remedy = _broken_connection(error)
+    return DownloadFailed(f"{dataset}: {what}", remedy)
+
+
+def _broken_connection(error: requests.RequestException) -> tuple[str, str]:
+    """Cause and remedy if no answer came."""
+    chain = _causes(error)
+    cause = _describe(chain[-1])
     if isinstance(error, exceptions.SSLError):
-        return (
-            f"TLS fails ({cause}); if a proxy here signs its own, name its "
-            "certificate in REQUESTS_CA_BUNDLE"
-        )
+        remedy = "if a proxy here signs its own, name its certificate in REQUESTS_CA_BUNDLE"
+        return f"TLS fails ({cause})", remedy
     if isinstance(error, exceptions.ProxyError):
-        return f"the proxy does not let through ({cause}); check HTTPS_PROXY"
+        return f"the proxy does not let through ({cause})", "check HTTPS_PROXY"
     if isinstance(error, exceptions.ChunkedEncodingError):
-        return f"the connection broke off ({cause}); {AGAIN}"
-    if isinstance(error, exceptions.Timeout) or "timed out" in cause:
-        return f"no answer in time ({cause}); {AGAIN}"
-    return f"no connection ({cause}); check the network and HTTPS_PROXY, or use a browser elsewhere"
+        return f"the connection broke off ({cause})", AGAIN
+    if isinstance(error, exceptions.Timeout) or any(map(_is_timeout, chain)):
+        return f"no answer in time ({cause})", AGAIN
+    remedy = "check the network and HTTPS_PROXY, or use a browser elsewhere"
+    return f"no connection ({cause})", remedy
 
 
-def _refusal(error: exceptions.HTTPError, response: requests.Response, dataset: str) -> str:
-    """Of an answer with a status from 400 on."""
+def _refusal(response: requests.Response, dataset: str, credentials: str) -> tuple[str, str]:
+    """Cause and remedy of an answer with a status from 400 on."""
     status = response.status_code
-    # Without words of Kaggle's it is requests' own text, with an address that may be signed.
-    said = response.reason if str(error).startswith(str(status)) else _line(str(error))
-    answer = f"{urlparse(response.url).hostname} answers {status} ({said})"
+    # Without the path of the address, which may be signed.
+    answer = f"{urlparse(response.url).hostname} answers {status} ({_message(response)})"
     page = f"https://www.kaggle.com/datasets/{dataset}"
-    credentials = credentials_used()
     if status == 401 and credentials:
-        return f"{answer}: what {credentials} holds is not valid, or no more; {TOKEN}"
+        return f"{answer}: what {credentials} holds is not valid, or no more", TOKEN
     if status in (401, 403) and not credentials:
-        return f"{answer}: it wants an account, and no credentials are set; {TOKEN}"
+        return f"{answer}: it wants an account, and no credentials are set", TOKEN
     if status == 403:
         return (
-            f"{answer} to what {credentials} holds; open {page} with that account and accept what "
-            "it asks for; if there is no such page, check --dataset"
+            f"{answer} to what {credentials} holds",
+            f"open {page} with that account and accept what it asks for; if there is no such page, "
+            "check --dataset",
         )
     if status == 404:
-        return f"{answer}: no such dataset or version; check --dataset against {page}"
+        return f"{answer}: no such dataset or version", f"check --dataset against {page}"
     if status == 429:
-        return f"{answer}: too many requests; wait some minutes, then {AGAIN}"
+        return f"{answer}: too many requests", f"wait some minutes, then {AGAIN}"
     if status >= 500:
-        return f"{answer}: a fault over there; wait some minutes, then {AGAIN}"
-    return f"{answer}; download {page} with a browser"
+        return f"{answer}: a fault of the server", f"wait some minutes, then {AGAIN}"
+    return answer, f"download {page} with a browser"
 
 
-def credentials_used() -> str:
-    """What kagglehub takes its credentials from; "" if it has none."""
-    from kagglehub import config
-    from kagglesdk import kaggle_env
-
-    token, source = kaggle_env.get_access_token_from_env()
-    if token:
-        return "~/.kaggle/access_token" if source == "access_token" else str(source)
-    if not config.get_kaggle_credentials():
-        return ""
-    named = {"KAGGLE_USERNAME", "KAGGLE_KEY"} <= os.environ.keys()
-    return "KAGGLE_KEY" if named else "kaggle.json"
+def _message(response: requests.Response) -> str:
+    """What Kaggle's API says about a refusal, or the name of its status."""
+    try:
+        content = response.json()
+    except (exceptions.RequestException, ValueError):
+        return response.reason
+    message = content.get("message") if isinstance(content, dict) else None
+    return _line(str(message)) if message else response.reason
 
 
-def _innermost(error: BaseException) -> str:
-    """What lies at the bottom of what requests and urllib3 wrapped around each other."""
-    within: BaseException | None = error
-    while within is not None:
-        error = within
-        parts = [getattr(error, "reason", None), *error.args]
-        within = next((part for part in parts if isinstance(part, BaseException)), None)
-    text = re.sub(r"^(<[^>]*>|\w+\([^)]*\)): ", "", _line(str(error)))  # an object's repr
-    return text or type(error).__name__
+def _causes(error: BaseException) -> list[BaseException]:
+    """The exceptions that were wrapped around each other, the outermost first."""
+    chain: list[BaseException] = []
+    inner: BaseException | None = error
+    while inner is not None and inner not in chain:
+        chain.append(inner)
+        if isinstance(inner, OSError) and inner.strerror:
+            break  # the operating system's own error
+        fields = [getattr(inner, "reason", None), *inner.args]
+        wrapped = (field for field in fields if isinstance(field, BaseException))
+        inner = next(wrapped, inner.__cause__ or inner.__context__)
+    return chain
+
+
+def _is_timeout(error: BaseException) -> bool:
+    if isinstance(error, urllib3.exceptions.NewConnectionError):
+        return False  # a subclass of ConnectTimeoutError, for whatever reason
+    return isinstance(error, TimeoutError | urllib3.exceptions.TimeoutError)
+
+
+def _describe(error: BaseException) -> str:
+    strerror = getattr(error, "strerror", None)
+    return _line(str(strerror or error)) or type(error).__name__
 
 
 def _line(text: str) -> str:
     line = " ".join(text.split())
-    return line if len(line) <= _LONGEST else line[:_LONGEST] + "..."
+    return line if len(line) <= _MAX_CHARACTERS else line[:_MAX_CHARACTERS] + "..."

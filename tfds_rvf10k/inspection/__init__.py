@@ -1,1 +1,1 @@
-"""Image files in, what each holds and what is wrong with it out."""
+"""Input: image files. Output: the digests of each, and what is wrong with it."""

@@ -1,22 +1,23 @@
-"""Near-duplicates: pictures that a re-encoding, a resize or a mirror turns into one another.
+"""Near-duplicates: pictures that differ by a re-encoding, a resize or a mirror.
 
 The hash is that of Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions"
-(2010), section 3.2.1, with three changes. It keeps 256 bits, for 64 do not tell aligned faces
-apart. It takes the lowest frequencies by i + j instead of a square of them: a crop moves high
-frequencies most. And a bit is the sign of a coefficient, not its side of the median: a mirror
-turns the signs of odd columns and of no others, so one search finds mirrored copies too, at no
-cost in time, and at little cost in false pairs (the median distance falls from 121 to 116).
+(2010), section 3.2.1, with three changes. It has 256 bits, because 64 bits do not distinguish
+aligned faces. It takes the lowest frequencies by i + j instead of a square of frequencies, because
+a crop changes high frequencies most. A bit is the sign of a coefficient and not its side of the
+median: a mirror changes the signs of odd columns and of no others, so one search finds mirrored
+copies too. That costs no time and few false pairs (the median distance falls from 121 to 116). The
+hashes of imagehash and pdqhash find none of the mirrored copies, and other copies no better.
 
 Measured on RVF10K: 7,000 images of `train` and 200 of `valid`, 25.9 million pairs.
 
 - Distances of all pairs: minimum 14, quantile 1e-6 31, 1e-5 64, 1e-4 74, median 116.
-- The 47 pairs at 40 or less were looked at: all show the same picture, drawn again by the
-  generator with other noise, all of them fake, two of them across `train` and `valid`. The
-  nearest different faces are 43 apart. From 41 to 52, 19 pairs show one picture, and 9 do not.
-- The number of false pairs grows by a quarter to a third with each further bit, and with
-  the square of the number of images.
+- The 47 pairs at 40 or less were looked at. All show the same picture, which the generator drew
+  twice with other noise. All are fake, and two lie across `train` and `valid`. The nearest
+  different faces are 43 apart. From 41 to 52, 19 pairs show one picture, and 9 do not.
+- The number of false pairs grows by a quarter to a third with each further bit, and with the
+  square of the number of images.
 
-What LIMIT finds, in per cent of 800 images (99 % of which are no further than the bits given):
+What LIMIT finds, in per cent of 800 images (in brackets: the bits that 99 % of them are within):
 
   JPEG of quality 50, 75, 95                       100    (4, 3, 2)
   resized to 128, 224, 512                         100    (3, 9, 2)
@@ -35,30 +36,30 @@ import scipy.fft
 from PIL import Image
 
 HASH_BYTES = 32
-LIMIT = 40  # bits; the largest round figure below the first false pair, see above
-MAX_LIMIT = 4 * HASH_BYTES  # no two are further apart: a picture or its mirror has half the bits
+LIMIT = 40  # bits; the largest round number below the first false pair, see above
+MAX_LIMIT = 4 * HASH_BYTES  # the largest distance: a picture or its mirror shares half of the bits
 
-_HALF = 4 * HASH_BYTES  # bits from even columns, followed by as many from odd ones
+_HALF = 4 * HASH_BYTES  # bits of even columns; as many bits of odd columns follow
 _MIN_SIDE = 8  # pixels
-_SIDE = 64  # pixels of the luma picture, about three to the highest frequency's half period
-_FLAT = 1e-6  # grey levels; what rounding leaves of a coefficient that is 0 is far below
+_SIDE = 64  # pixels of the luma picture, about three per half period of the highest frequency
+_FLAT = 1e-6  # grey levels; the rounding error of a coefficient that is 0 is far smaller
 _BLOCK = 2048  # hashes; the two blocks of products take 32 MiB
 
 
 def perceptual_hash(pixels: np.ndarray) -> bytes:
-    """Returns 256 signs of the lowest frequencies of a picture, its mean brightness left out.
+    """Returns the signs of the 256 lowest frequencies of a picture, without its mean brightness.
 
-    Depends on nothing but the pixels; takes 0.2 ms for 256x256 on one core, and may run in threads.
-    A picture of one colour hashes to zeros, whatever the colour.
+    The hash depends on the pixels only. It takes 0.2 ms for 256x256 on one core, and may run in
+    threads. A picture of one colour hashes to zeros, whatever the colour is.
 
     Args:
       pixels: uint8 [h, w, 3], RGB, both sides at least 8.
 
     Returns:
-      32 bytes: bits of even columns of the spectrum, followed by those of odd ones.
+      32 bytes: the bits of even columns of the spectrum, then those of odd columns.
 
     Raises:
-      ValueError: another shape or type.
+      ValueError: the shape or the type is another.
     """
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
         raise ValueError(
@@ -76,26 +77,26 @@ def perceptual_hash(pixels: np.ndarray) -> bytes:
 
 
 def near_pairs(hashes: np.ndarray, limit: int = LIMIT) -> np.ndarray:
-    """Finds all pairs of images that are the same, or mirrored, up to some bits of their hashes.
+    """Finds all pairs of images whose hashes, or the hash of one's mirror image, are close.
 
-    Memory beside the result is about 60 MB whatever n is; 100,000 hashes take 22 s on 2 cores.
+    It takes about 60 MB beside the result, whatever n is. 100,000 hashes take 22 s on 2 cores.
 
     Args:
-      hashes: uint8 [n, 32], of perceptual_hash.
+      hashes: uint8 [n, 32], from perceptual_hash.
       limit: largest distance in bits, 0 to MAX_LIMIT.
 
     Returns:
-      int64 [m, 2], indices i < j, in rising order.
+      int64 [m, 2], indices i < j, sorted.
 
     Raises:
-      ValueError: hashes of another shape or type, or a limit out of range.
+      ValueError: the hashes have another shape or type, or the limit is out of range.
     """
     pairs = _search(hashes, hashes, limit, one_set=True)
     return pairs[pairs[:, 0] < pairs[:, 1]]
 
 
 def near_pairs_between(a: np.ndarray, b: np.ndarray, limit: int = LIMIT) -> np.ndarray:
-    """As near_pairs, of an image of one set and one of another: what `valid` has in common.
+    """Finds all close pairs of an image of one set and an image of another; see near_pairs.
 
     Args:
       a: uint8 [n, 32].
@@ -103,13 +104,13 @@ def near_pairs_between(a: np.ndarray, b: np.ndarray, limit: int = LIMIT) -> np.n
       limit: largest distance in bits, 0 to MAX_LIMIT.
 
     Returns:
-      int64 [m, 2], indices into a and into b, in rising order.
+      int64 [m, 2], indices into a and into b, sorted.
     """
     return _search(a, b, limit, one_set=False)
 
 
 def distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Distance of each hash from its counterpart, or from its mirror image where that is nearer.
+    """The distance of each hash from its counterpart, or from its mirror image if that is nearer.
 
     Args:
       a: uint8 [n, 32].
@@ -137,7 +138,7 @@ _FREQUENCIES = np.unravel_index(np.concatenate([_lowest(0), _lowest(1)]), (_SIDE
 
 
 def _search(a: np.ndarray, b: np.ndarray, limit: int, one_set: bool) -> np.ndarray:
-    """Near pairs in rising order; of one set, blocks below the diagonal are passed over."""
+    """The close pairs, sorted. In one set, blocks below the diagonal are not searched."""
     _check(a, limit)
     _check(b, limit)
     found = [np.empty((0, 2), np.int64)]
@@ -166,9 +167,9 @@ def _signs(hashes: np.ndarray) -> np.ndarray:
 
 
 def _agreement(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Equal bits less unequal ones, of the nearer of b and its mirror image: float32 [n, k].
+    """Equal bits minus unequal bits, with the nearer of b and its mirror image; float32 [n, k].
 
-    A matrix product, exact in float32, on all cores: numpy counts bits only from version 2 on.
+    It is a matrix product, exact in float32, on all cores. NumPy can count bits only since 2.0.
     """
     even = a[:, :_HALF] @ b[:, :_HALF].T
     odd = a[:, _HALF:] @ b[:, _HALF:].T

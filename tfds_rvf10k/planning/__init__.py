@@ -1,1 +1,1 @@
-"""Inspected images in, the plan of folds and shards out."""
+"""Input: inspected images. Output: the plan of folds and shards."""

@@ -1,4 +1,7 @@
-"""Which images belong together, so that no fold learns what another one is asked."""
+"""Which images belong together.
+
+Copies of an image share a fold: a model must not be tested on an image that it was trained on.
+"""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -6,10 +9,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tfds_rvf10k.inspection import inspection, near_duplicates
-from tfds_rvf10k.inspection.inspection import Inspected
+from tfds_rvf10k.inspection.inspection import InspectedImage
 from tfds_rvf10k.sources.source_images import CLASS_NAMES, Problem, SourceImage
 
-Pairs = np.ndarray  # int64 [m, 2], indices of images that belong together
+Pairs = np.ndarray  # int64 [m, 2]: the two indices of images that belong together
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +21,7 @@ class Groups:
 
     Attributes:
       of_image: int [n], the number of each image's group.
-      rows: of groups with more than one image, (group, filename, split, class, why).
+      rows: (group, filename, split, class, why) for each image of a group with more than one.
       notes: what a reader should know, such as near-duplicates across train and valid.
     """
 
@@ -27,19 +30,25 @@ class Groups:
     notes: list[str]
 
 
-def same_pictures(
-    images: Sequence[SourceImage], found: Sequence[Inspected], inspect: inspection.Inspection
+def find_copies(
+    images: Sequence[SourceImage], found: Sequence[InspectedImage], inspect: inspection.Inspection
 ) -> dict[str, Pairs]:
-    """Pairs of images of the same "bytes", and of the same "pixels" in other bytes."""
+    """Returns the pairs of images with equal "bytes", and with equal "pixels" in other bytes.
+
+    Args:
+      images: all images.
+      found: the inspection's result for each.
+      inspect: the inspection. It decodes images again if their digests are equal by its scale only.
+    """
     same_bytes, same_pixels = [], []
     first: dict[bytes, int] = {}
-    by_picture: dict[bytes, list[int]] = {}
+    by_pixels: dict[bytes, list[int]] = {}
     for index, item in enumerate(found):
         if (earlier := first.setdefault(item.sha256, index)) != index:
             same_bytes.append((earlier, index))
         else:
-            by_picture.setdefault(item.picture, []).append(index)
-    for alike in by_picture.values():
+            by_pixels.setdefault(item.pixel_digest, []).append(index)
+    for alike in by_pixels.values():
         if len(alike) > 1:
             same_pixels += _confirmed(images, alike, inspect)
     return {"bytes": _pairs(same_bytes), "pixels": _pairs(same_pixels)}
@@ -48,7 +57,10 @@ def same_pictures(
 def _confirmed(
     images: Sequence[SourceImage], alike: Sequence[int], inspect: inspection.Inspection
 ) -> list[tuple[int, int]]:
-    """Pairs among images of one digest: a digest at a smaller scale only suspects them."""
+    """Pairs of equal pixels among images of one digest.
+
+    A digest at a smaller scale does not prove that they are equal.
+    """
     if inspect.scale == 1:
         return [(alike[0], index) for index in alike[1:]]
     names = {images[index].filename: index for index in alike}
@@ -57,9 +69,12 @@ def _confirmed(
 
 
 def conflicts(images: Sequence[SourceImage], copies: Mapping[str, Pairs]) -> list[Problem]:
-    """Copies that no fold layout can make harmless: under both labels, or of an image of valid."""
+    """Copies that cannot stay in any layout of folds.
+
+    They have both labels, or they are in `train` and a copy of an image of `valid`.
+    """
     problems = []
-    for members in components(len(images), np.concatenate(list(copies.values()))):
+    for members in connected_components(len(images), np.concatenate(list(copies.values()))):
         alike = [images[i] for i in members]
         valid = next((image.filename for image in alike if image.split == "valid"), "")
         sides = [next((i for i in alike if i.label == label), None) for label in (0, 1)]
@@ -67,35 +82,36 @@ def conflicts(images: Sequence[SourceImage], copies: Mapping[str, Pairs]) -> lis
         for image in alike:
             if (other := sides[1 - image.label]) is not None:
                 what = f"the same picture is labelled real and fake ({other.filename}{more})"
-                problems.append(Problem(image.filename, f"{what}; remove one"))
+                problems.append(Problem(image.filename, what, "remove one"))
             elif valid and image.split == "train":
-                what = f"the same picture as {valid}, which no training may see; remove it"
-                problems.append(Problem(image.filename, what))
+                what = f"the same picture as {valid}, which no training may see"
+                problems.append(Problem(image.filename, what, "remove it"))
     return problems
 
 
-def group(
+def group_images(
     images: Sequence[SourceImage],
-    found: Sequence[Inspected],
+    found: Sequence[InspectedImage],
     copies: Mapping[str, Pairs],
     near_limit: int,
 ) -> Groups:
-    """Puts together copies, near-duplicates and images of one value in the group column.
+    """Groups copies, near-duplicates, and images with one value in the group column.
 
     Args:
-      images: without conflicts.
-      found: what inspection found of each.
-      copies: of `same_pictures`.
-      near_limit: distance of perceptual hashes in bits; 0 leaves near-duplicates alone.
+      images: all images, without conflicts.
+      found: the inspection's result for each.
+      copies: from `find_copies`.
+      near_limit: the largest distance of perceptual hashes, in bits; 0 does not look for
+        near-duplicates.
     """
-    pairs = {**copies, "near": _near(found, near_limit), "group": _columns(images)}
+    pairs = {**copies, "near": _near_pairs(found, near_limit), "group": _column_pairs(images)}
     why: dict[int, list[str]] = {}
     for reason in sorted(pairs):
         for index in np.unique(pairs[reason]).tolist():
             why.setdefault(index, []).append(reason)
     of_image = np.arange(len(images))
     rows = []
-    together = components(len(images), np.concatenate(list(pairs.values())))
+    together = connected_components(len(images), np.concatenate(list(pairs.values())))
     for number, members in enumerate(together):
         of_image[members] = members[0]
         for i in members.tolist():
@@ -105,14 +121,14 @@ def group(
     return Groups(of_image, rows, _notes(images, pairs))
 
 
-def _near(found: Sequence[Inspected], limit: int) -> Pairs:
+def _near_pairs(found: Sequence[InspectedImage], limit: int) -> Pairs:
     if not limit:
         return _pairs([])
-    return near_duplicates.near_pairs(inspection.pictures(found), limit)
+    return near_duplicates.near_pairs(inspection.perceptual_hashes(found), limit)
 
 
-def _columns(images: Sequence[SourceImage]) -> Pairs:
-    """Each image of a group with the group's first one."""
+def _column_pairs(images: Sequence[SourceImage]) -> Pairs:
+    """Pairs of each image of a group with the first image of the group."""
     first: dict[str, int] = {}
     return _pairs(
         [
@@ -127,20 +143,24 @@ def _pairs(pairs: Sequence[tuple[int, int]]) -> Pairs:
     return np.array(pairs, np.int64).reshape(-1, 2)
 
 
-def components(count: int, pairs: Pairs) -> list[np.ndarray]:
-    """Sets of two and more images that pairs connect, each in rising order."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
+def connected_components(count: int, pairs: Pairs) -> list[np.ndarray]:
+    """Sets of two or more images that pairs connect, each sorted, in the order of their firsts.
+
+    Args:
+      count: the number of images.
+      pairs: their pairs.
+    """
+    from scipy.sparse import coo_array, csgraph
 
     graph = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), (count, count))
-    _, component = connected_components(graph, directed=False)
+    _, component = csgraph.connected_components(graph, directed=False)
     order = np.argsort(component, kind="stable")
     parts = np.split(order, np.flatnonzero(np.diff(component[order])) + 1)
     return sorted((part for part in parts if len(part) > 1), key=lambda part: part[0])
 
 
 def _notes(images: Sequence[SourceImage], pairs: Mapping[str, Pairs]) -> list[str]:
-    """Near-duplicates and groups that lie across splits or labels; copies there are conflicts."""
+    """Notes on near-duplicates and groups across splits or labels. Copies there are conflicts."""
     sides = {
         "train and valid": np.array([image.split == "valid" for image in images], bool),
         "real and fake": np.array([image.label == 1 for image in images], bool),
@@ -152,7 +172,7 @@ def _notes(images: Sequence[SourceImage], pairs: Mapping[str, Pairs]) -> list[st
         notes += _note(images, across, "pair", "of near-duplicates", where)
         of_column = pairs["group"]
         across = of_column[side[of_column[:, 0]] != side[of_column[:, 1]]]
-        _, once = np.unique(across[:, 0], return_index=True)  # a group's pairs share their first
+        _, once = np.unique(across[:, 0], return_index=True)  # all pairs of a group have one first
         notes += _note(images, across[once], "group", "of the group column", where)
     return notes
 

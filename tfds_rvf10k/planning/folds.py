@@ -1,10 +1,11 @@
-"""Images -> folds -> shards: seeded, stratified, no group in two folds."""
+"""Assigns images to folds and shards: seeded, stratified, no group in two folds."""
 
 import heapq
 from collections.abc import Sequence
 
 import numpy as np
 
+from tfds_rvf10k.errors import DatasetError
 from tfds_rvf10k.sources.source_images import CLASS_NAMES
 
 
@@ -13,24 +14,27 @@ def assign_folds(
 ) -> list[np.ndarray]:
     """Returns, for each of k folds, the indices of its images in a seeded random order.
 
-    Without groups of more than one image it is scikit-learn's StratifiedKFold. Not stratified, it
-    is KFold over the groups.
+    If no group has more than one image, the folds are those of scikit-learn's StratifiedKFold. If
+    they are not stratified, they are those of KFold over the groups.
 
     Args:
       labels: int [n], 0 or 1.
       groups: int [n]; images of one group share a fold.
       k: number of folds.
-      seed: of the assignment and of the order inside a fold.
-      stratified: equal class shares in every fold, as far as the groups allow.
+      seed: seed of the assignment and of the order inside a fold.
+      stratified: gives every fold equal shares of the classes, as far as the groups allow.
 
     Raises:
-      ValueError: a class has fewer than k groups, or a fold would lack one.
+      DatasetError: a class has fewer than k groups, or a fold would have no image of a class.
     """
-    for label, class_name in enumerate(CLASS_NAMES):
-        if (count := len(np.unique(groups[labels == label]))) < k:
-            raise ValueError(
-                f"{count} distinct images of class {class_name!r}, {k} folds need {k}; add images, "
-                "or make fewer folds"
+    counts = [len(np.unique(groups[labels == label])) for label in range(len(CLASS_NAMES))]
+    for count, class_name in zip(counts, CLASS_NAMES):
+        if count < k:
+            raise DatasetError(
+                f"{count} distinct images of class {class_name!r}, {k} folds need {k}",
+                "add images, or make fewer folds",
+                option="k",
+                settings={"k": min(counts)} if min(counts) >= 2 else {},
             )
     members = _members(groups)
     if stratified and len(members) < len(labels):
@@ -40,16 +44,18 @@ def assign_folds(
     for fold, part in enumerate(held_out):
         for label, class_name in enumerate(CLASS_NAMES):
             if not (labels[part] == label).any():
-                raise ValueError(
+                raise DatasetError(
                     f"fold {fold} of {k} would have no {class_name!r}: too few images, or groups "
-                    "that are too large; make fewer folds"
+                    "that are too large",
+                    "make fewer folds",
+                    option="k",
                 )
     rng = np.random.default_rng(seed)
     return [rng.permutation(part) for part in held_out]
 
 
 def _members(groups: np.ndarray) -> list[np.ndarray]:
-    """The images of each group, groups in the order of their first images."""
+    """The images of each group. The groups have the order of their first images."""
     order = np.argsort(groups, kind="stable")
     parts = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
     return sorted(parts, key=lambda part: part[0])
@@ -58,7 +64,7 @@ def _members(groups: np.ndarray) -> list[np.ndarray]:
 def _by_scikit_learn(
     members: Sequence[np.ndarray], labels: np.ndarray, k: int, seed: int, stratified: bool
 ) -> list[np.ndarray]:
-    # Imported here: `import tfds_rvf10k` must stay light for those who only read the dataset.
+    # Imported here: `import tfds_rvf10k` must stay fast for programs that only read the dataset.
     from sklearn.model_selection import KFold, StratifiedKFold
 
     splitter = (StratifiedKFold if stratified else KFold)(k, shuffle=True, random_state=seed)
@@ -69,10 +75,11 @@ def _by_scikit_learn(
 def _around_groups(
     members: Sequence[np.ndarray], labels: np.ndarray, k: int, seed: int
 ) -> list[np.ndarray]:
-    """Groups first, the largest one at a time to where it evens out most; then single images.
+    """Assigns groups first, from large to small, then single images.
 
-    Not scikit-learn's StratifiedGroupKFold: with one pair of copies among 100,000 images it takes
-    16 s, and it places single images no better.
+    A group goes to the fold where it makes the class counts most even. This is not scikit-learn's
+    StratifiedGroupKFold: that takes 16 s for one pair of copies among 100,000 images, and does not
+    assign single images any better.
     """
     rng = np.random.default_rng([seed, 1])
     counts = np.zeros((k, 2))
@@ -80,7 +87,7 @@ def _around_groups(
     large = [members[i] for i in rng.permutation(len(members)) if len(members[i]) > 1]
     for group in sorted(large, key=len, reverse=True):
         added = np.bincount(labels[group], minlength=2)
-        # Least sum of squares: the classes' shares over the folds come out most even.
+        # The least sum of squares makes the counts of the classes most even over the folds.
         fold = int(np.argmin(((counts + added) ** 2 - counts**2).sum(1)))
         counts[fold] += added
         held_out[fold].append(group)
@@ -95,11 +102,24 @@ def _around_groups(
     return [np.concatenate(part) if part else np.empty(0, np.int64) for part in held_out]
 
 
-def cut(indices: Sequence[int] | np.ndarray, parts: int) -> list[np.ndarray]:
-    """Cuts into consecutive parts whose sizes differ by at most one, none of them empty."""
-    if len(indices) < parts:
-        raise ValueError(
-            f"a fold of {len(indices)} images does not fill {parts} shards; give the config a "
-            'lower "shards_per_fold"'
+def split_into_shards(
+    held_out: Sequence[np.ndarray], shards_per_fold: int
+) -> list[list[np.ndarray]]:
+    """Splits each fold into consecutive shards whose sizes differ by at most one.
+
+    Args:
+      held_out: the images of each fold.
+      shards_per_fold: number of shards; none of them may be empty.
+
+    Raises:
+      DatasetError: a fold has fewer images than shards.
+    """
+    smallest = min(map(len, held_out))
+    if smallest < shards_per_fold:
+        raise DatasetError(
+            f"a fold of {smallest} images does not fill {shards_per_fold} shards",
+            'give the config a lower "shards_per_fold" and a name of its own',
+            option="shards_per_fold",
+            settings={"shards_per_fold": smallest},
         )
-    return np.array_split(indices, parts)
+    return [np.array_split(fold, shards_per_fold) for fold in held_out]

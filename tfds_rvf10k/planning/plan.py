@@ -1,40 +1,25 @@
-"""Everything that is decided before the first shard is written."""
+"""Plans a dataset before its first shard is written: which images, and the shard of each."""
 
 import collections
 import dataclasses
 from collections.abc import Collection, Sequence
-from typing import Any
 
 import numpy as np
 
+from tfds_rvf10k.errors import BadSource
 from tfds_rvf10k.executors import Executor
 from tfds_rvf10k.inspection import near_duplicates
-from tfds_rvf10k.inspection.inspection import Inspected, Inspection
+from tfds_rvf10k.inspection.inspection import InspectedImage, Inspection, perceptual_hashes
 from tfds_rvf10k.planning import duplicates, folds
 from tfds_rvf10k.shards.shard_writer import Member
 from tfds_rvf10k.sources.source_images import CLASS_NAMES, Listing, Problem, SourceImage
 
-_CHUNK = 64  # images inspected by one call
-OTHER_SIZE_REMEDY = 'give the config "any_size": true'
-
-
-class BadSource(ValueError):
-    """All that is wrong with a source, a line each."""
-
-    def __init__(self, source: Any, problems: Sequence[Problem]):
-        self.problems = problems
-        noun = "problem" if len(problems) == 1 else "problems"
-        lines = "\n".join(f"  {problem}" for problem in problems)
-        super().__init__(
-            f"{len(problems)} {noun} in {source}, nothing was built:\n{lines}\n"
-            'Mend them, or build what is sound: give the config "on_bad": "quarantine" and a '
-            'name of its own, such as --config=\'{"name": "sound", "on_bad": "quarantine"}\''
-        )
+_CHUNK = 64  # images inspected in one call
 
 
 @dataclasses.dataclass(frozen=True)
-class Cut:
-    """How images become folds and shards; see FoldConfig."""
+class FoldOptions:
+    """How images are assigned to folds and shards; see FoldConfig."""
 
     k: int
     seed: int
@@ -47,13 +32,13 @@ class Plan:
     """What will be built.
 
     Attributes:
-      shards: for each split (fold, members) of each shard, in order.
+      shards: for each split the (fold, members) of each shard, in order.
       fold_sizes: for each fold the number of images of each class.
-      valid_size: the same of valid.
-      groups: what belongs together.
-      bytes: of all files.
-      problems: what was set aside.
-      set_aside: for each split the number of images among it.
+      valid_size: the number of images of each class in valid.
+      groups: the images that belong together.
+      bytes: the size of all files together.
+      problems: why images are quarantined.
+      quarantined: for each split the number of images that are quarantined.
       left_out: (filename, why) of sound images that another dataset has.
       notes: what a reader should know.
     """
@@ -64,27 +49,34 @@ class Plan:
     groups: duplicates.Groups
     bytes: int
     problems: list[Problem]
-    set_aside: dict[str, int]
+    quarantined: dict[str, int]
     left_out: list[tuple[str, str]]
     notes: list[str]
 
 
 @dataclasses.dataclass(frozen=True)
-class Excluded:
-    """What another dataset holds already."""
+class ExcludedImages:
+    """The images of another dataset, which are left out.
+
+    Attributes:
+      name: of the other dataset.
+      sha256: of the files.
+      pixel_digests: of the images at scale 1.
+      perceptual_hashes: uint8 [n, 32]; empty if near-duplicates are not looked for.
+    """
 
     name: str
     sha256: frozenset[bytes] = frozenset()
-    pictures: frozenset[bytes] = frozenset()
-    hashes: np.ndarray = dataclasses.field(
+    pixel_digests: frozenset[bytes] = frozenset()
+    perceptual_hashes: np.ndarray = dataclasses.field(
         default_factory=lambda: np.empty((0, near_duplicates.HASH_BYTES), np.uint8)
     )
 
 
 def inspect_all(
     executor: Executor, inspect: Inspection, images: Sequence[SourceImage]
-) -> tuple[list[SourceImage], list[Inspected], list[Problem]]:
-    """Returns the sound images, what was found of each, and what is wrong with the others."""
+) -> tuple[list[SourceImage], list[InspectedImage], list[Problem]]:
+    """Returns the sound images, the inspection's result for each, and the others' problems."""
     names = [image.filename for image in images]
     chunks = [names[i : i + _CHUNK] for i in range(0, len(names), _CHUNK)]
     results = [item for chunk in executor.run(inspect, chunks, "checking", len) for item in chunk]
@@ -102,28 +94,28 @@ def make(
     listing: Listing,
     executor: Executor,
     inspect: Inspection,
-    cut: Cut,
+    options: FoldOptions,
     *,
     quarantine: bool,
     any_size: bool = False,
     near_limit: int = 0,
-    excluded: Excluded | None = None,
+    excluded: ExcludedImages | None = None,
 ) -> Plan:
-    """Inspects every image and decides where each goes.
+    """Inspects every image and makes the plan.
 
     Args:
       listing: of the source.
-      executor: what inspects.
-      inspect: how.
-      cut: into folds and shards.
-      quarantine: sets aside what is wrong; False refuses to build.
-      any_size: images of other sizes than most are sound.
-      near_limit: see `duplicates.group`.
-      excluded: what to leave out.
+      executor: runs the inspection.
+      inspect: the inspection.
+      options: how images are assigned to folds and shards.
+      quarantine: builds without the images that have a problem; False refuses to build.
+      any_size: allows images of other sizes than most.
+      near_limit: see `duplicates.group_images`.
+      excluded: images to leave out.
 
     Raises:
-      BadSource: anything is wrong, and `quarantine` is False.
-      ValueError: too few images for the folds or shards.
+      BadSource: there are problems, and `quarantine` is False.
+      DatasetError: there are too few images for the folds or shards.
     """
     images, found, problems = inspect_all(executor, inspect, listing.images)
     left_out = _left_out(images, found, excluded, near_limit) if excluded else {}
@@ -131,36 +123,40 @@ def make(
     problems = [*listing.problems, *problems]
     if not any_size:
         problems += _other_sizes(images, found)
-    copies = duplicates.same_pictures(images, found, inspect)
+    copies = duplicates.find_copies(images, found, inspect)
     problems += duplicates.conflicts(images, copies)
     problems.sort(key=lambda problem: problem.filename)
     if problems and not quarantine:
         raise BadSource(inspect.source, problems)
     if problems:
         images, found = _without(images, found, {problem.filename for problem in problems})
-        copies = duplicates.same_pictures(images, found, inspect)
-    groups = duplicates.group(images, found, copies, near_limit)
-    plan = _cut(images, found, groups, cut)
+        copies = duplicates.find_copies(images, found, inspect)
+    groups = duplicates.group_images(images, found, copies, near_limit)
+    plan = _assign(images, found, groups, options)
     plan.problems = problems
     bad = {problem.filename for problem in problems}
-    aside = collections.Counter(i.split for i in listing.images if i.filename in bad)
-    plan.set_aside = {split: aside[split] for split in ("train", "valid")}
+    counts = collections.Counter(i.split for i in listing.images if i.filename in bad)
+    plan.quarantined = {split: counts[split] for split in ("train", "valid")}
     plan.left_out = sorted(left_out.items())
     plan.notes = [*listing.notes, *groups.notes, *_mixed_formats(images)]
     return plan
 
 
 def _without(
-    images: Sequence[SourceImage], found: Sequence[Inspected], names: Collection[str]
-) -> tuple[list[SourceImage], list[Inspected]]:
-    """All but the images of these names."""
+    images: Sequence[SourceImage], found: Sequence[InspectedImage], names: Collection[str]
+) -> tuple[list[SourceImage], list[InspectedImage]]:
+    """Images whose names are not among these, with their results."""
     keep = [index for index, image in enumerate(images) if image.filename not in names]
     return [images[index] for index in keep], [found[index] for index in keep]
 
 
-def _cut(
-    images: Sequence[SourceImage], found: Sequence[Inspected], groups: duplicates.Groups, cut: Cut
+def _assign(
+    images: Sequence[SourceImage],
+    found: Sequence[InspectedImage],
+    groups: duplicates.Groups,
+    options: FoldOptions,
 ) -> Plan:
+    """Assigns images to folds and shards."""
     train = np.array([i for i, image in enumerate(images) if image.split == "train"], np.int64)
     valid = np.array([i for i, image in enumerate(images) if image.split == "valid"], np.int64)
     labels = np.array([image.label for image in images], np.int64)
@@ -171,28 +167,31 @@ def _cut(
     held_out = [
         train[part]
         for part in folds.assign_folds(
-            labels[train], groups.of_image[train], cut.k, cut.seed, cut.stratified
+            labels[train], groups.of_image[train], options.k, options.seed, options.stratified
         )
     ]
     shards = {
         "train": [
             (fold, members(part))
-            for fold, indices in enumerate(held_out)
-            for part in folds.cut(indices, cut.shards_per_fold)
+            for fold, parts in enumerate(folds.split_into_shards(held_out, options.shards_per_fold))
+            for part in parts
         ]
     }
     if len(valid):
-        # One class follows the other in the listing: mix them, as inside a fold.
-        order = valid[np.random.default_rng(cut.seed).permutation(len(valid))]
-        parts = folds.cut(order, min(cut.shards_per_fold, len(order)))
-        shards["valid"] = [(-1, members(part)) for part in parts]
+        # In the listing one class follows the other. Mix them, as inside a fold.
+        order = valid[np.random.default_rng(options.seed).permutation(len(valid))]
+        count = min(options.shards_per_fold, len(order))  # a small valid has fewer shards
+        shards["valid"] = [(-1, members(part)) for part in np.array_split(order, count)]
     sizes = [[int((labels[part] == label).sum()) for label in (0, 1)] for part in held_out]
     valid_size = [int((labels[valid] == label).sum()) for label in (0, 1)]
     total = sum(item.bytes for item in found)
-    return Plan(shards, sizes, valid_size, groups, total, [], {}, [], [])
+    return Plan(
+        shards, sizes, valid_size, groups, total, problems=[], quarantined={}, left_out=[], notes=[]
+    )
 
 
-def _other_sizes(images: Sequence[SourceImage], found: Sequence[Inspected]) -> list[Problem]:
+def _other_sizes(images: Sequence[SourceImage], found: Sequence[InspectedImage]) -> list[Problem]:
+    """Problems of images whose size is not the most frequent one."""
     if not found:
         return []
     counts = collections.Counter(item.size for item in found)
@@ -200,8 +199,9 @@ def _other_sizes(images: Sequence[SourceImage], found: Sequence[Inspected]) -> l
     return [
         Problem(
             image.filename,
-            f"{item.size[1]}x{item.size[0]} pixels, most have {width}x{height}; remove it, or "
-            f"{OTHER_SIZE_REMEDY}",
+            f"{item.size[1]}x{item.size[0]} pixels, most have {width}x{height}",
+            "remove it",
+            setting="any_size",
         )
         for image, item in zip(images, found)
         if item.size != (height, width)
@@ -209,23 +209,26 @@ def _other_sizes(images: Sequence[SourceImage], found: Sequence[Inspected]) -> l
 
 
 def _left_out(
-    images: Sequence[SourceImage], found: Sequence[Inspected], excluded: Excluded, near_limit: int
+    images: Sequence[SourceImage],
+    found: Sequence[InspectedImage],
+    excluded: ExcludedImages,
+    near_limit: int,
 ) -> dict[str, str]:
-    """Filenames of images that the other dataset has, and how that shows."""
+    """Filenames of images that the other dataset has, and why they count as the same."""
     left_out = {}
     if near_limit and len(found):
-        from tfds_rvf10k.inspection.inspection import pictures
-
-        pairs = near_duplicates.near_pairs_between(pictures(found), excluded.hashes, near_limit)
+        pairs = near_duplicates.near_pairs_between(
+            perceptual_hashes(found), excluded.perceptual_hashes, near_limit
+        )
         left_out = {images[i].filename: f"near-duplicate in {excluded.name}" for i, _ in pairs}
     for image, item in zip(images, found):
-        if item.sha256 in excluded.sha256 or item.picture in excluded.pictures:
+        if item.sha256 in excluded.sha256 or item.pixel_digest in excluded.pixel_digests:
             left_out[image.filename] = f"in {excluded.name}"
     return left_out
 
 
 def _mixed_formats(images: Sequence[SourceImage]) -> list[str]:
-    """A warning where the classes have other shares of PNG files: a detector learns that first."""
+    """A warning if the classes have unequal shares of PNG files: a detector learns that first."""
     share = []
     for label in (0, 1):
         names = [image.filename.lower() for image in images if image.label == label]
@@ -234,5 +237,5 @@ def _mixed_formats(images: Sequence[SourceImage]) -> list[str]:
         return []
     return [
         f"{share[0]:.0%} of {CLASS_NAMES[0]} and {share[1]:.0%} of {CLASS_NAMES[1]} are PNG files: "
-        "a detector may learn the format and not the faces"
+        "a detector may learn the format instead of the faces"
     ]

@@ -1,1 +1,1 @@
-"""A plan in, TFRecord files and their manifest out."""
+"""Input: a plan. Output: TFRecord files and their manifest."""

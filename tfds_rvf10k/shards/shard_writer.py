@@ -1,4 +1,7 @@
-"""Images -> one TFRecord file, the same bytes every time, in place only when it is whole."""
+"""Writes images to TFRecord files.
+
+The same images give the same bytes. A file gets its name only when it is complete.
+"""
 
 import dataclasses
 import hashlib
@@ -6,13 +9,14 @@ import uuid
 
 from etils import epath
 
-from tfds_rvf10k.sources.source import Source, Unreadable
+from tfds_rvf10k.errors import DatasetError
+from tfds_rvf10k.sources.source import Source, UnreadableFile
 
 _BLOCK = 2**20
 
 
-class SourceChanged(ValueError):
-    """A file is no longer what it was when it was inspected."""
+class SourceChanged(DatasetError):
+    """A file has changed since it was inspected."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -26,7 +30,7 @@ class Member:
 
 @dataclasses.dataclass(frozen=True)
 class ShardPlan:
-    """What a shard shall hold."""
+    """What a shard will hold."""
 
     path: str
     fold: int  # -1 in valid
@@ -34,7 +38,7 @@ class ShardPlan:
 
 
 @dataclasses.dataclass(frozen=True)
-class Written:
+class WrittenShard:
     """A shard that was written."""
 
     examples: int
@@ -44,66 +48,67 @@ class Written:
 
 @dataclasses.dataclass(frozen=True)
 class ShardWriter:
-    """Writes shards from a source; cheap to pickle, so that Beam can send it to its workers."""
+    """Writes shards of a source. It is cheap to pickle, so that Beam can send it to its workers."""
 
     source: Source
     max_bytes: int  # of one file
 
-    def __call__(self, plan: ShardPlan) -> Written:
-        """Writes a shard; another attempt at the same one does no harm.
+    def __call__(self, plan: ShardPlan) -> WrittenShard:
+        """Writes a shard. It may be written again, or twice at the same time.
 
         Raises:
           SourceChanged: a file has changed since it was inspected.
-          OSError, tf.errors.OpError: cannot be written.
+          OSError, tf.errors.OpError: the shard cannot be written.
         """
         import tensorflow as tf
 
-        # Beam may try twice at once, on machines that share process ids.
+        # Beam may write it twice at the same time, on machines with equal process ids.
         unfinished = f"{plan.path}.{uuid.uuid4().hex}.unfinished"
         with tf.io.TFRecordWriter(unfinished) as writer:
             for member in plan.members:
                 writer.write(serialize(self._read(member), member, plan.fold))
-        written = Written(len(plan.members), *digest(unfinished))
+        size, sha256 = size_and_sha256(unfinished)
         epath.Path(unfinished).replace(plan.path)
-        return written
+        return WrittenShard(len(plan.members), size, sha256)
 
     def _read(self, member: Member) -> bytes:
         try:
             data = self.source.read(member.filename, self.max_bytes)
-        except Unreadable as error:
-            raise SourceChanged(f"{member.filename}: {error}") from error
+        except UnreadableFile as error:
+            raise SourceChanged(f"{member.filename}: {error.what}", error.remedy) from error
         if hashlib.sha256(data).digest() != member.sha256:
             raise SourceChanged(
-                f"{self.source}/{member.filename}: changed while the dataset was built; build again"
+                f"{self.source}/{member.filename}: changed while the dataset was built",
+                "build again",
             )
         return data
 
 
 def serialize(data: bytes, member: Member, fold: int) -> bytes:
-    """A tf.train.Example with the features of the dataset, its map in the order of the keys.
+    """A serialised tf.train.Example with the features of the dataset, sorted by their names.
 
-    Protobuf leaves the order of a map open unless asked: builds would differ from one another.
+    Protobuf does not sort a map unless it is asked to. Builds would differ from one another.
     """
     import tensorflow as tf
 
-    def of_bytes(value: bytes) -> tf.train.Feature:
+    def bytes_feature(value: bytes) -> tf.train.Feature:
         return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
 
-    def of_int(value: int) -> tf.train.Feature:
+    def int_feature(value: int) -> tf.train.Feature:
         return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
 
     features = {
-        "image": of_bytes(data),
-        "label": of_int(member.label),
-        "fold": of_int(fold),
-        "filename": of_bytes(member.filename.encode()),
+        "image": bytes_feature(data),
+        "label": int_feature(member.label),
+        "fold": int_feature(fold),
+        "filename": bytes_feature(member.filename.encode()),
     }
     example = tf.train.Example(features=tf.train.Features(feature=features))
     return example.SerializeToString(deterministic=True)
 
 
-def digest(path: str) -> tuple[int, str]:
-    """Size in bytes and SHA-256, in hexadecimal digits, of a file on any filesystem."""
+def size_and_sha256(path: str) -> tuple[int, str]:
+    """The size in bytes and the SHA-256 in hexadecimal digits of a file on any filesystem."""
     size, sha256 = 0, hashlib.sha256()
     with epath.Path(path).open("rb") as file:
         while block := file.read(_BLOCK):

@@ -1,1 +1,1 @@
-"""A folder or a zip archive in, a list of labelled images out."""
+"""Input: a folder or a zip archive. Output: a list of labelled images."""

@@ -10,23 +10,25 @@ from typing import TypeAlias
 
 from etils import epath
 
-from tfds_rvf10k.sources import archive
+from tfds_rvf10k.errors import DatasetError
+from tfds_rvf10k.sources import archive, tree_walk
+from tfds_rvf10k.sources.archive import ArchiveError
+from tfds_rvf10k.sources.tree_walk import FolderEntry, WalkedPath, is_system_name, join
 
 Names: TypeAlias = dict[str, list[str]]  # folder -> names in it
-_HIDDEN = ("Thumbs.db", "desktop.ini", "__MACOSX")  # and what begins with a dot
 
 
-class Unreadable(Exception):
-    """A file that cannot be read; the text says why and what to do, without the name."""
+class UnreadableFile(DatasetError):
+    """A file cannot be read. The text does not name it: its name is the caller's."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """A folder, cheap to pickle; all names are relative to it, with forward slashes.
+    """A folder. All names are relative to it, with forward slashes. It is cheap to pickle.
 
     Attributes:
       path: the folder, or the zip archive.
-      inside: of an archive the folder in it, "" for its top; None if `path` is a folder.
+      inside: the folder inside the archive, "" for its top; None if `path` is a folder.
     """
 
     path: str
@@ -35,13 +37,13 @@ class Source:
     def __str__(self) -> str:
         return self.path if not self.inside else f"{self.path}/{self.inside}"
 
-    def below(self, folder: str) -> "Source":
-        """A folder in it as a source of its own."""
+    def subfolder(self, folder: str) -> "Source":
+        """A folder in it, as a source of its own."""
         if self.inside is None:
-            return Source(_join(self.path, folder))
-        return Source(self.path, _join(self.inside, folder))
+            return Source(join(self.path, folder))
+        return Source(self.path, join(self.inside, folder))
 
-    def above(self) -> "Source | None":
+    def parent(self) -> "Source | None":
         """The folder around it; None at the top of an archive."""
         if self.inside is None:
             return Source(os.path.dirname(self.path.rstrip("/")))
@@ -51,50 +53,57 @@ class Source:
         """The bytes of a file.
 
         Raises:
-          Unreadable: not there, not a regular file, not readable, or longer than `limit` bytes.
+          UnreadableFile: it is not there, not a regular file, not readable, or longer than `limit`
+            bytes.
         """
         try:
             if self.inside is not None:
                 opened, _, _ = _archive(self.path, _stamp(self.path))
-                return archive.read_entry(opened, _join(self.inside, name), limit)
-            if "://" in self.path:
+                return archive.read_entry(opened, join(self.inside, name), limit)
+            if self._is_remote():
                 return (epath.Path(self.path) / name).read_bytes()
             return _read_file(os.path.join(self.path, name), limit)
+        except UnreadableFile:
+            raise
         except (FileNotFoundError, KeyError) as error:
-            raise Unreadable("is not there; get it, or remove what names it") from error
+            raise UnreadableFile("is not there", "get it, or remove what names it") from error
         except OSError as error:
-            raise Unreadable(
-                f"cannot be read ({error.strerror or error}); make it readable, or remove it"
+            raise UnreadableFile(
+                f"cannot be read ({error.strerror or error})", "make it readable, or remove it"
             ) from error
-        except ValueError as error:
-            # Without the archive's path: what is listed must not depend on where it lies.
-            raise Unreadable(str(error).removeprefix(f"{self.path}: ")) from error
+        except ArchiveError as error:
+            # Without the archive's path: a list of problems must not depend on where it lies.
+            raise UnreadableFile(error.fault, error.remedy) from error
+        except ValueError as error:  # a NUL in the name
+            raise UnreadableFile(f"cannot be read ({error})", "rename it") from error
 
     def entries(self, folder: str) -> tuple[list[str], list[str]]:
-        """Names of the folders and of the files in a folder, sorted; ("" is the source itself).
+        """Names of the folders and of the files in a folder, sorted; see `scan`."""
+        found = self.scan(folder)
+        return [e.name for e in found if e.is_folder], [e.name for e in found if not e.is_folder]
 
-        Hidden files and those that file managers leave behind are passed over. Links are followed;
-        one to nothing counts as a file.
+    def scan(self, folder: str) -> list[FolderEntry]:
+        """What a folder holds, sorted by name; "" is the source itself.
+
+        Files of the operating system are passed over, see tree_walk.is_system_name.
 
         Raises:
-          NotADirectoryError, FileNotFoundError, PermissionError: of the folder.
+          NotADirectoryError, FileNotFoundError, PermissionError: the folder cannot be listed.
         """
         if self.inside is not None:
             _, folders, files = _archive(self.path, _stamp(self.path))
-            key = _join(self.inside, folder)
-            found = sorted(folders.get(key, ())), sorted(files.get(key, ()))
-        elif "://" in self.path:
-            children = list((epath.Path(self.path) / folder).iterdir())
-            found = (
-                sorted(child.name for child in children if child.is_dir()),
-                sorted(child.name for child in children if not child.is_dir()),
-            )
+            key = join(self.inside, folder)
+            found = [FolderEntry(name, is_folder=True) for name in folders.get(key, ())]
+            found += [FolderEntry(name) for name in files.get(key, ())]
+        elif self._is_remote():
+            children = (epath.Path(self.path) / folder).iterdir()
+            found = [FolderEntry(child.name, child.is_dir()) for child in children]
         else:
             with os.scandir(os.path.join(self.path, folder)) as scan:
-                kinds = sorted((entry.name, _is_folder(entry)) for entry in scan)
-            found = [n for n, is_dir in kinds if is_dir], [n for n, is_dir in kinds if not is_dir]
-        folders_here, files_here = ([n for n in names if not hidden(n)] for names in found)
-        return folders_here, files_here
+                return sorted(
+                    _local_entry(entry) for entry in scan if not is_system_name(entry.name)
+                )
+        return sorted(entry for entry in found if not is_system_name(entry.name))
 
     def is_file(self, name: str) -> bool:
         """Whether there is such a file."""
@@ -105,51 +114,32 @@ class Source:
         """Whether there is such a folder; "" is the source itself."""
         if self.inside is not None:
             _, folders, files = _archive(self.path, _stamp(self.path))
-            key = _join(self.inside, name)
+            key = join(self.inside, name)
             return not key or key in folders or key in files
-        if "://" in self.path:
+        if self._is_remote():
             return (epath.Path(self.path) / name).is_dir()
         return os.path.isdir(os.path.join(self.path, name))
 
-    def walk(self, folder: str) -> Iterator[tuple[str, str]]:
-        """Files at any depth below a folder, in the order of their paths' parts.
+    def walk(self, folder: str) -> Iterator[WalkedPath]:
+        """The files at any depth below a folder; see tree_walk.walk."""
+        return tree_walk.walk(self, folder)
 
-        Yields:
-          (name, ""), or for what cannot be walked into (its name, why and what to do).
-        """
-        parts = folder.split("/")
-        above = ["/".join(parts[:depth]) for depth in range(len(parts) if folder else 0)]
-        identities = (self._identity(name) for name in above)
-        yield from self._walk(folder, tuple(here for here in identities if here))
-
-    def _walk(self, folder: str, around: tuple[tuple[int, int], ...]) -> Iterator[tuple[str, str]]:
-        try:
-            here = self._identity(folder)
-            if here in around:
-                yield folder, "a link back to a folder that it lies in; remove the link"
-                return
-            folders, files = self.entries(folder)
-        except OSError as error:
-            yield folder, f"cannot be read ({error.strerror}); make it readable, or remove it"
-            return
-        for name, is_folder in sorted([(n, True) for n in folders] + [(n, False) for n in files]):
-            path = _join(folder, name)
-            if is_folder:
-                yield from self._walk(path, (*around, here) if here else around)
-            else:
-                yield path, ""
-
-    def _identity(self, folder: str) -> tuple[int, int] | None:
-        """Of a local folder, whatever its name; elsewhere there are no links."""
-        if self.inside is not None or "://" in self.path:
+    def identity(self, folder: str) -> tuple[int, int] | None:
+        """Device and inode of a local folder; None elsewhere, where there are no links."""
+        if self.inside is not None or self._is_remote():
             return None
         status = os.stat(os.path.join(self.path, folder))
         return status.st_dev, status.st_ino
 
+    def _is_remote(self) -> bool:
+        return "://" in self.path
 
-def hidden(name: str) -> bool:
-    """Whether a file or folder of this name is one that systems leave behind."""
-    return name.startswith(".") or name in _HIDDEN
+
+def _local_entry(entry: os.DirEntry[str]) -> FolderEntry:
+    try:
+        return FolderEntry(entry.name, entry.is_dir(), entry.is_file())
+    except OSError:  # a link to itself; reading it as a file says so
+        return FolderEntry(entry.name, is_regular=False)
 
 
 def _read_file(path: str, limit: int) -> bytes:
@@ -157,38 +147,31 @@ def _read_file(path: str, limit: int) -> bytes:
     with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
-            raise Unreadable("not a regular file; remove it")
+            raise UnreadableFile("not a regular file", "remove it")
         if status.st_size > limit:
-            raise Unreadable(
-                f"{status.st_size:,} bytes, more than the {limit:,} allowed; remove it"
+            raise UnreadableFile(
+                f"{status.st_size:,} bytes, more than the {limit:,} allowed", "remove it"
             )
         return file.read()
 
 
-def _join(folder: str, name: str) -> str:
-    return f"{folder}/{name}" if folder and name else folder or name
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link to itself; reading it as a file will tell
-        return False
-
-
 def _stamp(path: str) -> tuple[int, ...]:
-    """What tells an archive from another one that takes its place."""
+    """What differs when another archive takes the place of one."""
     status = os.stat(path)
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 @functools.lru_cache(maxsize=4)
 def _archive(path: str, stamp: tuple[int, ...]) -> tuple[zipfile.ZipFile, Names, Names]:
-    """An archive and, for each folder in it, the folders and the files there.
+    """An open archive and, for each folder in it, the names of the folders and of the files.
 
-    One for a process: reading the directory of 100,000 entries takes a second.
+    A process opens an archive once: to read the directory of 100,000 entries takes a second.
+
+    Args:
+      path: of the archive.
+      stamp: see `_stamp`; a part of the cache's key.
     """
-    del stamp  # a key
+    del stamp
     opened = archive.open_archive(path)
     folders: dict[str, set[str]] = {}
     files: Names = {}

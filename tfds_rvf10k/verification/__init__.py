@@ -1,4 +1,4 @@
-"""A built dataset in, all that is wrong with it out."""
+"""Input: a built dataset. Output: everything that is wrong with it."""
 
 from tfds_rvf10k.verification.verification import verify
 

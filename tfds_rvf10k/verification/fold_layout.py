@@ -1,4 +1,4 @@
-"""The folds of a built dataset: where the manifest puts them, where the records say they are."""
+"""The folds of a built dataset: by the manifest, and by the records themselves."""
 
 import collections
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,13 +7,13 @@ from typing import Any
 from tfds_rvf10k.verification.shard_contents import Record
 
 
-def place(manifest: Mapping[str, Any], split: str, index: int) -> int:
-    """The fold that training takes a shard for, by its number in its split; -1 in valid."""
+def fold_of_shard(manifest: Mapping[str, Any], split: str, index: int) -> int:
+    """The fold to which training assigns a shard, by its number in its split; -1 in valid."""
     return index // manifest["metadata"]["shards_per_fold"] if split == "train" else -1
 
 
 def check(manifest: Mapping[str, Any]) -> Iterator[str]:
-    """Yields what is wrong with the layout by the manifest alone, in words."""
+    """Yields the contradictions in the manifest."""
     metadata, train = manifest["metadata"], manifest["splits"]["train"]
     for key in ("k", "seed", "shards_per_fold", "stratified"):
         if (chosen := manifest["config"].get(key)) != metadata.get(key):
@@ -23,18 +23,24 @@ def check(manifest: Mapping[str, Any]) -> Iterator[str]:
         yield f"{len(train)} shards of train, not {k} folds of {per_fold}"
     for split, shards in manifest["splits"].items():
         for index, shard in enumerate(shards):
-            if shard["fold"] != (fold := place(manifest, split, index)):
-                yield f"{shard['file']} is of fold {shard['fold']}, its place is fold {fold}"
+            if shard["fold"] != (fold := fold_of_shard(manifest, split, index)):
+                number = f"its number belongs to fold {fold}"
+                yield f"{shard['file']} is of fold {shard['fold']}, but {number}"
 
 
 def misplaced(records: Sequence[Record], fold: int) -> Iterator[str]:
-    """Yields what is wrong with records of a shard in the place of a fold, a line for each kind."""
+    """Yields what is wrong with the records of a shard, one line for each kind of fault.
+
+    Args:
+      records: of the shard.
+      fold: the fold of the shard, by its number.
+    """
     kinds: dict[str, list[int]] = collections.defaultdict(list)
     for index, record in enumerate(records):
         if record.problem:
             kinds[record.problem].append(index)
         elif record.fold != fold:
-            kinds[f"its fold is {record.fold}, its place is fold {fold}"].append(index)
+            kinds[f"its fold is {record.fold}, its shard belongs to fold {fold}"].append(index)
     for what, indices in kinds.items():
         name = records[indices[0]].filename
         more = f", as of {len(indices) - 1} more records" if len(indices) > 1 else ""
@@ -42,7 +48,7 @@ def misplaced(records: Sequence[Record], fold: int) -> Iterator[str]:
 
 
 def sizes(manifest: Mapping[str, Any], counts: Mapping[tuple[int, int], int]) -> Iterator[str]:
-    """Yields where the number of images is not what the metadata says.
+    """Yields the differences between the numbers of images and the metadata.
 
     Args:
       manifest: see shard_manifest.

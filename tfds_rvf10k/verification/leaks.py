@@ -1,4 +1,7 @@
-"""What a built dataset's folds have in common, found in the stored images and nowhere else."""
+"""Finds what the folds of a built dataset have in common.
+
+It reads the stored images, and believes nothing that the builder wrote beside them.
+"""
 
 import collections
 import dataclasses
@@ -10,18 +13,16 @@ from tfds_rvf10k.inspection import near_duplicates
 from tfds_rvf10k.planning import duplicates
 from tfds_rvf10k.sources.source_images import CLASS_NAMES
 
-BUILD_AGAIN = "build the dataset again with --overwrite"
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Stored:
+class StoredImage:
     """An image of a built dataset.
 
     Attributes:
-      filename, label: as its record has them.
-      split, fold: by the place of its shard, which is what training goes by; -1 in valid.
-      shard, index: the shard's path and the number of the record.
-      sha256, picture, perceptual: see inspection.Inspected.
+      filename, label: from its record.
+      split, fold: from the number of its shard, as in training; the fold of valid is -1.
+      shard, index: the shard's path and the index of the record.
+      sha256, pixel_digest, perceptual: see inspection.InspectedImage.
     """
 
     filename: str
@@ -31,16 +32,16 @@ class Stored:
     shard: str
     index: int
     sha256: bytes
-    picture: bytes
+    pixel_digest: bytes
     perceptual: bytes = b""
 
     @property
-    def place(self) -> str:
-        """The fold, or valid, in words."""
+    def location(self) -> str:
+        """The name of its fold, or valid."""
         return f"fold {self.fold}" if self.split == "train" else self.split
 
     def __str__(self) -> str:
-        return f"{self.filename} ({self.place}, {CLASS_NAMES[self.label]})"
+        return f"{self.filename} ({self.location}, {CLASS_NAMES[self.label]})"
 
 
 @dataclasses.dataclass
@@ -48,10 +49,10 @@ class Findings:
     """What was found.
 
     Attributes:
-      groups: the number of sets of two and more images, by what they have in common: bytes,
-        pixels, near, group.
-      faults: a line each.
-      notes: what the builder keeps and says.
+      groups: the number of sets of two or more images, by what they share: bytes, pixels, near,
+        group.
+      faults: one line each.
+      notes: what a reader should know and is no fault.
     """
 
     groups: dict[str, int] = dataclasses.field(default_factory=dict)
@@ -59,12 +60,13 @@ class Findings:
     notes: list[str] = dataclasses.field(default_factory=list)
 
 
-Whole = Callable[[str, Sequence[int]], Mapping[int, bytes]]
+# The path of a shard and indices of records -> the digests of their full pixels.
+FullPixelDigests = Callable[[str, Sequence[int]], Mapping[int, bytes]]
 
 
-def same_names(images: Sequence[Stored]) -> list[str]:
-    """Filenames that more than one image has: a line each."""
-    first: dict[str, Stored] = {}
+def same_names(images: Sequence[StoredImage]) -> list[str]:
+    """Filenames that more than one image has, one line each."""
+    first: dict[str, StoredImage] = {}
     return [
         f"{image.filename}: of record {earlier.index + 1} of {earlier.shard} and of record "
         f"{image.index + 1} of {image.shard}"
@@ -73,63 +75,69 @@ def same_names(images: Sequence[Stored]) -> list[str]:
     ]
 
 
-def copies(images: Sequence[Stored], scale: int, whole: Whole) -> Findings:
-    """Images of the same bytes or pixels: in two folds, in train and valid, or with two labels.
+def copies(
+    images: Sequence[StoredImage], scale: int, full_pixel_digests: FullPixelDigests
+) -> Findings:
+    """Finds copies in two folds, in train and valid, or with two labels.
 
     Args:
-      images: of all splits.
-      scale: of their pictures; at 8 these only suspect, and `whole` confirms.
-      whole: a shard and indices -> digests of the full pixels of these records.
+      images: all images of the dataset.
+      scale: of their pixel digests. At scale 8 equal digests have to be confirmed.
+      full_pixel_digests: confirms them.
     """
-    by_picture: dict[bytes, list[Stored]] = collections.defaultdict(list)
+    by_digest: dict[bytes, list[StoredImage]] = collections.defaultdict(list)
     for image in images:
-        by_picture[image.picture].append(image)
-    sets = [alike for alike in by_picture.values() if len(alike) > 1]
+        by_digest[image.pixel_digest].append(image)
+    sets = [alike for alike in by_digest.values() if len(alike) > 1]
     if scale != 1:
-        sets = _confirmed(sets, whole)
+        sets = _confirmed(sets, full_pixel_digests)
     found = Findings({"bytes": 0, "pixels": 0})
     for alike in sets:
         counts = collections.Counter(image.sha256 for image in alike)
         found.groups["bytes"] += sum(count > 1 for count in counts.values())
         found.groups["pixels"] += len(counts) > 1
-        word = "bytes are" if len(counts) == 1 else "pixels are"
-        found.faults += _apart(alike, f"its {word} those of")
+        shared = "bytes" if len(counts) == 1 else "pixels"
+        found.faults += _separated(alike, f"its {shared} are those of")
     return found
 
 
-def _confirmed(sets: Sequence[Sequence[Stored]], whole: Whole) -> list[list[Stored]]:
-    """Splits suspected sets by full pixels; images of the same bytes need no look at them."""
+def _confirmed(
+    sets: Sequence[Sequence[StoredImage]], full_pixel_digests: FullPixelDigests
+) -> list[list[StoredImage]]:
+    """Splits sets by full pixels. Images of equal bytes need not be decoded again."""
     unsure: dict[str, set[int]] = collections.defaultdict(set)
     for alike in sets:
         if len({image.sha256 for image in alike}) > 1:
             for image in alike:
                 unsure[image.shard].add(image.index)
-    pictures = {shard: whole(shard, sorted(indices)) for shard, indices in unsure.items()}
-    confirmed: dict[bytes, list[Stored]] = collections.defaultdict(list)
+    digests = {
+        shard: full_pixel_digests(shard, sorted(indices)) for shard, indices in unsure.items()
+    }
+    confirmed: dict[bytes, list[StoredImage]] = collections.defaultdict(list)
     for alike in sets:
         for image in alike:
-            known = pictures.get(image.shard, {}).get(image.index)
-            confirmed[known or image.picture].append(image)
+            full = digests.get(image.shard, {}).get(image.index)
+            confirmed[full or image.pixel_digest].append(image)
     return [alike for alike in confirmed.values() if len(alike) > 1]
 
 
-def near(images: Sequence[Stored], limit: int) -> Findings:
-    """Near-duplicates in two folds; those across train and valid or both classes are noted.
+def near(images: Sequence[StoredImage], limit: int) -> Findings:
+    """Finds near-duplicates in two folds. Those across splits or classes are notes.
 
     Args:
-      images: of all splits, with perceptual hashes; copies among them are passed over.
-      limit: distance in bits.
+      images: all images of the dataset, with perceptual hashes; copies among them do not count.
+      limit: the largest distance in bits.
     """
     flat = np.frombuffer(b"".join(image.perceptual for image in images), np.uint8)
     hashes = flat.reshape(len(images), near_duplicates.HASH_BYTES)
     close = near_duplicates.near_pairs(hashes, limit)
-    copies = np.array([images[a].picture == images[b].picture for a, b in close], bool)
+    copies = np.array([images[a].pixel_digest == images[b].pixel_digest for a, b in close], bool)
     close = close[~copies]
-    found = Findings({"near": len(duplicates.components(len(images), close))})
+    found = Findings({"near": len(duplicates.connected_components(len(images), close))})
     pairs = [(images[a], images[b]) for a, b in close]
     for one, other in pairs:
         if one.split == other.split == "train":
-            found.faults += _apart([one, other], "a near-duplicate of", labels=False)
+            found.faults += _separated([one, other], "a near-duplicate of", labels=False)
     for what, sides in (("split", "train and valid"), ("label", "real and fake")):
         across = [pair for pair in pairs if getattr(pair[0], what) != getattr(pair[1], what)]
         if across:
@@ -143,17 +151,17 @@ def near(images: Sequence[Stored], limit: int) -> Findings:
 
 
 def recorded(
-    images: Sequence[Stored], rows: Iterable[Mapping[str, str]], complete: bool
+    images: Sequence[StoredImage], rows: Iterable[Mapping[str, str]], complete: bool
 ) -> Findings:
-    """Groups of the table that the builder left: each in one fold, each member in its split.
+    """Finds groups of the builder's table that are in two folds, and members in other splits.
 
     Args:
-      images: of all splits.
+      images: all images that could be read.
       rows: of groups.csv: group, filename, split and why.
-      complete: all images of the dataset are among them.
+      complete: no image of the dataset is missing.
     """
     by_name = {image.filename: image for image in images}
-    groups: dict[str, list[Stored]] = collections.defaultdict(list)
+    groups: dict[str, list[StoredImage]] = collections.defaultdict(list)
     found, by_column = Findings(), set()
     for row in rows:
         image = by_name.get(row["filename"])
@@ -169,14 +177,14 @@ def recorded(
     found.groups["group"] = len(by_column)
     for name, members in groups.items():
         train = [image for image in members if image.split == "train"]
-        found.faults += _apart(train, f"in group {name} of groups.csv with", labels=False)
+        found.faults += _separated(train, f"in group {name} of groups.csv with", labels=False)
     return found
 
 
-def _apart(alike: Sequence[Stored], words: str, labels: bool = True) -> list[str]:
-    """A line for a set that lies in two places, or has two labels."""
+def _separated(alike: Sequence[StoredImage], relation: str, labels: bool = True) -> list[str]:
+    """One line if images that belong together are in two folds or splits, or have two labels."""
     for image in alike[1:]:
-        if image.place != alike[0].place or (labels and image.label != alike[0].label):
+        if image.location != alike[0].location or (labels and image.label != alike[0].label):
             more = f", {len(alike)} in all" if len(alike) > 2 else ""
-            return [f"{alike[0]}: {words} {image}{more}"]
+            return [f"{alike[0]}: {relation} {image}{more}"]
     return []

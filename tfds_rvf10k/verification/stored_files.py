@@ -1,5 +1,6 @@
-"""The files beside the shards, against the manifest: what TFDS reads, tables, strangers."""
+"""Compares the files beside the shards with the manifest: TFDS's files, tables, unknown files."""
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -8,9 +9,10 @@ import tensorflow_datasets as tfds
 from etils import epath
 
 from tfds_rvf10k.shards import shard_manifest
-from tfds_rvf10k.shards import shard_writer as shards
-from tfds_rvf10k.sources import source as sources
+from tfds_rvf10k.shards.shard_writer import size_and_sha256
 from tfds_rvf10k.sources.source_images import CLASS_NAMES
+from tfds_rvf10k.sources.tree_walk import is_system_name
+from tfds_rvf10k.verification.faults import Fault
 
 _INFO, _FEATURES, _METADATA, _LABELS = (
     "dataset_info.json",
@@ -18,34 +20,39 @@ _INFO, _FEATURES, _METADATA, _LABELS = (
     "metadata.json",
     "label.labels.txt",
 )
-_TFDS = {_INFO, _FEATURES, _METADATA, _LABELS}
-_CACHES = {"dftk_pixels", "dftk_features"}  # what readers keep there and check themselves
-_NAMES = {"image", "label", "fold", "filename"}
+_TFDS_FILES = {_INFO, _FEATURES, _METADATA, _LABELS}
+_CACHES = {"dftk_pixels", "dftk_features"}  # of dftk, which checks them itself
+_FEATURE_NAMES = {"image", "label", "fold", "filename"}
 
 
-def check(folder: epath.Path, manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yields (file, what is wrong) for all files but the shards, and for shards that are too many.
+def check(folder: epath.Path, manifest: Mapping[str, Any]) -> Iterator[Fault]:
+    """Yields the faults of all files but the shards, and of shards that are not in the manifest.
 
     Args:
       folder: of the dataset's version.
       manifest: see shard_manifest.
     """
     listed = {shard["file"] for split in manifest["splits"].values() for shard in split}
-    known = listed | set(manifest["tables"]) | _TFDS | _CACHES | {shard_manifest.NAME}
+    known = listed | set(manifest["tables"]) | _TFDS_FILES | _CACHES | {shard_manifest.NAME}
     for path in sorted(folder.iterdir()):
-        if path.name not in known and not sources.hidden(path.name):
+        if path.name not in known and not is_system_name(path.name):
             kind = "an extra shard" if ".tfrecord-" in path.name else "an unknown file"
-            yield path.name, f"{kind}, which is not in the manifest; remove it"
-    yield from _tables(folder, manifest["tables"])
-    yield from _info(folder, manifest)
-    yield from _metadata(folder, manifest["metadata"])
-    yield from _features(folder)
+            yield Fault(f"{path}: {kind}, which is not in the manifest", remedy="remove it")
+    checks = (
+        _tables(folder, manifest["tables"]),
+        _info(folder, manifest),
+        _metadata(folder, manifest["metadata"]),
+        _features(folder),
+    )
+    for file, what in itertools.chain.from_iterable(checks):
+        yield Fault(f"{folder / file}: {what}")
 
 
 def _tables(folder: epath.Path, tables: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yields (file, what is wrong with it), like the next functions."""
     for name, sha256 in tables.items():
         try:
-            if shards.digest(str(folder / name))[1] != sha256:
+            if size_and_sha256(str(folder / name))[1] != sha256:
                 yield name, "its SHA-256 is not the manifest's: edited, or of another build"
         except FileNotFoundError:
             yield name, "missing"
@@ -54,9 +61,9 @@ def _tables(folder: epath.Path, tables: Mapping[str, str]) -> Iterator[tuple[str
 
 
 def _info(folder: epath.Path, manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    info, trouble = _read(folder / _INFO)
-    if trouble:
-        yield _INFO, trouble
+    info, damage = _read(folder / _INFO)
+    if damage:
+        yield _INFO, damage
         return
     name = "/".join(str(info.get(key)) for key in ("name", "configName", "version"))
     if name != manifest["name"]:
@@ -95,9 +102,9 @@ def _lengths(split: str, stored: list[tuple], wanted: list[Any]) -> Iterator[tup
 
 
 def _metadata(folder: epath.Path, wanted: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    stored, trouble = _read(folder / _METADATA)
-    if trouble:
-        yield _METADATA, trouble
+    stored, damage = _read(folder / _METADATA)
+    if damage:
+        yield _METADATA, damage
         return
     for key in sorted(set(stored) | set(wanted)):
         if stored.get(key) != wanted.get(key):
@@ -114,12 +121,12 @@ def _short(value: Any) -> str:
 
 
 def _features(folder: epath.Path) -> Iterator[tuple[str, str]]:
-    stored, trouble = _read(folder / _FEATURES)
+    stored, damage = _read(folder / _FEATURES)
     features = stored.get("featuresDict")
-    if trouble:
-        yield _FEATURES, trouble
-    elif not isinstance(features, dict) or set(features.get("features", ())) != _NAMES:
-        yield _FEATURES, f"damaged, its features are not {sorted(_NAMES)}"
+    if damage:
+        yield _FEATURES, damage
+    elif not isinstance(features, dict) or set(features.get("features", ())) != _FEATURE_NAMES:
+        yield _FEATURES, f"damaged, its features are not {sorted(_FEATURE_NAMES)}"
     try:
         if (names := tuple((folder / _LABELS).read_text().split())) != CLASS_NAMES:
             yield _LABELS, f"{_short(names)}, labels 0 and 1 are {_short(CLASS_NAMES)}"
@@ -130,7 +137,7 @@ def _features(folder: epath.Path) -> Iterator[tuple[str, str]]:
 
 
 def _read(path: epath.Path) -> tuple[dict[str, Any], str]:
-    """A JSON object, and what is wrong with its file."""
+    """A JSON object, and what is wrong with its file; "" if nothing is."""
     try:
         content = json.loads(path.read_text())
     except FileNotFoundError:

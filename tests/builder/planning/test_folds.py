@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from sklearn.model_selection import StratifiedKFold
 
+from tfds_rvf10k.errors import DatasetError
 from tfds_rvf10k.planning import folds
 
 LABELS = np.repeat([0, 1], 50)
@@ -20,21 +21,25 @@ def test_no_group_is_in_two_folds_and_no_image_is_lost(stratified):
     groups = np.random.default_rng(0).integers(0, 40, 100)  # some of both labels
     parts = folds.assign_folds(LABELS, groups, 5, 42, stratified)
     assert sorted(np.concatenate(parts)) == list(range(100))
-    held = [set(groups[part]) for part in parts]
-    assert sum(map(len, held)) == len(set(groups))
+    of_fold = [set(groups[part]) for part in parts]
+    assert sum(map(len, of_fold)) == len(set(groups))
     if stratified:
         assert all(abs(int(LABELS[part].sum()) - 10) <= 4 for part in parts)
 
 
 def test_a_class_too_small_is_refused():
-    with pytest.raises(ValueError, match="2 distinct images of class 'fake', 3 folds need 3"):
+    message = "2 distinct images of class 'fake', 3 folds need 3; add images, or make fewer folds"
+    with pytest.raises(DatasetError, match=message) as error:
         folds.assign_folds(np.array([0, 0, 0, 1, 1, 1]), np.array([0, 1, 2, 3, 3, 4]), 3, 0)
+    assert error.value.settings == {"k": 2}
 
 
 def test_shards_are_even_and_never_empty():
-    assert [len(part) for part in folds.cut(range(10), 4)] == [3, 3, 2, 2]
-    with pytest.raises(ValueError, match="a fold of 3 images does not fill 4 shards"):
-        folds.cut(range(3), 4)
+    (parts,) = folds.split_into_shards([np.arange(10)], 4)
+    assert [len(part) for part in parts] == [3, 3, 2, 2]
+    with pytest.raises(DatasetError, match="a fold of 3 images does not fill 4 shards") as error:
+        folds.split_into_shards([np.arange(9), np.arange(3), np.arange(5)], 4)
+    assert error.value.settings == {"shards_per_fold": 3}
 
 
 def test_one_pair_of_copies_changes_little_and_costs_nothing():

@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 from images import encoded, picture
 
+from tfds_rvf10k.errors import BadSource
 from tfds_rvf10k.executors import Threads
-from tfds_rvf10k.inspection.inspection import Inspected, Inspection
+from tfds_rvf10k.inspection.inspection import InspectedImage, Inspection
 from tfds_rvf10k.planning import plan as plan_lib
 from tfds_rvf10k.sources.listing import list_images
 from tfds_rvf10k.sources.source import Source
 from tfds_rvf10k.sources.source_images import Layout
 
-CUT = plan_lib.Cut(k=2, seed=0, shards_per_fold=1, stratified=True)
+OPTIONS = plan_lib.FoldOptions(k=2, seed=0, shards_per_fold=1, stratified=True)
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def make(tree, *, scale=8, **options):
     options.setdefault("quarantine", False)
     perceptual = bool(options.get("near_limit"))
     inspect = Inspection(source, scale, perceptual)
-    return plan_lib.make(list_images(source, Layout()), Threads(2), inspect, CUT, **options)
+    return plan_lib.make(list_images(source, Layout()), Threads(2), inspect, OPTIONS, **options)
 
 
 def names(plan, split="train"):
@@ -51,7 +52,7 @@ def test_strict_names_everything_at_once_and_quarantine_sets_it_aside(tree):
     (tree / "train/fake/1.jpg").write_bytes(encoded(picture(size=(64, 64))))
     copy = (tree / "valid/real/12.jpg").read_bytes()
     (tree / "train/real/copy.jpg").write_bytes(copy)
-    with pytest.raises(plan_lib.BadSource) as raised:
+    with pytest.raises(BadSource) as raised:
         make(tree)
     lines = str(raised.value).splitlines()
     assert lines[0].startswith("3 problems in ")
@@ -83,15 +84,20 @@ def test_copies_share_a_fold_and_are_listed(tree):
 
 def test_what_another_dataset_has_is_left_out(tree):
     known = Inspection(Source(str(tree)), 1, True)(["train/real/2.jpg", "train/fake/3.jpg"])
-    assert all(isinstance(item, Inspected) for item in known)
-    excluded = plan_lib.Excluded("other", frozenset([known[0].sha256]))
+    assert all(isinstance(item, InspectedImage) for item in known)
+    excluded = plan_lib.ExcludedImages("other", frozenset([known[0].sha256]))
     assert make(tree, scale=1, excluded=excluded).left_out == [("train/real/2.jpg", "in other")]
-    by_pixels = dataclasses.replace(excluded, pictures=frozenset([known[1].picture]))
+    by_pixels = dataclasses.replace(excluded, pixel_digests=frozenset([known[1].pixel_digest]))
     plan = make(tree, scale=1, excluded=by_pixels)
     assert plan.left_out == [("train/fake/3.jpg", "in other"), ("train/real/2.jpg", "in other")]
     assert len(names(plan)) == 10
     hashes = np.frombuffer(known[1].perceptual, np.uint8)[None]
-    near = make(tree, scale=1, near_limit=8, excluded=plan_lib.Excluded("other", hashes=hashes))
+    near = make(
+        tree,
+        scale=1,
+        near_limit=8,
+        excluded=plan_lib.ExcludedImages("other", perceptual_hashes=hashes),
+    )
     assert ("train/fake/3.jpg", "near-duplicate in other") in near.left_out
 
 

@@ -4,7 +4,13 @@ import pickle
 import pytest
 import tensorflow as tf
 
-from tfds_rvf10k.shards.shard_writer import Member, ShardPlan, ShardWriter, SourceChanged, digest
+from tfds_rvf10k.shards.shard_writer import (
+    Member,
+    ShardPlan,
+    ShardWriter,
+    SourceChanged,
+    size_and_sha256,
+)
 from tfds_rvf10k.sources.source import Source
 
 
@@ -27,7 +33,7 @@ def test_a_shard_holds_its_members_in_order(plan, write):
     written = write(plan)
     records = list(tf.data.TFRecordDataset(plan.path).as_numpy_iterator())
     assert written.examples == len(records) == 3
-    assert (written.bytes, written.sha256) == digest(plan.path)
+    assert (written.bytes, written.sha256) == size_and_sha256(plan.path)
     for index, record in enumerate(records):
         features = tf.train.Example.FromString(record).features.feature
         assert features["image"].bytes_list.value[0] == bytes([index]) * 100

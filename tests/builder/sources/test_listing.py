@@ -80,7 +80,7 @@ def test_flat_classes_are_all_train(tmp_path):
         ("real/a/1.jpg", "train", 0),
     ]
     assert found.problems == []
-    assert found.notes == ["masks/ is left alone: it is no split and no class"]
+    assert found.notes == ["masks/ is not read: it is no split and no class"]
 
 
 def test_other_names_for_classes_and_valid(tmp_path):
@@ -92,7 +92,7 @@ def test_other_names_for_classes_and_valid(tmp_path):
     assert [(i.split, i.label) for i in found.images] == [
         ("train", 0), ("train", 1), ("valid", 0), ("valid", 1),
     ]  # fmt: skip
-    assert found.notes == ["test/ is left alone: no training run may see it"]
+    assert found.notes == ["test/ is not read: no training run may see it"]
 
 
 def test_a_link_to_itself_blinds_nothing(tmp_path):
@@ -111,7 +111,7 @@ def test_every_fault_of_a_layout_is_listed(tmp_path):
     )  # fmt: skip
     (tmp_path / "valid" / "fake" / "4.jpg").unlink()
     found = listed(tmp_path)
-    assert {p.filename: p.what.split(";")[0] for p in found.problems} == {
+    assert {p.filename: p.what for p in found.problems} == {
         "train/fakes": "neither real nor fake",
         "train/6.jpg": "in no class folder",
         "train/real/notes.txt": "its name ends in none of .jpg .jpeg .png",
@@ -119,14 +119,14 @@ def test_every_fault_of_a_layout_is_listed(tmp_path):
         "validation": "valid is there too",
         "valid/fake": "an empty folder",
     }
-    assert all(";" in p.what for p in found.problems)
+    assert all(p.remedy for p in found.problems)
 
 
 def test_odd_names_are_images_and_stay_on_one_line(tmp_path):
     odd = "train/real/zwei\nZeilen é 顔.jpg"
     make(tmp_path, *SPLIT, odd)
     assert odd in {image.filename for image in listed(tmp_path).images}
-    text = str(source_images.Problem(odd, "cut; get it again"))
+    text = str(source_images.Problem(odd, "cut", "get it again"))
     assert text == "train/real/zwei\\nZeilen é 顔.jpg: cut; get it again"
 
 

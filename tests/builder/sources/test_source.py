@@ -4,7 +4,8 @@ import zipfile
 
 import pytest
 
-from tfds_rvf10k.sources.source import Source, Unreadable
+from tfds_rvf10k.sources.source import Source, UnreadableFile
+from tfds_rvf10k.sources.tree_walk import WalkedPath
 
 
 @pytest.fixture
@@ -24,16 +25,16 @@ def source(request, tree, tmp_path):
         for path in sorted(tree.rglob("*")):
             if path.is_file():
                 archive.write(path, "top/" + str(path.relative_to(tree)))
-    return Source(str(tmp_path / "it.zip"), "").below("top")
+    return Source(str(tmp_path / "it.zip"), "").subfolder("top")
 
 
 def test_a_folder_and_a_zip_look_the_same(source):
     source = pickle.loads(pickle.dumps(source))
     assert source.entries("") == (["a"], ["c.csv"])
-    assert list(source.walk("a")) == [("a/1.jpg", ""), ("a/b/2.jpg", "")]
+    assert list(source.walk("a")) == [WalkedPath("a/1.jpg"), WalkedPath("a/b/2.jpg")]
     assert source.read("a/b/2.jpg", 100) == b"a/b/2.jpg"
-    assert source.below("a").read("1.jpg", 100) == b"a/1.jpg"
-    assert source.below("a").above() == source
+    assert source.subfolder("a").read("1.jpg", 100) == b"a/1.jpg"
+    assert source.subfolder("a").parent() == source
     assert source.is_folder("a/b")
     assert not source.is_folder("a/1.jpg")
     assert source.is_file("a/1.jpg")
@@ -41,17 +42,15 @@ def test_a_folder_and_a_zip_look_the_same(source):
 
 
 def test_more_bytes_than_the_limit_are_not_read(source):
-    with pytest.raises(Unreadable, match="more than"):
+    with pytest.raises(UnreadableFile, match="more than"):
         source.read("a/1.jpg", 6)
 
 
-def test_a_link_back_is_named_and_not_followed(tree):
+def test_a_link_to_a_folder_around_the_walked_one_is_a_loop(tree):
     (tree / "a" / "b" / "up").symlink_to(tree / "a")
     (tree / "a" / "top").symlink_to(tree)
-    found = dict(Source(str(tree)).walk("a"))
-    assert "lies in; remove the link" in found.pop("a/b/up")
-    assert "lies in; remove the link" in found.pop("a/top")
-    assert set(found) == {"a/1.jpg", "a/b/2.jpg"}
+    found = {path.name: path.is_loop for path in Source(str(tree)).walk("a")}
+    assert found == {"a/1.jpg": False, "a/b/2.jpg": False, "a/b/up": True, "a/top": True}
 
 
 @pytest.mark.parametrize("kind", ["link", "pipe", "gone"])
@@ -62,7 +61,7 @@ def test_what_cannot_be_read_says_so(kind, tree):
     elif kind == "pipe":
         os.mkfifo(path)
     with pytest.raises(
-        Unreadable, match="not a regular file" if kind == "pipe" else "is not there"
+        UnreadableFile, match="not a regular file" if kind == "pipe" else "is not there"
     ):
         Source(str(tree)).read("a/3.jpg", 100)
 
@@ -76,5 +75,10 @@ def test_an_archive_that_takes_anothers_place_is_read_anew(tmp_path):
         os.replace(tmp_path / "new.zip", path)
         assert source.entries("") == ([], [name])
         assert source.read(name, 100) == name.encode()
-    with pytest.raises(Unreadable, match="is not there"):
+    with pytest.raises(UnreadableFile, match="is not there"):
         source.read("one.jpg", 100)
+
+
+def test_a_name_that_no_file_can_have_says_so(tree):
+    with pytest.raises(UnreadableFile, match="cannot be read .*null byte.*; rename it"):
+        Source(str(tree)).read("a/\0.jpg", 100)

@@ -19,7 +19,7 @@ def test_a_split_is_compared_with_its_table_row_by_row(tmp_path):
         tmp_path / "valid.csv", "path", "valid/real/3.jpg", "valid/fake/4.jpg", "valid/fake/9.jpg"
     )
     found = listed(tmp_path)
-    assert [(p.filename, p.what.split(";")[0]) for p in found.problems] == [
+    assert [(p.filename, p.what) for p in found.problems] == [
         ("train/fake/2.jpg", "twice in train.csv"),
         ("train/fake/gone.jpg", "train.csv names it, but it is not there"),
         ("train/real/extra.jpg", "train.csv does not name it"),
@@ -54,7 +54,7 @@ def test_a_table_alone_lists_images_of_any_layout(tmp_path):
         ("x/1.jpg", "train", 0, "ann"),
         ("y/2.jpg", "valid", 1, ""),
     ]
-    assert [(p.filename, p.what.split(";")[0]) for p in found.problems] == [
+    assert [(p.filename, p.what) for p in found.problems] == [
         ("3.jpg", "split 'test' is neither train nor valid"),
         ("../4.jpg", "leads out of the table's folder"),
         ("x/1.jpg", "twice in faces.csv"),
@@ -92,7 +92,7 @@ def test_a_label_that_contradicts_its_folder_is_a_problem_in_whatever_column(
         tmp_path / "valid.csv", f"path,{column}", "valid/real/3.jpg,real", "valid/fake/4.jpg,FAKE"
     )
     found = listed(tmp_path, Layout(**options))
-    named = {p.filename: p.what.split(";")[0] for p in found.problems}
+    named = {p.filename: p.what for p in found.problems}
     if column == "label":  # a value that means nothing: the column may be anything
         named["valid/fake/4.jpg"] = "valid.csv calls it 'FAKE'"
     assert named == {

@@ -13,7 +13,7 @@ def test_an_edited_manifest_contradicts_itself(small):
     assert "metadata.json: k is 3, the manifest says 2" in lines[0]
     assert "manifest.json: k is 3 in its config and 2 in its metadata: edited" in lines[1]
     assert "manifest.json: 6 shards of train, not 2 folds of 2" in lines[2]
-    assert "00000-of-00006 is of fold 1, its place is fold 0" in lines[3]
+    assert "00000-of-00006 is of fold 1, but its number belongs to fold 0" in lines[3]
 
 
 def test_a_record_in_another_folds_shard_is_found_under_a_consistent_manifest(small):
@@ -21,7 +21,8 @@ def test_a_record_in_another_folds_shard_is_found_under_a_consistent_manifest(sm
     name = move(small, (0, 0), 4)
     last = len(records(target))
     (line,) = [line for line in faults(small) if "its fold is" in line]
-    assert line.startswith(f"{target}: record {last} ({name}): its fold is 0, its place is fold 2;")
+    what = "its fold is 0, its shard belongs to fold 2;"
+    assert line.startswith(f"{target}: record {last} ({name}): {what}")
 
 
 def test_one_filename_twice_and_wrong_sizes_are_found(small):

@@ -75,7 +75,9 @@ def test_near_duplicates_are_verified_where_the_config_asks_for_them(small_tree,
 def stored(name, fold=0, picture=b"", **fields):
     split, label = ("valid" if fold < 0 else "train"), 0
     values = {"label": label, "split": split, "shard": "s", "index": 0, "sha256": name.encode()}
-    return leaks.Stored(name, fold=fold, picture=picture or name.encode(), **{**values, **fields})
+    return leaks.StoredImage(
+        name, fold=fold, pixel_digest=picture or name.encode(), **{**values, **fields}
+    )
 
 
 def test_one_digest_at_an_eighth_is_a_suspicion_only():

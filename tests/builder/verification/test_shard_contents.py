@@ -32,10 +32,13 @@ def test_cuts_at_a_boundary_and_inside_a_record_are_told_apart(small):
     empty.write_bytes(b"")
     lines = faults(small)
     assert len(lines) == 4
-    assert f"{boundary}: cut at a record boundary, after {count - 1} of {count} records" in lines[0]
-    assert f"{inside}: cut inside record " in lines[1]
-    assert f"{header}: cut inside record 2 of " in lines[2]
-    assert f"{empty}: cut at a record boundary, after 0 of " in lines[3]
+    assert (
+        f"{boundary}: truncated at a record boundary, after {count - 1} of {count} records"
+        in lines[0]
+    )
+    assert f"{inside}: truncated inside record " in lines[1]
+    assert f"{header}: truncated inside record 2 of " in lines[2]
+    assert f"{empty}: truncated at a record boundary, after 0 of " in lines[3]
 
 
 def test_records_that_are_none_are_told_by_number(small):
@@ -54,17 +57,17 @@ def test_records_that_are_none_are_told_by_number(small):
 
 def test_what_the_manifest_says_and_the_file_is_not():
     record = shard_contents.Record("a")
-    found = shard_contents.Contents(100, "aa", (record, record))
+    found = shard_contents.ShardContents(100, "aa", (record, record))
     entry = {"file": "x", "examples": 2, "bytes": 100, "sha256": "aa"}
-    assert shard_contents.explain(entry, found, {"aa": "x"}) == ""
+    assert shard_contents.difference(entry, found, {"aa": "x"}) == ""
     for changes, words in (
         ({"bytes": 101}, "100 bytes, the manifest says 101"),
-        ({"examples": 3}, "cut at a record boundary, after 2 of 3 records"),
+        ({"examples": 3}, "truncated at a record boundary, after 2 of 3 records"),
         ({"examples": 1}, "2 records, the manifest says 1"),
-        ({"sha256": "bb"}, "its 2 records are whole, but others than the manifest's"),
+        ({"sha256": "bb"}, "its 2 records are sound, but not those of the manifest"),
     ):
-        assert shard_contents.explain({**entry, **changes}, found, {}).startswith(words)
-    assert shard_contents.explain({**entry, "sha256": "bb"}, found, {"aa": "y"}).endswith("of y")
+        assert shard_contents.difference({**entry, **changes}, found, {}).startswith(words)
+    assert shard_contents.difference({**entry, "sha256": "bb"}, found, {"aa": "y"}).endswith("of y")
 
 
 def test_a_folder_in_the_place_of_a_shard_is_a_fault(small):
@@ -72,3 +75,27 @@ def test_a_folder_in_the_place_of_a_shard_is_a_fault(small):
     path.unlink()
     path.mkdir()
     assert faults(small)[0].startswith(f"{path}: cannot be read (Is a directory);")
+
+
+def test_a_length_is_believed_only_with_its_checksum(small):
+    """A flipped bit in a length makes it longer than the file, and the file is not truncated."""
+    path = shard(small, 2)
+    data = bytearray(path.read_bytes())
+    data[4] ^= 1  # 4 GiB more
+    path.write_bytes(data)
+    found = shard_contents.ShardReader(str(small))(path.name)
+    assert (found.is_damaged, found.is_truncated) == (True, False)
+    assert found.records == ()
+
+
+def test_every_cut_of_a_shard_is_told_from_damage(small):
+    path = shard(small, 0)
+    data = path.read_bytes()
+    first = len(records(path)[0]) + 16
+    for end in (first + 1, first + 11, first + 12, first + 200, len(data) - 1):
+        path.write_bytes(data[:end])
+        found = shard_contents.ShardReader(str(small))(path.name)
+        assert (found.is_damaged, found.is_truncated) == (False, True), end
+    path.write_bytes(data[:first])
+    found = shard_contents.ShardReader(str(small))(path.name)
+    assert (found.is_damaged, found.is_truncated, len(found.records)) == (False, False, 1)

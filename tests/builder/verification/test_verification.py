@@ -3,13 +3,13 @@ import shutil
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from small_dataset import build, faults, records, shard, write
+from small_dataset import build, edit, faults, records, shard, write
 
 from tfds_rvf10k.executors import Threads
 from tfds_rvf10k.verification.verification import verify
 
 
-def test_a_whole_dataset_says_what_was_proved(small_whole, capfd):
+def test_a_complete_dataset_says_what_was_proved(small_whole, capfd):
     report = verify(small_whole, Threads(2))
     assert report.faults == report.notes == []
     assert (report.name, report.folds, report.shards) == ("rvf10k/small/1.0.0", 3, 8)
@@ -19,7 +19,7 @@ def test_a_whole_dataset_says_what_was_proved(small_whole, capfd):
         "  8 shards, 30 images (26 of train, 4 of valid)",
         "  sets of two and more images: 1 of the same bytes, 1 of the same pixels in other bytes, "
         "0 of one value in the group column",
-        "  whole: every file is what the manifest says",
+        "  complete: every file matches the manifest",
         "  no leak: no set is in two of the 3 folds, valid has no copy from train, no picture has "
         "two labels",
     ]
@@ -79,6 +79,12 @@ def test_a_fault_is_one_line_whatever_a_name_holds(small):
     write(path, [example.SerializeToString(deterministic=True), *rest])
     lines = faults(small)
     assert lines[1] == (
-        f"{path}: record 1 (a; b\\n\\té.jpg): its fold is 2, its place is fold 0; "
+        f"{path}: record 1 (a; b\\n\\té.jpg): its fold is 2, its shard belongs to fold 0; "
         "build the dataset again with --overwrite"
     )
+
+
+def test_a_dataset_that_no_command_overwrites_names_another_way(small):
+    edit(small / "manifest.json", lambda content: content.update(name="dftk_images/small/1.0.0"))
+    shard(small, 2).unlink()
+    assert f"missing; remove {small} and build the dataset again" in "\n".join(faults(small))
