@@ -12,6 +12,8 @@ from dftk.datasets import image_tree, sample
 from dftk.input.shards import Shard, record_checksums
 from dftk.utils.errors import UsageError, UserError
 
+_SIZE_REMEDY = "give --stored_size to resize them all"
+
 
 @dataclasses.dataclass(frozen=True)
 class Catalog:
@@ -91,6 +93,7 @@ def open_dataset(
                 length,
                 shard // metadata["shards_per_fold"] if name == "train" else -1,
                 remedy,
+                _SIZE_REMEDY,
             )
             for shard, (path, length) in enumerate(zip(info.filepaths, info.shard_lengths))
         )

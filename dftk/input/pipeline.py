@@ -11,15 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from dftk.input import decoding
-from dftk.input.shards import Shard
+from dftk.input.shards import FEATURES, Shard
 from dftk.utils import limits
 
-_FEATURES = {
-    "image": tf.io.FixedLenFeature([], tf.string),
-    "label": tf.io.FixedLenFeature([], tf.int64),
-    "fold": tf.io.FixedLenFeature([], tf.int64),
-    "filename": tf.io.FixedLenFeature([], tf.string),
-}
 # Records are read, parsed and decoded several at a time: one by one, tf.data's own work for each
 # costs a tenth of its decoding; more than 8 MB of pixels at once leave the processor's caches.
 _CHUNK, _CHUNK_BYTES = 32, 2**23
@@ -77,7 +71,7 @@ def chunks(shards: Sequence[Shard], size: int) -> tf.data.Dataset:
 
 def parse(records: tf.Tensor) -> dict[str, tf.Tensor]:
     """Parses records, string [n]; their images are still JPEG bytes."""
-    return tf.io.parse_example(records, _FEATURES)
+    return tf.io.parse_example(records, FEATURES)
 
 
 def decode_batch(contents: tf.Tensor, shape: Shape, size: int | None) -> tf.Tensor:
