@@ -99,8 +99,8 @@ def test_without_shuffle_order_is_kept_and_nothing_is_drawn(examples):
 
 def test_epochs_share_one_trace(examples, monkeypatch):
     calls = []
-    fetch = examples.batcher._fetch
-    monkeypatch.setattr(examples.batcher, "_fetch", lambda rows: calls.append(1) or fetch(rows))
+    fetch = examples.batches._fetch
+    monkeypatch.setattr(examples.batches, "_fetch", lambda rows: calls.append(1) or fetch(rows))
     for epoch in range(5):
         for _ in examples.batches(np.arange(390 - epoch), batch_size=16, shuffle=(9, epoch)):
             pass
