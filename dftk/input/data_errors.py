@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
@@ -69,6 +70,24 @@ def wrong_count(shard: Shard, count: int) -> DataError:
     """Returns the error for a shard of which `count` records could be read, not `length`."""
     what = f"{count} records, its metadata says {shard.length}"
     return DataError(shard.path, "", what, shard.remedy)
+
+
+def require_folds(shards: Sequence[Shard], folds: np.ndarray) -> None:
+    """Checks that every record is of its shard's fold.
+
+    Args:
+      shards: that were read.
+      folds: int64 [n], of their records.
+
+    Raises:
+      DataError: names a shard with records of another fold.
+    """
+    ends = np.cumsum([shard.length for shard in shards])
+    for shard, found in zip(shards, np.split(folds, ends[:-1])):
+        if others := sorted(set(found.tolist()) - {shard.fold}):
+            what = f"holds records of fold {others[0]}, its place is fold {shard.fold}"
+            remedy = "shards were swapped or edited, see python -m dftk.verify"
+            raise DataError(shard.path, "", what, remedy)
 
 
 def _diagnose_record(

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from dftk.input import pipeline, raw_file, stores
+from dftk.input import data_errors, pipeline, raw_file, stores
 from dftk.input.batches import Batcher, Fetch
 from dftk.input.pipeline import ImageRecords
-from dftk.input.shards import DataError, Shard
+from dftk.input.shards import Shard
 from dftk.utils import limits
 from dftk.utils.errors import UsageError, UserError
 
@@ -214,18 +214,8 @@ def open_examples(
             pixel_words = memory.pixels.view(np.int64)
         else:
             store = stores.MemoryStore(records, progress)
-    _require_folds(shards, store.folds)
+    data_errors.require_folds(shards, store.folds)
     return Examples(records, store, pixel_words)
-
-
-def _require_folds(shards: Sequence[Shard], folds: np.ndarray) -> None:
-    """Raises DataError for a shard with records of another fold than its own."""
-    for shard, found in zip(shards, np.split(folds, np.cumsum([s.length for s in shards])[:-1])):
-        if (found != shard.fold).any():
-            others = sorted(set(found.tolist()) - {shard.fold})
-            what = f"holds records of fold {others[0]}, its place is fold {shard.fold}"
-            remedy = "shards were swapped or edited, see python -m dftk.verify"
-            raise DataError(shard.path, "", what, remedy)
 
 
 def words_to_pixels(words: tf.Tensor, shape: pipeline.Shape) -> tf.Tensor:
