@@ -21,6 +21,9 @@ def steps_per_epoch(rows: int, batch_size: int, num_replicas: int) -> int:
 
     The number is the smallest that batch_size allows. But no batch has fewer examples than there
     are replicas.
+
+    >>> steps_per_epoch(rows=101, batch_size=10, num_replicas=4)
+    11
     """
     return max(1, min(math.ceil(rows / batch_size), rows // num_replicas))
 
@@ -49,6 +52,10 @@ def plan(
     Returns:
       three arrays with one entry for each part, in the order of consumption: start int64, stop
       int64, and example_weight float32, which is one over the size of the global batch.
+
+    >>> starts, stops, weights = plan(rows=6, batch_size=4, num_replicas=2)
+    >>> list(zip(starts.tolist(), stops.tolist()))
+    [(0, 2), (2, 3), (3, 5), (5, 6)]
     """
     batches = np.array_split(np.arange(rows), steps_per_epoch(rows, batch_size, num_replicas))
     parts = [

@@ -110,6 +110,10 @@ def limit_examples(shards: Sequence[Shard], max_examples: int | None) -> tuple[S
 
     Records were shuffled when the fold was built, so the first ones of a shard are a fair sample.
 
+    >>> shards = [Shard("a.tfrecord", length=20, fold=0), Shard("b.tfrecord", length=20, fold=1)]
+    >>> [shard.length for shard in limit_examples(shards, 5)]
+    [2, 3]
+
     Raises:
       UsageError: fewer examples than shards.
     """

@@ -30,7 +30,7 @@ def test_written_once_then_read_again(copy, examples, monkeypatch):
         np.testing.assert_array_equal(getattr(first, name), getattr(examples, name))
 
 
-def test_the_name_follows_data_size_and_length(copy):
+def test_the_path_depends_on_data_size_and_length(copy):
     shards = copy().train
     base = raw_file.cache_path(shards, None)
     others = [
@@ -70,7 +70,7 @@ def no_checksums(path):
         (lambda path: (path / "index.json").write_text("{"), "incomplete"),
     ],
 )
-def test_damage_is_said_and_the_file_written_again(copy, examples, damage, message, capfd):
+def test_damage_is_reported_and_the_file_written_again(copy, examples, damage, message, capfd):
     shards = copy().train
     path = raw_file.RawFileStore(ImageRecords(shards, SHAPE)).path
     damage(path)
@@ -124,7 +124,7 @@ def start_writer(shards, pause):
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
 
 
-def test_kill_9_leaves_nothing_that_is_taken_for_whole(copy, examples):
+def test_kill_9_leaves_nothing_that_is_taken_for_a_whole_file(copy, examples):
     shards = copy().train
     writer = start_writer(shards, 60)
     assert int(writer.stdout.readline()) > 0, "in the middle of writing"

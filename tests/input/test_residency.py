@@ -1,5 +1,7 @@
-"""Four residencies, one behaviour."""
+"""All four residencies give the same batches."""
 
+import doctest
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +111,10 @@ def test_rows_of_a_fold_are_a_range(examples):
         assert examples.labels[examples.rows([fold])].mean() == 0.5
 
 
+def test_the_examples_in_docstrings_run():
+    assert doctest.testmod(residency) == (0, 2)
+
+
 def test_limit_takes_from_every_shard_alike(dataset):
     limited = residency.limit_examples(dataset.train, 110)
     assert sum(shard.length for shard in limited) == 110
@@ -183,6 +189,19 @@ def test_a_request_without_room_is_refused_with_the_remedy(copy, machine, kind):
         UserError, match=f"--cache={kind}: 0.00 GB of pixels, .*--stored_size or --max_examples"
     ):
         residency.choose_residency(kind, copy().train)
+
+
+def test_a_refused_request_has_fields_and_survives_pickling(copy, machine):
+    machine(PIXELS)
+    with pytest.raises(residency.NoRoomError) as refused:
+        residency.choose_residency("ram", copy().train)
+    error = pickle.loads(pickle.dumps(refused.value))
+    assert (error.requested, error.needed_bytes) == ("ram", PIXELS)
+    assert error.room_bytes == pytest.approx(0.7 * PIXELS)
+    assert str(error) == (
+        "--cache=ram: 0.00 GB of pixels, room for 0.00 GB with 0.0 GB of memory free; "
+        "try --cache=auto, --stored_size or --max_examples"
+    )
 
 
 def test_a_png_by_the_name_of_jpg_has_a_shape(copy):
