@@ -123,7 +123,7 @@ def main() -> None:
         tree = Path(folder, "tree")
         draw_tree(tree)
         dataset = catalog.open_dataset(build_dataset(tree, Path(folder, "data")), None, 5)
-        shards = residency.limit(dataset.train, 100)
+        shards = residency.limit_examples(dataset.train, 100)
         examples = residency.open_examples(shards, "ram", size=args.image_size)
         for phase in ("frozen", "finetune"):
             print(json.dumps(measure(config, devices, examples, phase, args)), flush=True)

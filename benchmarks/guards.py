@@ -31,7 +31,7 @@ def cold_keeps_up_with_decoding(ratio: Ratio) -> None:
 
 def loading_keeps_up_with_decoding(ratio: Ratio) -> None:
     """decode_jpeg alone / the first load into memory; loose, for fresh memory can be dear."""
-    _at_least(0.3, ratio, "keeping pixels costs more than decoding; see stores.Memory")
+    _at_least(0.3, ratio, "keeping pixels costs more than decoding; see stores.MemoryStore")
 
 
 def epochs_beat_the_notebook(ratio: Ratio, residency: str) -> None:
@@ -43,7 +43,7 @@ def epochs_beat_the_notebook(ratio: Ratio, residency: str) -> None:
 
 def memory_nears_a_plain_copy(ratio: Ratio) -> None:
     """numpy.copyto of the same bytes / shuffled batches from memory."""
-    _at_least(0.5, ratio, "a gather takes far more than a copy; see stores.Memory.fetch")
+    _at_least(0.5, ratio, "a gather takes far more than a copy; see stores.MemoryStore.fetch")
 
 
 def input_overlaps_with_the_step(ratio: Ratio) -> None:

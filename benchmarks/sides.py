@@ -44,9 +44,10 @@ def decoding_alone(shards: Sequence[Shard], parallel: int = tf.data.AUTOTUNE) ->
 
 def cold_stream(shards: Sequence[Shard]) -> Sides:
     """Reading, parsing and decoding every shard READINGS times; against decoding alone."""
+    records = pipeline.ImageRecords((*shards,) * READINGS, (SIZE, SIZE, 3))
 
     def stream() -> None:
-        consume(pipeline.decoded([*shards] * READINGS, (SIZE, SIZE, 3)))
+        consume(pipeline.decoded_chunks(records))
 
     return stream, decoding_alone(shards)
 
@@ -88,7 +89,7 @@ def waiting() -> Sides:
     def fetch(rows: tf.Tensor) -> tf.Tensor:
         return tf.reshape(tf.numpy_function(far, [rows], tf.uint8), [-1, 8, 8, 3])
 
-    batcher = batches.Batcher(fetch, np.zeros(STEPS, np.int64), lambda _: 2)
+    batcher = batches.Batcher(fetch, np.zeros(STEPS, np.int64), max_parallel=2)
 
     def together() -> None:
         for _ in batcher(np.arange(STEPS), batch_size=1):

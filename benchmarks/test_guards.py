@@ -62,7 +62,7 @@ def test_a_float32_border(opened):
     def floats(rows):
         return tf.cast(examples.fetch(rows), tf.float32)
 
-    batcher = batches.Batcher(floats, examples.labels, lambda _: 2)
+    batcher = batches.Batcher(floats, examples.labels, max_parallel=2)
     batch = next(iter(batcher(np.arange(32), batch_size=32, shuffle=(42, 0))))
     with pytest.raises(AssertionError, match="images cross the border as float32"):
         guards.the_border_is_uint8(batch)
@@ -79,7 +79,7 @@ def test_pixels_sent_to_a_device_that_has_them(opened):
 
 @pytest.mark.parametrize(("kind", "caught"), [("ram", False), ("none", True)])
 def test_a_decode_in_every_epoch(dataset, kind, caught):
-    shards = residency.limit(dataset.train, 40)
+    shards = residency.limit_examples(dataset.train, 40)
     with counted_decodes() as decodes:
         examples = residency.open_examples(shards, kind, size=64)
         for epoch in range(2):
@@ -92,7 +92,7 @@ def test_a_decode_in_every_epoch(dataset, kind, caught):
 
 
 def test_a_decode_in_every_epoch_is_slow(dataset, notebook_epoch, monkeypatch):
-    monkeypatch.setattr(stores, "Memory", stores.Records)
+    monkeypatch.setattr(stores, "MemoryStore", stores.RecordStore)
     monkeypatch.setattr(sides, "COPIES", 1)
     monkeypatch.setattr(limits, "cores", lambda: 2)  # no faster where there are many
     examples = residency.open_examples(dataset.train, "ram", size=224)

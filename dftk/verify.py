@@ -1,4 +1,4 @@
-"""Checks that a built dataset is whole, byte by byte, and that its folds do not leak.
+"""Checks a built dataset: that every byte of it is intact, and that its folds do not leak.
 
 python -m dftk.verify                                  # rvf10k
 python -m dftk.verify --dataset=rvf10k/kfold10
@@ -16,16 +16,16 @@ from dftk import cli
 _DATASET = flags.DEFINE_string(
     "dataset",
     "rvf10k",
-    "As dftk.train's: rvf10k, rvf10k/CONFIG, the version directory of a dataset that `tfds build` "
-    "wrote, or sample, if it is there.",
+    "The dataset, as in dftk.train: rvf10k, rvf10k/CONFIG, the version directory of a dataset that "
+    "`tfds build` wrote, or sample if it was built.",
 )
 _DATA_DIR = flags.DEFINE_string(
-    "data_dir", None, "Where TFDS keeps datasets; ~/tensorflow_datasets if not given."
+    "data_dir", None, "Directory of TFDS's datasets; ~/tensorflow_datasets if not given."
 )
 
 
 def main(argv: Sequence[str]) -> int:
-    """Flags to one call; 1 if anything is wrong with the dataset."""
+    """Verifies the dataset that the flags name; returns 1 if anything is wrong with it."""
     cli.refuse_arguments(argv)
 
     from dftk.datasets import catalog

@@ -34,7 +34,7 @@ def variants(run: Path, data_dir: str | None) -> tuple[np.ndarray, dict[str, np.
     from dftk.training.features.head_statistics import temperature
 
     config, dataset = saved_folds.open_data(workdir, data_dir)
-    shards = residency.limit(dataset.train, config["max_examples"])
+    shards = residency.limit_examples(dataset.train, config["max_examples"])
     examples = residency.open_examples(shards, "ram")
     parts = []
     for fold in workdir.require_folds():

@@ -1,1 +1,1 @@
-"""Names of datasets in, shards of built datasets out."""
+"""Datasets by name: finds or builds them, and tells which files hold which fold."""

@@ -1,4 +1,4 @@
-"""Datasets that dftk builds by itself, through the same code as `tfds build tfds_rvf10k`."""
+"""Builds datasets on demand, with the same code as `tfds build tfds_rvf10k`."""
 
 import contextlib
 import sys
@@ -12,9 +12,13 @@ from dftk.utils.errors import UserError
 
 
 class LocalBuilder(tfds_rvf10k.Builder, skip_registration=True):  # type: ignore[call-arg]
-    """RVF10K's builder for other images; its description is the docstring of its module."""
+    """RVF10K's builder for other images.
 
-    BUILDER_CONFIGS = []  # made where they are needed
+    Attributes:
+      DESCRIPTION: of the dataset; set by each subclass.
+    """
+
+    BUILDER_CONFIGS = []  # a config is made for each build
     DESCRIPTION = ""
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -29,16 +33,16 @@ class LocalBuilder(tfds_rvf10k.Builder, skip_registration=True):  # type: ignore
 
 
 def prepare(builder: tfds.core.DatasetBuilder, source: str | Path, what: str) -> None:
-    """Builds a dataset; its progress goes to stderr, where TFDS would mix it with results.
+    """Builds a dataset. TFDS's progress goes to stderr, so that it does not mix with results.
 
     Args:
-      builder: of a dataset that may be there already.
+      builder: of the dataset; does nothing if the dataset is built already.
       source: what `tfds build` takes as --manual_dir.
-      what: is built, for the error.
+      what: name of what is built, for the error.
 
     Raises:
-      UserError: its directory cannot be written.
-      ValueError, FileNotFoundError: of the source; see tfds_rvf10k.Builder.
+      UserError: the dataset's directory cannot be written.
+      ValueError, FileNotFoundError: the source is at fault; see tfds_rvf10k.Builder.
     """
     manual = tfds.download.DownloadConfig(manual_dir=str(source), try_download_gcs=False)
     with contextlib.redirect_stdout(sys.stderr):

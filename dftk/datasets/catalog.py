@@ -1,4 +1,4 @@
-"""Finds a built dataset and tells which files hold which fold."""
+"""Opens a dataset, and tells which of its files hold which fold."""
 
 import dataclasses
 import hashlib
@@ -12,20 +12,31 @@ from dftk.datasets import image_tree, sample
 from dftk.input.shards import Shard, record_checksums
 from dftk.utils.errors import UsageError, UserError
 
+_SIZE_REMEDY = "give --stored_size to resize them all"
+
 
 @dataclasses.dataclass(frozen=True)
 class Catalog:
-    """A built dataset: its shards in order, `train` by fold."""
+    """A built dataset.
 
-    name: str  # "rvf10k/kfold5:1.0.0"
+    Attributes:
+      name: of the dataset, its config and its version: "rvf10k/kfold5/1.0.0".
+      folds: number of folds.
+      train: the shards of `train`, ordered by fold.
+      valid: the shards of `valid`; empty if the dataset was built without it.
+      missing: by split, how many files its CSV file names that the source tree lacked.
+      set_aside: by split, how many images were unusable; see the README of tfds_rvf10k.
+    """
+
+    name: str
     folds: int
     train: tuple[Shard, ...]
     valid: tuple[Shard, ...]
-    missing: Mapping[str, int]  # per split, files that its CSV names and the source tree lacked
-    set_aside: Mapping[str, int]  # per split, images that were no good; see tfds_rvf10k's README
+    missing: Mapping[str, int]
+    set_aside: Mapping[str, int]
 
     def shortfall(self, split: str) -> str:
-        """In words, what the build lacks of its source's split; "" if nothing."""
+        """Says in words which images of its source a split lacks; "" if it lacks none."""
         lacking, aside = self.missing.get(split, 0), self.set_aside.get(split, 0)
         there = sum(shard.length for shard in self.split(split))
         if aside:
@@ -39,14 +50,16 @@ class Catalog:
         return f"{split} has {there} of the {there + lacking} images that its CSV names"
 
     def split(self, name: str) -> tuple[Shard, ...]:
-        """The shards of `train` or `valid`."""
+        """Returns the shards of `train` or `valid`."""
         return {"train": self.train, "valid": self.valid}[name]
 
     def fingerprint(self) -> str:
-        """Hash of name, fold layout and every record's checksum: tells two builds apart.
+        """Returns a hash of the name, the fold layout and every record's checksum, in hex.
+
+        Two builds with different records have different fingerprints.
 
         Raises:
-          UserError: a file that is no TFRecord file.
+          DataError: a file is not a whole TFRecord file.
         """
         digest = hashlib.sha256(self.name.encode())
         for shard in self.train + self.valid:
@@ -60,18 +73,21 @@ def open_dataset(
 ) -> Catalog:
     """Opens a dataset that `tfds build tfds_rvf10k` wrote, the embedded sample, or other images.
 
+    The sample and other images are built when they are first used.
+
     Args:
-      dataset: "rvf10k", "rvf10k/CONFIG", "sample", a dataset's version directory (as it is, or
-        below data_dir), or images that dftk.datasets.image_tree builds when they are first used.
-      data_dir: TFDS's directory of datasets; None is its default.
-      folds: the number of folds that the run wants.
-      any_size: images that are built now may differ in size.
+      dataset: "rvf10k", "rvf10k/CONFIG", "sample", the version directory of a dataset (a path, or
+        a path below data_dir), or images that dftk.datasets.image_tree can build.
+      data_dir: TFDS's directory of datasets; None is TFDS's default.
+      folds: the number of folds that the dataset must have.
+      any_size: whether images that are built now may differ in size.
 
     Raises:
-      UserError: no such dataset, one without folds, or see dftk.datasets.image_tree.build.
-      UsageError: it is built with another number of folds.
+      UserError: the dataset does not exist, has no folds, or cannot be built; see
+        dftk.datasets.image_tree.build.
+      UsageError: the dataset has another number of folds.
     """
-    builder = _builder(dataset, data_dir, folds, any_size)
+    builder = _open_builder(dataset, data_dir, folds, any_size)
     metadata = builder.info.metadata or {}
     if not {"k", "shards_per_fold"} <= set(metadata):
         raise UserError(
@@ -81,18 +97,20 @@ def open_dataset(
         raise UsageError(
             f"--folds={folds}: {builder.info.full_name} has {metadata['k']}; build "
             f"""`--config='{{"name": "kfold{folds}", "k": {folds}}}'` with tfds build and give """
-            f"--dataset=rvf10k/kfold{folds}"
+            f"--dataset=rvf10k/kfold{folds}",
+            flags=["folds", "dataset"],
         )
-    remedy = _build_again(Path(builder.data_path))
+    remedy = _rebuild_remedy(Path(builder.data_path))
     splits = {
         name: tuple(
             Shard(
-                str(path),
-                length,
-                shard // metadata["shards_per_fold"] if name == "train" else -1,
-                remedy,
+                path=str(path),
+                length=length,
+                fold=index // metadata["shards_per_fold"] if name == "train" else -1,
+                remedy=remedy,
+                size_remedy=_SIZE_REMEDY,
             )
-            for shard, (path, length) in enumerate(zip(info.filepaths, info.shard_lengths))
+            for index, (path, length) in enumerate(zip(info.filepaths, info.shard_lengths))
         )
         for name, info in builder.info.splits.items()
     }
@@ -100,17 +118,17 @@ def open_dataset(
         if not Path(shard.path).is_file():
             raise UserError(f"{shard.path}: missing; {remedy}")
     return Catalog(
-        image_tree.title(builder.info.full_name),
-        folds,
-        splits["train"],
-        splits.get("valid", ()),
-        metadata.get("missing", {}),
-        metadata.get("set_aside", {}),
+        name=image_tree.title(builder.info.full_name),
+        folds=folds,
+        train=splits["train"],
+        valid=splits.get("valid", ()),
+        missing=metadata.get("missing", {}),
+        set_aside=metadata.get("set_aside", {}),
     )
 
 
-def _build_again(version: Path) -> str:
-    """What to do when a file of a dataset's version directory is damaged."""
+def _rebuild_remedy(version: Path) -> str:
+    """Returns what to do if a file in a dataset's version directory is damaged."""
     if version.absolute().parents[1].name in (
         sample.SampleBuilder.name,
         image_tree.ImagesBuilder.name,
@@ -119,33 +137,35 @@ def _build_again(version: Path) -> str:
     return "build the dataset again with --overwrite"
 
 
-def find(dataset: str, data_dir: str | None) -> Path | None:
-    """The version directory of this path, or of this path below data_dir; None if there is none."""
-    for folder in _places(dataset, data_dir):
+def _find_version_directory(dataset: str, data_dir: str | None) -> Path | None:
+    """Returns the version directory that `dataset` is the path of; None if it is no such path."""
+    for folder in _candidate_paths(dataset, data_dir):
         if (folder / "dataset_info.json").is_file():
             return folder
     return None
 
 
-def _places(dataset: str, data_dir: str | None) -> tuple[Path, Path]:
+def _candidate_paths(dataset: str, data_dir: str | None) -> tuple[Path, Path]:
+    """Returns `dataset` as a path, and as a path below data_dir."""
     root = Path(data_dir or tfds.core.constants.DATA_DIR)
     return Path(dataset).expanduser(), root.expanduser() / dataset
 
 
 def find_folder(dataset: str, data_dir: str | None) -> Path:
-    """Finds the version directory of a dataset, however damaged, and builds nothing.
+    """Finds the version directory of a built dataset, even a damaged one; builds nothing.
 
     Args:
-      dataset: as `open_dataset`'s; the sample is that of 5 folds.
-      data_dir: TFDS's directory of datasets; None is its default.
+      dataset: see `open_dataset`; "sample" is the one with 5 folds.
+      data_dir: TFDS's directory of datasets; None is TFDS's default.
 
     Raises:
-      UserError: there is none.
+      UserError: there is no such directory.
     """
-    marks = ("manifest.json", "dataset_info.json", "*.tfrecord-*")  # one of them may be lost
-    for given in _places(dataset, data_dir):
-        if any(any(given.glob(mark)) for mark in marks):
-            return given
+    # A damaged dataset may lack some of these files.
+    patterns = ("manifest.json", "dataset_info.json", "*.tfrecord-*")
+    for folder in _candidate_paths(dataset, data_dir):
+        if any(any(folder.glob(pattern)) for pattern in patterns):
+            return folder
     where = Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
     name, _, config = dataset.partition("/")
     if name not in ("rvf10k", "sample") or (name == "sample" and config):
@@ -159,13 +179,13 @@ def find_folder(dataset: str, data_dir: str | None) -> Path:
     default = tfds_rvf10k.Builder.BUILDER_CONFIGS[0].name
     folder = where / name / (config or default) / str(tfds_rvf10k.Builder.VERSION)
     if not folder.is_dir():
-        draw = "python -m dftk.train --dataset=sample draws it"
-        remedy = draw if dataset == "sample" else _remedy(data_dir)
+        draw = "python -m dftk.train --dataset=sample builds it"
+        remedy = draw if dataset == "sample" else _build_remedy(data_dir)
         raise UserError(f"--dataset={dataset}: not built in {where}; {remedy}")
     return folder
 
 
-def _remedy(data_dir: str | None) -> str:
+def _build_remedy(data_dir: str | None) -> str:
     elsewhere = f" --data_dir={data_dir}" if data_dir else ""
     return (
         f"build it with `tfds build rvf10k --imports tfds_rvf10k --manual_dir=DIR{elsewhere}`, DIR "
@@ -173,17 +193,17 @@ def _remedy(data_dir: str | None) -> str:
     )
 
 
-def _builder(
+def _open_builder(
     dataset: str, data_dir: str | None, folds: int, any_size: bool
 ) -> tfds.core.DatasetBuilder:
     if dataset == "sample":
         return sample.build(data_dir, folds)
-    if folder := find(dataset, data_dir):
+    if folder := _find_version_directory(dataset, data_dir):
         return tfds.builder_from_directory(folder)
     if dataset.split("/")[0] != "rvf10k":
         return image_tree.build(dataset, data_dir, folds, any_size)
     where = data_dir or tfds.core.constants.DATA_DIR
-    remedy = _remedy(data_dir)
+    remedy = _build_remedy(data_dir)
     try:
         builder = tfds.builder(dataset, data_dir=data_dir)
     except (tfds.core.DatasetNotFoundError, ValueError):

@@ -1,11 +1,12 @@
-"""The embedded sample: drawn portraits whose fake class carries upsampling artefacts.
+"""The embedded sample: drawn portraits. The fake ones carry upsampling artefacts.
 
-Every picture starts as a drawing (a gradient, a head, eyes, a mouth, 1/f texture). A fake one is
-then resampled the way convolutional generators draw: halved, and doubled again by a transposed
-convolution whose 3x3 kernel overlaps unevenly, which leaves a period-2 lattice in the spectrum
-(Odena et al., "Deconvolution and Checkerboard Artifacts", Distill 2016). A real one is blurred
-by the same kernel without the lattice. Noise is added until the JPEG has a size drawn from one
-distribution for both classes, so that neither bytes, nor format, nor mean colour tells them apart.
+Every picture starts as a drawing: a gradient, a head, eyes, a mouth and 1/f texture. A fake picture
+is then resampled in the way of convolutional generators. It is halved, and doubled again by a
+transposed convolution whose 3x3 kernel overlaps unevenly, which leaves a lattice of period 2
+(Odena et al., "Deconvolution and Checkerboard Artifacts", Distill 2016). A real picture is blurred
+by the same kernel without the lattice. Noise is added until the JPEG file has a size drawn from one
+distribution for both classes, so that neither size, nor format, nor mean colour tells the classes
+apart.
 """
 
 import tempfile
@@ -36,11 +37,11 @@ class SampleBuilder(building.LocalBuilder):
 
 
 def draw_tree(root: Path, seed: int = 42) -> None:
-    """Draws `root/{train,valid}/{real,fake}/*.jpg`, half of each split per class.
+    """Draws `root/{train,valid}/{real,fake}/*.jpg`; half of each split is real.
 
     Args:
       root: an existing directory.
-      seed: two calls with one seed write the same bytes.
+      seed: of the pictures. Two calls with the same seed write the same bytes.
     """
     for split, count in (("train", TRAIN_IMAGES), ("valid", VALID_IMAGES)):
         for index in range(count):
@@ -52,12 +53,12 @@ def draw_tree(root: Path, seed: int = 42) -> None:
 
 
 def draw_jpeg(rng: np.random.Generator, *, fake: bool) -> bytes:
-    """Returns one picture as JPEG bytes of a size drawn from `_JPEG_BYTES`."""
+    """Draws one picture; returns a JPEG file of a size drawn from `_JPEG_BYTES`."""
     clean = resample(draw_portrait(rng), lattice=_LATTICE if fake else 0.0)
     noise = rng.standard_normal(clean.shape)
     target = rng.uniform(*_JPEG_BYTES)
     low, high = 0.0, 0.2
-    for _ in range(9):  # 0.2 / 2**9: finer than a pixel's 1/255
+    for _ in range(9):  # bisects to 0.2 / 2**9, finer than a level of 1/255
         sigma = (low + high) / 2
         jpeg = encode(clean + sigma * noise)
         low, high = (sigma, high) if len(jpeg) < target else (low, sigma)
@@ -65,13 +66,13 @@ def draw_jpeg(rng: np.random.Generator, *, fake: bool) -> bytes:
 
 
 def encode(image: np.ndarray) -> bytes:
-    """Encodes a float image in [0, 1], [h, w, 3], clipped, as JPEG."""
+    """Encodes a float image [h, w, 3], clipped to [0, 1], as a JPEG file."""
     pixels = np.clip(image * 255.0 + 0.5, 0, 255).astype(np.uint8)
     return tf.io.encode_jpeg(pixels, quality=_JPEG_QUALITY).numpy()
 
 
 def draw_portrait(rng: np.random.Generator) -> np.ndarray:
-    """Draws a cartoon head on a gradient; float64 [IMAGE_SIZE, IMAGE_SIZE, 3], about [0, 1]."""
+    """Draws a cartoon head on a gradient: float64 [IMAGE_SIZE, IMAGE_SIZE, 3], about [0, 1]."""
     y, x = np.mgrid[-1 : 1 : IMAGE_SIZE * 1j, -1 : 1 : IMAGE_SIZE * 1j]
     slope = rng.uniform(-0.2, 0.2, (2, 3))
     image = rng.uniform(0.3, 0.7, 3) + y[..., None] * slope[0] + x[..., None] * slope[1]
@@ -92,7 +93,11 @@ def draw_portrait(rng: np.random.Generator) -> np.ndarray:
 
 
 def pink_noise(rng: np.random.Generator) -> np.ndarray:
-    """Noise with the 1/f amplitude spectrum of natural images, [IMAGE_SIZE]*2, unit variance."""
+    """Draws noise with the 1/f amplitude spectrum of natural images.
+
+    Returns:
+      float64 [IMAGE_SIZE, IMAGE_SIZE] of unit variance.
+    """
     fy, fx = np.meshgrid(np.fft.fftfreq(IMAGE_SIZE), np.fft.rfftfreq(IMAGE_SIZE), indexing="ij")
     frequency = np.hypot(fy, fx)
     frequency[0, 0] = np.inf
@@ -102,10 +107,14 @@ def pink_noise(rng: np.random.Generator) -> np.ndarray:
 
 
 def resample(image: np.ndarray, lattice: float) -> np.ndarray:
-    """Halves and doubles an image; `lattice` is the transposed convolution's uneven overlap.
+    """Halves an image and doubles it again.
 
-    Zero insertion followed by the kernel [(1-l)/2, 1+l, (1-l)/2] in each direction gives even
-    sites the gain 1+l and odd ones 1-l; with l = 0 it is plain bilinear doubling.
+    Zeros are inserted, and the kernel [(1-l)/2, 1+l, (1-l)/2] is applied in each direction. This
+    gives even pixels the gain 1+l and odd ones 1-l. With l = 0 it is bilinear doubling.
+
+    Args:
+      image: float64 [h, w, 3].
+      lattice: l, the uneven overlap of the transposed convolution.
     """
     half = (image[::2, ::2] + image[1::2, ::2] + image[::2, 1::2] + image[1::2, 1::2]) / 4
     for axis in (0, 1):
@@ -119,10 +128,10 @@ def resample(image: np.ndarray, lattice: float) -> np.ndarray:
 
 
 def build(data_dir: str | None, k: int) -> tfds.core.DatasetBuilder:
-    """Returns the builder of the sample with k folds, drawn and built if it is not there yet.
+    """Returns the builder of the sample with k folds. It draws and builds a sample that is missing.
 
     Args:
-      data_dir: where TFDS keeps datasets; None is its default, `~/tensorflow_datasets`.
+      data_dir: TFDS's directory of datasets; None is TFDS's default, `~/tensorflow_datasets`.
       k: number of folds.
 
     Raises:

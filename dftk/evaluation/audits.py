@@ -143,7 +143,7 @@ def _training_digests(workdir: Workdir, data_dir: str | None) -> tuple[dict[str,
 
 def _train_shards(workdir: Workdir, data_dir: str | None) -> tuple[Shard, ...]:
     config, dataset = open_data(workdir, data_dir)
-    return residency.limit(dataset.train, config["max_examples"])
+    return residency.limit_examples(dataset.train, config["max_examples"])
 
 
 def sweep_robustness(
@@ -206,7 +206,7 @@ def _limit(shards: tuple[Shard, ...], max_images: int | None) -> tuple[Shard, ..
         raise UsageError(
             f"--max_images={max_images}: must be at least {len(shards)}, one for each shard"
         )
-    return residency.limit(shards, max_images)
+    return residency.limit_examples(shards, max_images)
 
 
 def _refresh_report(workdir: Workdir) -> None:

@@ -55,7 +55,7 @@ def evaluate(workdir: Workdir, split: str, data_dir: str | None) -> dict[str, An
     )
     # Read back, as the slices are made from probabilities with the nine digits of the file.
     valid_predictions = read_csv(workdir.path / VALID_PREDICTIONS)
-    train = residency.limit(dataset.train, config["max_examples"])
+    train = residency.limit_examples(dataset.train, config["max_examples"])
     path = workdir.path
     slices.write(path, VALID_PREFIX, valid_predictions, encoded.from_shards(dataset.valid))
     slices.write(path, "", predictions, encoded.from_shards(train))
@@ -112,7 +112,9 @@ def _open_uncached(
 def _held_out(
     workdir: Workdir, folds: list[int], dataset: catalog.Catalog, config: Mapping[str, Any]
 ) -> dict[str, Any]:
-    examples = _open_uncached(residency.limit(dataset.train, config["max_examples"]), config)
+    examples = _open_uncached(
+        residency.limit_examples(dataset.train, config["max_examples"]), config
+    )
     predictions = []
     for fold in folds:
         rows = examples.rows([fold])

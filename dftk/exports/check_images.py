@@ -80,7 +80,7 @@ def from_workdir(workdir: Workdir, limit: int, data_dir: str | None = None) -> C
     _, dataset = open_data(workdir, data_dir)
     if not dataset.valid:
         raise UserError(f"{dataset.name} has no valid split")
-    shards = residency.limit(dataset.valid[:limit], limit)
+    shards = residency.limit_examples(dataset.valid[:limit], limit)
     files = {}
     for start, records in pipeline.chunks(shards, 32).as_numpy_iterator():
         for offset, data in enumerate(pipeline.parse(records)["image"].numpy()):

@@ -65,7 +65,7 @@ def from_shards(shards: Sequence[Shard]) -> Iterator[Encoded]:
                     read += 1
                     yield Encoded(filename.decode(), int(label), int(fold), data)
             if read != shard.length:  # TensorFlow accepts a file cut between two records
-                raise UserError(data_errors.diagnose([shard], None))
+                raise data_errors.wrong_count(shard, read)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,7 +1,6 @@
-"""Raw pixels in a file beside the dataset: written once, checked, read back by row."""
+"""Raw pixels in a file beside the dataset: written once, checked, and read by row."""
 
 import errno
-import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,57 +9,60 @@ import numpy as np
 import tensorflow as tf
 
 from dftk.input import disk_cache, pipeline, stores
+from dftk.input.pipeline import ImageRecords
 from dftk.input.shards import Shard
 from dftk.utils import limits
 
-_FILES = ("columns.npz", "pixels.u8")
-_FORMAT = 2  # part of the name: for a change of what lies in the folder, or of how it is made
+_COLUMNS_FILE, _PIXELS_FILE = "columns.npz", "pixels.u8"
+_FORMAT = 2  # part of the cache's key; changes with the contents of the folder
+_REQUESTED_BY, _REMEDY = "--cache=disk", "give another --cache"
 
 
-def folder(shards: Sequence[Shard], size: int | None, root: Path | None = None) -> Path:
-    """Where the pixels of these shards lie; see dftk.input.disk_cache.
+def cache_path(shards: Sequence[Shard], size: int | None, root: Path | None = None) -> Path:
+    """Returns the folder that the pixels of these shards are stored in, whether it exists or not.
 
     Args:
-      shards: as of a split, or less.
-      size: see dftk.input.residency.open_examples.
+      shards: of a split, or a part of them.
+      size: see pipeline.ImageRecords.
       root: the folder above; `dftk_pixels` beside the shards if not given.
     """
-    return disk_cache.folder(shards, f"{_FORMAT} {size}", "pixels", root)
+    return disk_cache.cache_path(shards, f"{_FORMAT} {size}", "pixels", root)
 
 
-class RawFile(stores.Store):
-    """One record of fixed length a row, in a folder with its columns and checksums.
+class RawFileStore(stores.Store):
+    """One row of fixed length for each image, in a folder with the columns and the checksums.
 
-    Read with pread, not mapped: memory stays the page cache's, which the kernel takes back when it
-    is short, and a file that someone cuts is an error and not a crash.
+    Rows are read with pread, and the file is not mapped. So the memory belongs to the page cache,
+    which the kernel shrinks when memory is short, and a file that someone cuts causes an error and
+    no crash.
 
     Args:
-      shards, shape, size, progress, root: see dftk.input.residency.open_examples.
+      records: to decode if the folder is not there yet.
+      progress: see stores.Progress.
+      root: see cache_path.
 
     Raises:
-      UserError: the folder cannot be written.
+      CacheError: the folder cannot be written.
     """
 
     def __init__(
         self,
-        shards: Sequence[Shard],
-        shape: pipeline.Shape,
-        size: int | None,
-        progress: stores.Progress,
+        records: ImageRecords,
+        progress: stores.Progress = None,
         root: Path | None = None,
     ):
-        self._shape, self._row = shape, math.prod(shape)
+        self._shape, self._row_bytes = records.shape, records.image_bytes
         self.max_parallel = limits.cores()
-        self.path = folder(shards, size, root)
+        self.path = cache_path(records.shards, records.size, root)
         self._cache = disk_cache.DiskCache(
-            self.path, _FILES, "--cache=disk", "give another --cache"
+            self.path, (_COLUMNS_FILE, _PIXELS_FILE), _REQUESTED_BY, _REMEDY
         )
-        if not self._cache.usable():
-            self._write(shards, size, progress)
-        with np.load(self.path / "columns.npz", allow_pickle=False) as columns:
+        if not self._cache.validate():
+            self._write(records, progress)
+        with np.load(self.path / _COLUMNS_FILE, allow_pickle=False) as columns:
             self.labels, self.folds = columns["labels"], columns["folds"]
             self.filenames = columns["filenames"].astype(object)
-        self._file = (self.path / "pixels.u8").open("rb", buffering=0)
+        self._file = (self.path / _PIXELS_FILE).open("rb", buffering=0)
 
     def fetch(self, rows: tf.Tensor) -> tf.Tensor:
         """See Store."""
@@ -68,8 +70,8 @@ class RawFile(stores.Store):
         return tf.reshape(pixels, [-1, *self._shape])
 
     def _read(self, rows: np.ndarray) -> np.ndarray:
-        descriptor, size = self._file.fileno(), self._row
-        for row in rows:  # all of the batch asked for at once, not one after the other
+        descriptor, size = self._file.fileno(), self._row_bytes
+        for row in rows:  # the kernel reads the whole batch at once, not one row after the other
             os.posix_fadvise(descriptor, row * size, size, os.POSIX_FADV_WILLNEED)
         pixels = stores.allocate(len(rows), size)
         for position, row in enumerate(rows):
@@ -77,21 +79,20 @@ class RawFile(stores.Store):
                 raise OSError(f"{self._file.name}: cut while it was in use")
         return pixels
 
-    def _write(self, shards: Sequence[Shard], size: int | None, progress: stores.Progress) -> None:
-        total = sum(shard.length for shard in shards)
-        with self._cache.written() as temporary:
-            with (temporary / "pixels.u8").open("wb", buffering=0) as file:
+    def _write(self, records: ImageRecords, progress: stores.Progress) -> None:
+        with self._cache.atomic_write() as folder:
+            with (folder / _PIXELS_FILE).open("wb", buffering=0) as file:
 
-                def keep(start: int, chunk: dict[str, tf.Tensor]) -> None:
+                def write(start: int, chunk: dict[str, tf.Tensor]) -> None:
                     pixels = chunk["image"].numpy()
-                    if os.pwrite(file.fileno(), pixels, start * self._row) != pixels.nbytes:
+                    if os.pwrite(file.fileno(), pixels, start * self._row_bytes) != pixels.nbytes:
                         raise OSError(errno.ENOSPC, "written in part only")
 
-                os.posix_fallocate(file.fileno(), 0, total * self._row)  # a full disk shows now
-                dataset = pipeline.decoded(shards, self._shape, size)
-                self._take_in(dataset, total, keep, progress)
+                # Reserves the space, so that a full disk shows at once.
+                os.posix_fallocate(file.fileno(), 0, records.count * self._row_bytes)
+                self._fill(pipeline.decoded_chunks(records), records.count, write, progress)
             np.savez(
-                temporary / "columns.npz",
+                folder / _COLUMNS_FILE,
                 labels=self.labels,
                 folds=self.folds,
                 filenames=self.filenames.astype(str),

@@ -1,96 +1,118 @@
-"""Where pixels live between epochs: in host memory, on the device, in a raw file, or nowhere."""
+"""Where pixels live between epochs: in host memory, on the device, in a raw file, or nowhere.
+
+The errors of `choose_residency` and `limit_examples` name the flags of dftk's commands.
+"""
 
 import contextlib
 import dataclasses
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from dftk.input import batches, data_errors, decoding, pipeline, raw_file, stores
+from dftk.input import data_errors, pipeline, raw_file, stores
+from dftk.input.batches import Batcher, Fetch
+from dftk.input.pipeline import ImageRecords
 from dftk.input.shards import Shard
 from dftk.utils import limits
 from dftk.utils.errors import UsageError, UserError
 
-_DISK_SHARE = 0.9  # of the disk space that is free
-_RAM_SHARE = 0.7  # of the memory that is free; the rest is for the model and batches in flight
+_DISK_SHARE = 0.9  # of the free disk space
+_RAM_SHARE = 0.7  # of the free memory; the model and the batches being made need the rest
 _DEVICE_SHARE = 0.25  # of an accelerator's memory; activations and weights need the rest
-_FLIGHT_SHARE = 0.1  # of the memory that is free, for batches being made
+_BATCHES_SHARE = 0.1  # of the free memory, for batches being made
+_WORD_BYTES = 8  # of the int64 words that devices gather; see Examples.pixel_words
 
 
 @dataclasses.dataclass(frozen=True)
 class Residency:
-    """What was chosen, and why; goes into config.json."""
+    """Where pixels live, and why; goes into config.json."""
 
     kind: str  # none, ram, device or disk
     reason: str
 
 
-@dataclasses.dataclass(frozen=True)
+class NoRoomError(UserError):
+    """The pixels do not fit into the residency that was requested. The text is one line.
+
+    Attributes:
+      requested: kind of residency.
+      needed_bytes: size of the pixels.
+      room_bytes: that they may take there.
+      available: what was found there, in words.
+    """
+
+    def __init__(self, requested: str, needed_bytes: int, room_bytes: float, available: str):
+        super().__init__(requested, needed_bytes, room_bytes, available)
+        self.requested, self.available = requested, available
+        self.needed_bytes, self.room_bytes = needed_bytes, room_bytes
+
+    def __str__(self) -> str:
+        return (
+            f"--cache={self.requested}: {_pixels(self.needed_bytes)}, room for "
+            f"{self.room_bytes / 1e9:.2f} GB {self.available}; "
+            "try --cache=auto, --stored_size or --max_examples"
+        )
+
+
 class Examples:
     """The examples of a split, in the order of their shards; row i of every array is one example.
 
-    Pixels are fetched by row; with the same (seed, epoch) every residency gives the same batches,
-    bit by bit.
+    With the same (seed, epoch), every residency gives the same batches, bit by bit.
+
+    Args:
+      records: that were read.
+      store: of their pixels.
+      pixel_words: see the attribute.
+
+    Attributes:
+      shards: tuple of Shard.
+      shape: of every image.
+      labels: int64 [n], 0 real, 1 fake.
+      folds: int64 [n], -1 in `valid`.
+      filenames: object [n] of str.
+      fetch: returns the pixels of rows.
+      pixel_words: int64 [n, words] in device residency, all pixels, for the devices to copy and for
+        `words_to_pixels` to unpack; else None.
+      batches: makes the batches of an epoch, without images if there are `pixel_words`.
     """
 
-    shards: Sequence[Shard]
-    shape: pipeline.Shape  # of every image
-    labels: np.ndarray  # int64 [n], 0 real, 1 fake
-    folds: np.ndarray  # int64 [n], -1 in `valid`
-    filenames: np.ndarray  # object [n] of str
-    resized: bool  # to `shape`, whatever size the files have
-    fetch: batches.Fetch
-    packed: np.ndarray | None  # int64 [n, words], for the devices to copy and `unpack`; or None
-    batcher: batches.Batcher
+    def __init__(
+        self, records: ImageRecords, store: stores.Store, pixel_words: np.ndarray | None = None
+    ):
+        self._records = records
+        self.shards, self.shape = records.shards, records.shape
+        self.labels, self.folds, self.filenames = store.labels, store.folds, store.filenames
+        self.fetch: Fetch = store.fetch
+        self.pixel_words = pixel_words
+        self.batches = Batcher(
+            store.fetch,
+            store.labels,
+            max_parallel=store.max_parallel,
+            max_images=int(_BATCHES_SHARE * limits.available_memory() / records.image_bytes),
+            images=pixel_words is None,
+        )
 
     def translate_data_errors(self) -> contextlib.AbstractContextManager[None]:
-        """Around what reads batches: a fault in the data becomes a UserError, see faults."""
-        return data_errors.translate_data_errors(
-            self.shards, None if self.resized else self.shape[:2]
-        )
+        """Turns errors over bad data in the block, which reads batches, into one DataError."""
+        return self._records.translate_data_errors()
 
     def rows(self, folds: Sequence[int]) -> np.ndarray:
-        """The rows of the given folds, int64, in order."""
+        """Returns the rows of the given folds, int64, in order."""
         return np.flatnonzero(np.isin(self.folds, folds))
 
-    def batches(
-        self,
-        rows: np.ndarray,
-        *,
-        batch_size: int,
-        num_replicas: int = 1,
-        local_replicas: range | None = None,
-        start_step: int = 0,
-        shuffle: tuple[int, int] | None = None,
-        images: bool | None = None,
-    ) -> tf.data.Dataset:
-        """The batches of one epoch, see dftk.input.batches.Batcher.
 
-        Args:
-          rows, batch_size, num_replicas, local_replicas, start_step, shuffle: as there.
-          images: with pixels, or without; None leaves them out if they are `packed`.
-        """
-        if images is None:
-            images = self.packed is None
-        return self.batcher(
-            rows,
-            batch_size=batch_size,
-            num_replicas=num_replicas,
-            local_replicas=local_replicas,
-            start_step=start_step,
-            shuffle=shuffle,
-            images=images,
-        )
+def limit_examples(shards: Sequence[Shard], max_examples: int | None) -> tuple[Shard, ...]:
+    """Shortens all shards alike, so that at most `max_examples` records remain in all.
 
+    Records were shuffled when the fold was built, so the first ones of a shard are a fair sample.
 
-def limit(shards: Sequence[Shard], max_examples: int | None) -> tuple[Shard, ...]:
-    """Shortens every shard alike until at most `max_examples` records remain in all.
-
-    Records were shuffled when the fold was built, so the first ones of a shard are a fair draw.
+    >>> shards = [Shard("a.tfrecord", length=20, fold=0), Shard("b.tfrecord", length=20, fold=1)]
+    >>> [shard.length for shard in limit_examples(shards, 5)]
+    [2, 3]
 
     Raises:
       UsageError: fewer examples than shards.
@@ -100,7 +122,8 @@ def limit(shards: Sequence[Shard], max_examples: int | None) -> tuple[Shard, ...
         return tuple(shards)
     if max_examples < len(shards):
         raise UsageError(
-            f"--max_examples={max_examples}: must be at least {len(shards)}, one for each shard"
+            f"--max_examples={max_examples}: must be at least {len(shards)}, one for each shard",
+            flags=["max_examples"],
         )
     lengths = np.diff([max_examples * i // len(shards) for i in range(len(shards) + 1)])
     return tuple(
@@ -109,32 +132,34 @@ def limit(shards: Sequence[Shard], max_examples: int | None) -> tuple[Shard, ...
     )
 
 
-def choose(
+def choose_residency(
     requested: str,
     shards: Sequence[Shard],
     *,
     size: int | None = None,
     device_memory: int | None = None,
 ) -> Residency:
-    """Decides where pixels live, by what they take and what is free here.
+    """Decides where pixels live, by their size and what is free here.
 
     Args:
       requested: none, ram, device, disk, or auto: device memory if there is an accelerator and
         room on it, else RAM, else disk, else none.
-      shards: as `Catalog.train`.
-      size: both sides of the stored images, if they are resized.
+      shards: whose pixels are stored.
+      size: see open_examples.
       device_memory: bytes of the smallest accelerator; None without one.
 
     Raises:
-      UserError: no room for what was requested, or a broken first record.
+      NoRoomError: there is no room for what was requested.
+      DataError: the first record cannot be read.
     """
-    needed = sum(shard.length for shard in shards) * math.prod(stored_shape(shards, size))
-    folder = raw_file.folder(shards, size)
+    records = pipeline.open_records(shards, size)
+    needed = records.count * records.image_bytes
+    folder = raw_file.cache_path(shards, size)
     memory, disk = limits.available_memory(), limits.free_disk(folder.parents[1])
     parent = folder.parent if folder.parent.exists() else folder.parents[1]
     writable = parent.is_dir() and os.access(parent, os.W_OK)
     room = {
-        # Decoded in host memory, then copied.
+        # Images are decoded in host memory and then copied.
         "device": min(_DEVICE_SHARE * (device_memory or math.inf), _RAM_SHARE * memory),
         "ram": _RAM_SHARE * memory,
         "disk": math.inf if folder.exists() else _DISK_SHARE * disk * writable,
@@ -142,25 +167,21 @@ def choose(
     }
     found = f"{disk / 1e9:.1f} GB free" if writable else "which cannot be written"
     found = "there from before" if folder.exists() else found
-    where = {
+    available = {
         "device": f"of {(device_memory or memory) / 1e9:.1f} GB device memory",
         "ram": f"with {memory / 1e9:.1f} GB of memory free",
         "disk": f"in {folder}, {found}",
         "none": "decoded every epoch",
     }
-    pixels = f"{needed / 1e9:.2f} GB of pixels"
     if requested != "auto":
         if needed > room[requested]:
-            raise UserError(
-                f"--cache={requested}: {pixels}, room for {room[requested] / 1e9:.2f} GB "
-                f"{where[requested]}; try --cache=auto, --stored_size or --max_examples"
-            )
-        return Residency(requested, f"{pixels} {where[requested]}, as requested")
+            raise NoRoomError(requested, needed, room[requested], available[requested])
+        return Residency(requested, f"{_pixels(needed)} {available[requested]}, as requested")
     order = ["device"] if device_memory else []
     for kind in [*order, "ram", "disk", "none"]:
         if needed <= room[kind]:
-            return Residency(kind, f"{pixels} {where[kind]}")
-    raise AssertionError("none has room for everything")
+            return Residency(kind, f"{_pixels(needed)} {available[kind]}")
+    raise AssertionError("there is always room for none")
 
 
 def open_examples(
@@ -168,80 +189,45 @@ def open_examples(
     kind: str,
     *,
     size: int | None = None,
-    progress: Callable[[int], None] | None = None,
+    progress: stores.Progress = None,
     raw_root: Path | None = None,
 ) -> Examples:
     """Opens a split with its pixels in the given residency.
 
     Args:
-      shards: as `Catalog.train` or `Catalog.valid`.
-      kind: none, ram, device or disk.
-      size: resizes every image to this, once, when it is decoded; None keeps them as they are, and
-        they must be of one size.
+      shards: of the split.
+      kind: of residency: none, ram, device or disk.
+      size: both sides to which every image is resized, once, when it is decoded. None keeps the
+        images as they are; they must be of one size.
       progress: called with the number of examples read so far.
-      raw_root: where raw files lie, if not beside the shards.
+      raw_root: the folder above raw files, if not beside the shards.
 
     Raises:
-      UserError: a broken or cut shard, an image that cannot be decoded or whose size differs from
-        the first one's.
+      DataError: a broken or cut shard, a shard of another fold, or an image that cannot be decoded
+        or whose size differs from the first one's.
+      CacheError: the raw file cannot be written.
     """
-    shape, packed = stored_shape(shards, size), None
-    with data_errors.translate_data_errors(shards, None if size else shape[:2]):
+    records, pixel_words = pipeline.open_records(shards, size), None
+    with records.translate_data_errors():
         if kind == "none":
-            store: stores.Store = stores.Records(shards, shape, size, progress)
+            store: stores.Store = stores.RecordStore(records, progress)
         elif kind == "disk":
-            store = raw_file.RawFile(shards, shape, size, progress, raw_root)
+            store = raw_file.RawFileStore(records, progress, raw_root)
         elif kind == "device":
-            store = memory = stores.Memory(shards, shape, size, progress, word=8)
-            packed = memory.rows.view(np.int64)
+            store = memory = stores.MemoryStore(records, progress, _WORD_BYTES)
+            pixel_words = memory.pixels.view(np.int64)
         else:
-            store = stores.Memory(shards, shape, size, progress)
-    _require_places(shards, store.folds)
-    room = _FLIGHT_SHARE * limits.available_memory()
-
-    def parallel(images: int) -> int:
-        return max(1, min(store.max_parallel, int(room / (images * math.prod(shape)))))
-
-    return Examples(
-        tuple(shards),
-        shape,
-        store.labels,
-        store.folds,
-        store.filenames,
-        resized=size is not None,
-        fetch=store.fetch,
-        packed=packed,
-        batcher=batches.Batcher(store.fetch, store.labels, parallel),
-    )
+            store = stores.MemoryStore(records, progress)
+    data_errors.require_folds(shards, store.folds)
+    return Examples(records, store, pixel_words)
 
 
-def _require_places(shards: Sequence[Shard], folds: np.ndarray) -> None:
-    """Raises UserError for a shard whose records are of another fold than its place."""
-    for shard, found in zip(shards, np.split(folds, np.cumsum([s.length for s in shards])[:-1])):
-        if (found != shard.fold).any():
-            others = sorted(set(found.tolist()) - {shard.fold})
-            raise UserError(
-                f"{shard.path}: holds records of fold {others[0]}, its place is fold {shard.fold}; "
-                "shards were swapped or edited, see python -m dftk.verify"
-            )
-
-
-def unpack(words: tf.Tensor, shape: pipeline.Shape) -> tf.Tensor:
-    """Rows of `Examples.packed`, int64 [b, words], to uint8 [b, *shape]."""
+def words_to_pixels(words: tf.Tensor, shape: pipeline.Shape) -> tf.Tensor:
+    """Unpacks rows of `Examples.pixel_words`, int64 [b, words], to uint8 [b, *shape]."""
     size = math.prod(shape)
-    pixels = tf.reshape(tf.bitcast(words, tf.uint8), [-1, 8 * words.shape[1]])
+    pixels = tf.reshape(tf.bitcast(words, tf.uint8), [-1, _WORD_BYTES * words.shape[1]])
     return tf.reshape(pixels[:, :size], [-1, *shape])
 
 
-def stored_shape(shards: Sequence[Shard], size: int | None) -> pipeline.Shape:
-    """Of the images as they are kept: the first one's, or as resized; raises as open_examples."""
-    if size is not None:
-        return (size, size, 3)
-    with data_errors.translate_data_errors(shards[:1], None):
-        _, records = next(iter(pipeline.chunks(shards[:1], 1)))
-        contents = pipeline.parse(records)["image"][0]
-        if tf.io.is_jpeg(contents):
-            height, width, _ = tf.io.extract_jpeg_shape(contents).numpy()
-        else:
-            height, width, _ = decoding.decode_image(contents).shape
-        return (int(height), int(width), 3)
+def _pixels(size: int) -> str:
+    return f"{size / 1e9:.2f} GB of pixels"

@@ -1,4 +1,4 @@
-"""A file that is written from its start to its end, however many processes that takes."""
+"""A file that is written from its start to its end, by as many processes as that takes."""
 
 import contextlib
 import json
@@ -13,23 +13,25 @@ from dftk.utils.files import write_json
 
 
 class ResumableFile:
-    """The file inside a `with` block, and a note beside it of how much there is.
+    """A file that is open inside a `with` block, and a note beside it of how far it is written.
 
-    What a process that was stopped, killed or cut off from power has left is gone on with, as far
-    as the last note tells and its checksum proves.
+    If a process is stopped or killed, or loses power, the next one resumes at the last note,
+    provided that the note's checksum agrees with the file.
 
     Args:
       path: of the file.
-      note: of the note.
-      size: bytes that the file will have; they are reserved, so that a full disk shows at once.
-      plan: how it is cut into pieces; one that was cut otherwise is written from its start.
+      note: path of the note.
+      size: bytes that the file will have. They are reserved, so that a full disk shows at once.
+      plan: how the contents are cut into pieces. A file with another plan is written from its
+        start.
 
     Attributes:
-      count, bytes: pieces that are in the file, and their size.
-      seconds: that they took, whichever process wrote them.
+      count: number of pieces in the file.
+      bytes: size of these pieces.
+      seconds: that writing them took, in all processes together.
 
     Raises:
-      OSError: it cannot be written.
+      OSError: the file cannot be written.
     """
 
     interval = 20.0  # seconds between two notes
@@ -41,18 +43,18 @@ class ResumableFile:
 
     def __enter__(self) -> "ResumableFile":
         self._file = self._path.open("r+b" if self._path.exists() else "w+b")
-        before = os.fstat(self._file.fileno()).st_size
+        size_before = os.fstat(self._file.fileno()).st_size
         try:
             os.posix_fallocate(self._file.fileno(), 0, self._size)
         except OSError:
-            os.ftruncate(self._file.fileno(), before)  # a full disk has the part back
+            os.ftruncate(self._file.fileno(), size_before)  # gives a full disk its space back
             self._file.close()
             raise
-        # No note, or none of ours: from the start.
+        # Without a note, or with a note of another format, the file is written from its start.
         with contextlib.suppress(FileNotFoundError, ValueError, KeyError, TypeError):
-            self._go_on(json.loads(self._note.read_text()))
+            self._resume(json.loads(self._note.read_text()))
         self._file.seek(self.bytes)
-        self._began = self._noted = time.perf_counter()
+        self._started = self._note_time = time.perf_counter()
         return self
 
     def __exit__(
@@ -67,15 +69,16 @@ class ResumableFile:
             raise RuntimeError(f"{self._path} ends after {self.bytes} of {self._size} bytes")
 
     def append(self, piece: memoryview) -> None:
-        """Adds a piece."""
+        """Writes the next piece."""
         self._file.write(piece)
         self._checksum = zlib.crc32(piece, self._checksum)
         self.bytes += piece.nbytes
         self.count += 1
-        if time.perf_counter() - self._noted > self.interval:
+        if time.perf_counter() - self._note_time > self.interval:
             self._write_note()
 
-    def _go_on(self, note: dict) -> None:
+    def _resume(self, note: dict) -> None:
+        """Takes over what an earlier process wrote, if the note and the file agree."""
         if note["plan"] != self._plan:
             return
         found = disk_cache.checksum(self._file.fileno(), 0, note["bytes"])
@@ -85,10 +88,10 @@ class ResumableFile:
 
     def _write_note(self) -> None:
         self._file.flush()
-        os.fsync(self._file.fileno())  # before the note that tells of it
+        os.fsync(self._file.fileno())  # the pieces are in storage before the note counts them
         now = time.perf_counter()
-        self.seconds += now - self._began
-        self._began = self._noted = now
+        self.seconds += now - self._started
+        self._started = self._note_time = now
         write_json(
             self._note,
             {

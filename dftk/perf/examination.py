@@ -39,8 +39,8 @@ def examine(config: Config, phase: str | None, profile: str | None) -> dict[str,
     dataset = catalog.open_dataset(
         config.dataset, config.data_dir, config.folds, any_size=config.stored_size is not None
     )
-    shards = residency.limit(dataset.train, config.max_examples)
-    where = residency.choose(
+    shards = residency.limit_examples(dataset.train, config.max_examples)
+    where = residency.choose_residency(
         config.cache, shards, size=config.stored_size, device_memory=devices.memory
     )
     phase = phase or ("finetune" if config.finetune.epochs else "frozen")

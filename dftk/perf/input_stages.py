@@ -38,6 +38,8 @@ class InputStages:
         self._config, self._shards, self._kind = config, shards, kind
         self._size, self._replicas = config.stored_size, replicas
         self._raw_root = raw_root
+        self._records = pipeline.open_records(shards, config.stored_size)
+        self._chunk_size = pipeline.chunk_size(self._records.shape)
         self.examples = self._open()
         self.rows = np.arange(len(self.examples.labels))
 
@@ -65,10 +67,10 @@ class InputStages:
 
     def cold(self) -> dict[str, float]:
         """From the files in storage to the residency, as far as it goes in the first pass."""
-        shape, options = self.examples.shape, pipeline.options(limits.cores())
-        read = pipeline.chunks(self._shards, pipeline.chunk_size(shape)).with_options(options)
+        options, chunk_size = pipeline.options(limits.cores()), self._chunk_size
+        read = pipeline.chunks(self._shards, chunk_size).with_options(options)
         parsed = read.map(lambda _, records: pipeline.parse(records)).with_options(options)
-        decoded = pipeline.decoded(self._shards, shape, self._size)
+        decoded = pipeline.decoded_chunks(self._records)
         return {
             "read": self._rate("read", lambda: drain(read), cached=False),
             "parse": self._rate("parse", lambda: drain(parsed), cached=False),
@@ -81,7 +83,9 @@ class InputStages:
         if self._kind == "none":
             drain(self.epoch())
             return
-        shutil.rmtree(raw_file.folder(self._shards, self._size, self._raw_root), ignore_errors=True)
+        shutil.rmtree(
+            raw_file.cache_path(self._shards, self._size, self._raw_root), ignore_errors=True
+        )
         self._open()
 
     def cache(self) -> float:
@@ -98,11 +102,9 @@ class InputStages:
 
     def parallelism(self) -> dict[str, dict[str, float]]:
         """Values of the decoding pipeline: the fixed ones, and what the autotuner chooses."""
-        tuned = pipeline.decoded(
-            self._shards, self.examples.shape, self._size, parallel=tf.data.AUTOTUNE
-        )
+        tuned = pipeline.decoded_chunks(self._records, parallel=tf.data.AUTOTUNE)
         iterator = iter(tuned.repeat())
-        last = len(self.rows) // pipeline.chunk_size(self.examples.shape) * 3
+        last = len(self.rows) // self._chunk_size * 3
         for _ in range(last):  # it needs a while to make up its mind
             next(iterator)
         proto = tf.data.experimental.get_model_proto(iterator)

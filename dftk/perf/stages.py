@@ -2,13 +2,12 @@
 
 import contextlib
 import dataclasses
-import math
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from dftk.input import raw_file, residency
+from dftk.input import pipeline, raw_file, residency
 from dftk.input.shards import Shard
 from dftk.perf import ceilings
 from dftk.perf.frozen_stages import FrozenStages
@@ -91,7 +90,7 @@ def measure(
     size = config.stored_size
     cached = phase == "frozen" and config.frozen_features == "cached"
     most = _SAMPLE_CACHED if cached else _SAMPLE
-    part = residency.limit(shards, max(_sample(shards, size, most), len(shards)))
+    part = residency.limit_examples(shards, max(_sample(shards, size, most), len(shards)))
     flag = "--frozen_features=cached" if cached else "--cache=disk" if kind == "disk" else None
     with _scratch(Path(shards[0].path).parent, flag) as folder:
         source = InputStages(config, part, kind, devices.replicas, folder / "dftk_pixels")
@@ -105,7 +104,7 @@ def measure(
                 measured = _climb(config, part, devices, kind, source, steps)
     total = sum(shard.length for shard in shards)
     # A raw file from before is read, not written.
-    written = kind != "disk" or not raw_file.folder(shards, size).exists()
+    written = kind != "disk" or not raw_file.cache_path(shards, size).exists()
     first_pass = total * written / measured.stage("batch").img_per_s
     return dataclasses.replace(measured, images=total, first_pass_s=first_pass)
 
@@ -124,7 +123,7 @@ def _with_head(
 
 def _sample(shards: Sequence[Shard], size: int | None, most: int) -> int:
     """How many images to measure on: enough, in memory that is there."""
-    pixels = math.prod(residency.stored_shape(shards, size))
+    pixels = pipeline.open_records(shards, size).image_bytes
     return min(most, int(_SAMPLE_SHARE * limits.available_memory() / pixels))
 
 

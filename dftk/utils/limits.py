@@ -1,4 +1,4 @@
-"""What this process may use of its machine: cores, memory, disk; a container's limits included."""
+"""The cores, memory and disk space that this process may use, within its container's limits."""
 
 import math
 import os
@@ -6,42 +6,45 @@ import shutil
 from pathlib import Path
 
 _CGROUPS = Path("/sys/fs/cgroup")
-SIBLINGS = "DFTK_SIBLINGS"  # environment: how many processes of one run share this machine's memory
+# Environment variable: how many processes of one run share this machine's memory.
+SIBLINGS = "DFTK_SIBLINGS"
 
 
 def cores() -> int:
-    """CPU cores this process may use: its affinity, or its cgroups' quota if smaller; at least 1.
+    """Returns how many CPU cores this process may use; at least 1.
 
-    TensorFlow counts the affinity only: in a container with a quota of 2 on a machine of 64 it
-    starts 64 threads, which the quota then stops for most of every period.
+    They are those of its affinity, or of its cgroups' quota if that is smaller. TensorFlow counts
+    the affinity only. In a container with a quota of 2 cores on a machine of 64, it starts 64
+    threads, and the quota stops them for most of every period.
     """
     quotas = [quota for folder in _cgroup_folders("cpu") for quota in _cpu_quota(folder)]
     return max(1, min([len(os.sched_getaffinity(0)), *quotas]))
 
 
 def available_memory() -> int:
-    """Bytes this process may still take: the kernel's estimate, or its cgroups' rest if smaller.
+    """Returns how many bytes of memory this process may still take.
 
-    Shared out evenly among the processes of a run that trains folds side by side.
+    They are the kernel's estimate, or what is left of its cgroups' limits if that is less. The
+    processes of a run that trains folds side by side get equal parts.
     """
     meminfo = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
     limits = [int(meminfo["MemAvailable"].split()[0]) * 1024]
     for folder in _cgroup_folders("memory"):
-        limits += _memory_rest(folder)
+        limits += _memory_left(folder)
     return min(limits) // int(os.environ.get(SIBLINGS, "1"))
 
 
 def free_disk(folder: Path) -> int:
-    """Bytes that may still be written below `folder`."""
+    """Returns how many bytes may still be written below `folder`."""
     return shutil.disk_usage(folder).free
 
 
 def _cgroup_folders(controller: str) -> set[Path]:
-    """Folders whose limits hold for this process: its own ones, and those above them."""
+    """Returns the cgroup folders whose limits apply to this process: its own and those above."""
     folders = set()
     for line in Path("/proc/self/cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)
-        if controller in (controllers or controller).split(","):  # version 2 names none
+        if controller in (controllers or controller).split(","):  # none in version 2
             top = _CGROUPS / controllers
             own = top / path.lstrip("/")
             folders |= {folder for folder in (own, *own.parents) if folder.is_relative_to(top)}
@@ -49,7 +52,7 @@ def _cgroup_folders(controller: str) -> set[Path]:
 
 
 def _cpu_quota(folder: Path) -> list[int]:
-    """Whole cores that a cgroup's quota allows, rounded up; empty without one."""
+    """Returns the whole cores that a cgroup's quota allows, rounded up; [] without a quota."""
     try:
         if (folder / "cpu.max").is_file():
             quota, period = (folder / "cpu.max").read_text().split()
@@ -61,8 +64,11 @@ def _cpu_quota(folder: Path) -> list[int]:
     return [] if quota in ("max", "-1") else [math.ceil(int(quota) / int(period))]
 
 
-def _memory_rest(folder: Path) -> list[int]:
-    """What a cgroup's limit leaves, page cache that the kernel would give back not counted."""
+def _memory_left(folder: Path) -> list[int]:
+    """Returns the bytes left of a cgroup's limit; [] without a limit.
+
+    Page cache that the kernel would give back is not counted as used.
+    """
     for limit, used, cache in (
         ("memory.max", "memory.current", "inactive_file"),
         ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),

@@ -1,4 +1,4 @@
-"""Work done ahead in threads, its results in order, in bounded memory."""
+"""Runs a function on many items in threads, with results in order and in bounded memory."""
 
 import collections
 import concurrent.futures
@@ -17,29 +17,33 @@ def in_order(
     cost: Callable[[Item], int] | None = None,
     budget: int = 0,
 ) -> Generator[Result, None, None]:
-    """Results in the order of the items; a consumer that stops early stops the work.
+    """Yields the results in the order of the items. The work stops when the generator is closed.
 
     Args:
-      function: of one item, called in a thread; what it raises is raised here, in its turn.
-      items: taken no further than the work goes.
-      workers: threads.
-      ahead: at most so many other items are begun before a result is waited for.
-      cost: of an item and its result, such as bytes of memory; none if not given.
-      budget: an item that would cost more, with those begun and not handed out, waits for them.
+      function: of one item, called in a thread. Its exceptions are raised here, in their turn.
+      items: taken only as far as the work goes.
+      workers: number of threads.
+      ahead: how many further items may be started before a result is waited for.
+      cost: of an item with its result, such as bytes of memory; nothing costs if not given.
+      budget: the most that started items may cost together. An item that exceeds it waits for the
+        others, and an item that exceeds it alone runs alone.
+
+    >>> list(in_order(str.upper, ["a", "b", "c"], workers=2, ahead=1))
+    ['A', 'B', 'C']
     """
     threads = concurrent.futures.ThreadPoolExecutor(workers)
-    begun: collections.deque[tuple[concurrent.futures.Future[Result], int]] = collections.deque()
+    started: collections.deque[tuple[concurrent.futures.Future[Result], int]] = collections.deque()
     held = 0
     try:
         for item in items:
-            more = cost(item) if cost else 0
-            while begun and (len(begun) > ahead or held + more > budget):
-                future, less = begun.popleft()
-                held -= less
+            item_cost = cost(item) if cost else 0
+            while started and (len(started) > ahead or held + item_cost > budget):
+                future, first_cost = started.popleft()
+                held -= first_cost
                 yield future.result()
-            begun.append((threads.submit(function, item), more))
-            held += more
-        while begun:
-            yield begun.popleft()[0].result()
+            started.append((threads.submit(function, item), item_cost))
+            held += item_cost
+        while started:
+            yield started.popleft()[0].result()
     finally:
         threads.shutdown(cancel_futures=True)

@@ -46,7 +46,7 @@ def test_the_real_set_builds_in_five_equal_folds(real_dir):
 
 def test_real_pixels_are_the_files_pixels(real_dir, shared):
     opened = catalog.open_dataset("rvf10k", str(real_dir), 5)
-    examples = residency.open_examples(residency.limit(opened.train, 60), "ram")
+    examples = residency.open_examples(residency.limit_examples(opened.train, 60), "ram")
     for row in range(0, 60, 7):
         file = shared / "rvf10k" / "rvf10k" / examples.filenames[row]
         np.testing.assert_array_equal(

@@ -26,7 +26,7 @@ def test_a_folder_without_a_run_is_one_line(tmp_path):
 def test_a_broken_file_of_a_folder_is_status_1_after_the_rest(trained, tmp_path, dataset):
     run = tmp_path / "run"
     shutil.copytree(trained.path, run)
-    for image in encoded.from_shards(residency.limit(dataset.valid, 8)):
+    for image in encoded.from_shards(residency.limit_examples(dataset.valid, 8)):
         path = tmp_path / image.filename  # valid/real/..., valid/fake/...
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(image.data)

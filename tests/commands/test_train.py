@@ -62,7 +62,7 @@ def test_errors_are_one_clear_line(flags, status, message, data_dir, dataset, tm
 def test_test_sets_are_scored_after_the_folds_are_joined(trained_cnn, dataset, tmp_path):
     """The run is finished: nothing is trained."""
     run = shutil.copytree(trained_cnn.path, tmp_path / "run")
-    for image in encoded.from_shards(residency.limit(dataset.valid, 16)):
+    for image in encoded.from_shards(residency.limit_examples(dataset.valid, 16)):
         path = tmp_path / image.filename  # valid/real/..., valid/fake/...
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(image.data)

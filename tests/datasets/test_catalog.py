@@ -92,7 +92,7 @@ def test_a_folder_is_found_however_damaged(copy, data_dir, tmp_path):
     [
         ("rvf10k", "not built in .*; build it with `tfds build"),
         ("/no/such", "no built dataset in it; give rvf10k, "),
-        ("sample", "not built in .*; python -m dftk.train --dataset=sample draws it"),
+        ("sample", "not built in .*; python -m dftk.train --dataset=sample builds it"),
     ],
 )
 def test_no_folder_says_how_to_make_it(name, message, tmp_path):

@@ -22,7 +22,7 @@ def run(untouched_cnn, tmp_path_factory):
 @pytest.fixture
 def folder(dataset, tmp_path):
     """Images of valid, and one that a model was trained on."""
-    images = list(encoded.from_shards(residency.limit(dataset.valid, 16)))
+    images = list(encoded.from_shards(residency.limit_examples(dataset.valid, 16)))
     images.append(next(encoded.from_shards(dataset.train)))
     for image in images:
         path = tmp_path / "own" / image.filename.split("/", 1)[1]
@@ -92,7 +92,7 @@ def test_shortcuts_of_the_training_images_need_no_model(run, tmp_path):
 
 
 def test_what_tells_the_classes_of_a_set_apart_is_warned_of(run, dataset, tmp_path):
-    for image in encoded.from_shards(residency.limit(dataset.valid, 40)):
+    for image in encoded.from_shards(residency.limit_examples(dataset.valid, 40)):
         path = tmp_path / "noted" / image.filename.split("/", 1)[1]
         path.parent.mkdir(parents=True, exist_ok=True)
         # A class whose files end in a note that no decoder minds.

@@ -40,7 +40,7 @@ def test_pipelines_run_without_the_autotuner_in_the_threads_given(examples):
 def test_the_end_of_an_epoch_waits_for_no_tuner(dataset):
     """With the autotuner on, some of the iterators take up to half a second to go away."""
     for _ in range(6):
-        iterator = iter(pipeline.decoded(dataset.train, (64, 64, 3)))
+        iterator = iter(pipeline.decoded_chunks(pipeline.ImageRecords(dataset.train, (64, 64, 3))))
         for _ in iterator:
             pass
         started = time.perf_counter()

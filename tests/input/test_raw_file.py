@@ -11,6 +11,7 @@ import pytest
 from repository import ROOT
 
 from dftk.input import raw_file, residency
+from dftk.input.pipeline import ImageRecords
 from dftk.utils.errors import UserError
 
 SHAPE = (64, 64, 3)
@@ -18,10 +19,10 @@ SHAPE = (64, 64, 3)
 
 def test_written_once_then_read_again(copy, examples, monkeypatch):
     shards = copy().train
-    first = raw_file.RawFile(shards, SHAPE, None, None)
+    first = raw_file.RawFileStore(ImageRecords(shards, SHAPE))
     assert (first.path / "pixels.u8").stat().st_size == 400 * 64 * 64 * 3
-    monkeypatch.setattr(raw_file.RawFile, "_write", None)  # a second write would fail
-    again = raw_file.RawFile(shards, SHAPE, None, None)
+    monkeypatch.setattr(raw_file.RawFileStore, "_write", None)  # a second write would fail
+    again = raw_file.RawFileStore(ImageRecords(shards, SHAPE))
     rows = np.random.default_rng(0).permutation(400)
     np.testing.assert_array_equal(again.fetch(rows), examples.fetch(rows))
     for name in ("labels", "folds", "filenames"):
@@ -29,15 +30,15 @@ def test_written_once_then_read_again(copy, examples, monkeypatch):
         np.testing.assert_array_equal(getattr(first, name), getattr(examples, name))
 
 
-def test_the_name_follows_data_size_and_length(copy):
+def test_the_path_depends_on_data_size_and_length(copy):
     shards = copy().train
-    base = raw_file.folder(shards, None)
+    base = raw_file.cache_path(shards, None)
     others = [
-        raw_file.folder(shards, 32),
-        raw_file.folder(residency.limit(shards, 200), None),
+        raw_file.cache_path(shards, 32),
+        raw_file.cache_path(residency.limit_examples(shards, 200), None),
     ]
     os.utime(shards[3].path)
-    others.append(raw_file.folder(shards, None))
+    others.append(raw_file.cache_path(shards, None))
     assert len({base, *others}) == 4
 
 
@@ -69,18 +70,18 @@ def no_checksums(path):
         (lambda path: (path / "index.json").write_text("{"), "incomplete"),
     ],
 )
-def test_damage_is_said_and_the_file_written_again(copy, examples, damage, message, capfd):
+def test_damage_is_reported_and_the_file_written_again(copy, examples, damage, message, capfd):
     shards = copy().train
-    path = raw_file.RawFile(shards, SHAPE, None, None).path
+    path = raw_file.RawFileStore(ImageRecords(shards, SHAPE)).path
     damage(path)
-    again = raw_file.RawFile(shards, SHAPE, None, None)
+    again = raw_file.RawFileStore(ImageRecords(shards, SHAPE))
     assert f"{path}: {message}" in capfd.readouterr().err
     rows = np.arange(0, 400, 7)
     np.testing.assert_array_equal(again.fetch(rows), examples.fetch(rows))
 
 
 def test_a_file_cut_in_use_is_an_error(copy):
-    found = raw_file.RawFile(copy().train, SHAPE, None, None)
+    found = raw_file.RawFileStore(ImageRecords(copy().train, SHAPE))
     os.truncate(found.path / "pixels.u8", 64 * 64 * 3 * 10)
     found._read(np.array([9]))
     with pytest.raises(OSError, match="cut while it was in use"):
@@ -93,7 +94,7 @@ def test_a_folder_that_cannot_be_written_is_named(copy):
     with pytest.raises(
         UserError, match=r"--cache=disk: cannot write \S+dftk_pixels.*another --cache"
     ):
-        raw_file.RawFile(shards, SHAPE, None, None)
+        raw_file.RawFileStore(ImageRecords(shards, SHAPE))
 
 
 def test_a_write_in_part_is_an_error(copy, monkeypatch):
@@ -101,19 +102,19 @@ def test_a_write_in_part_is_an_error(copy, monkeypatch):
     monkeypatch.setattr(os, "pwrite", lambda file, data, at: real(file, data[:-1], at))
     shards = copy().train
     with pytest.raises(UserError, match="--cache=disk: cannot write"):
-        raw_file.RawFile(shards, SHAPE, None, None)
-    assert not raw_file.folder(shards, None).exists()
+        raw_file.RawFileStore(ImageRecords(shards, SHAPE))
+    assert not raw_file.cache_path(shards, None).exists()
 
 
 SLOW_WRITER = """
 import sys, time
 from dftk.datasets import catalog
-from dftk.input import raw_file
+from dftk.input import pipeline, raw_file
 shards = catalog.open_dataset(sys.argv[1], None, 5).train
 def progress(done):
     print(done, flush=True)
     time.sleep(float(sys.argv[2]))
-raw_file.RawFile(shards, (64, 64, 3), None, progress)
+raw_file.RawFileStore(pipeline.open_records(shards, None), progress)
 """
 
 
@@ -123,16 +124,16 @@ def start_writer(shards, pause):
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
 
 
-def test_kill_9_leaves_nothing_that_is_taken_for_whole(copy, examples):
+def test_kill_9_leaves_nothing_that_is_taken_for_a_whole_file(copy, examples):
     shards = copy().train
     writer = start_writer(shards, 60)
     assert int(writer.stdout.readline()) > 0, "in the middle of writing"
     writer.send_signal(signal.SIGKILL)
     writer.wait()
-    folder = raw_file.folder(shards, None)
+    folder = raw_file.cache_path(shards, None)
     assert not folder.exists()
     assert len(list(folder.parent.iterdir())) == 1, "its temporary folder"
-    found = raw_file.RawFile(shards, SHAPE, None, None)
+    found = raw_file.RawFileStore(ImageRecords(shards, SHAPE))
     assert list(folder.parent.iterdir()) == [folder], "and that went with the next write"
     np.testing.assert_array_equal(found.fetch([399]), examples.fetch([399]))
 
@@ -141,8 +142,8 @@ def test_two_writers_at_once(copy, examples):
     shards = copy().train
     writers = [start_writer(shards, 0.05) for _ in range(2)]
     assert [writer.wait() for writer in writers if writer.communicate()] == [0, 0]
-    folder = raw_file.folder(shards, None)
+    folder = raw_file.cache_path(shards, None)
     assert list(folder.parent.iterdir()) == [folder]
     assert json.loads((folder / "index.json").read_text())["bytes"] == 400 * 64 * 64 * 3
-    found = raw_file.RawFile(shards, SHAPE, None, None)
+    found = raw_file.RawFileStore(ImageRecords(shards, SHAPE))
     np.testing.assert_array_equal(found.fetch([0, 399]), examples.fetch([0, 399]))

@@ -1,5 +1,7 @@
-"""Four residencies, one behaviour."""
+"""All four residencies give the same batches."""
 
+import doctest
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +11,11 @@ from shard_files import rewrite
 from tensorflow.python.framework import kernels
 
 from dftk.input import raw_file, residency
+from dftk.input.pipeline import ImageRecords
 from dftk.utils import limits
 from dftk.utils.errors import UsageError, UserError
 
+SHAPE = (64, 64, 3)
 KINDS = ("ram", "device", "disk", "none")
 PIXELS = 400 * 64 * 64 * 3
 
@@ -23,9 +27,11 @@ def opened(dataset):
 
 def images(examples, batch):
     """As the training step takes them."""
-    if examples.packed is None:
+    if examples.pixel_words is None:
         return batch["image"]
-    return residency.unpack(tf.gather(examples.packed, batch["index"]), examples.shape)
+    return residency.words_to_pixels(
+        tf.gather(examples.pixel_words, batch["index"]), examples.shape
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -105,21 +111,25 @@ def test_rows_of_a_fold_are_a_range(examples):
         assert examples.labels[examples.rows([fold])].mean() == 0.5
 
 
+def test_the_examples_in_docstrings_run():
+    assert doctest.testmod(residency) == (0, 2)
+
+
 def test_limit_takes_from_every_shard_alike(dataset):
-    limited = residency.limit(dataset.train, 110)
+    limited = residency.limit_examples(dataset.train, 110)
     assert sum(shard.length for shard in limited) == 110
     assert {shard.length for shard in limited} == {5, 6}
-    assert residency.limit(dataset.train, None) == dataset.train
-    assert residency.limit(dataset.train, 10**9) == dataset.train
+    assert residency.limit_examples(dataset.train, None) == dataset.train
+    assert residency.limit_examples(dataset.train, 10**9) == dataset.train
     with pytest.raises(
         UsageError, match="--max_examples=3: must be at least 20, one for each shard"
     ):
-        residency.limit(dataset.train, 3)
+        residency.limit_examples(dataset.train, 3)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_limited_set_is_the_first_records_of_each_shard(dataset, examples, kind):
-    limited = residency.open_examples(residency.limit(dataset.train, 100), kind)
+    limited = residency.open_examples(residency.limit_examples(dataset.train, 100), kind)
     assert len(limited.labels) == 100
     first = [start + i for start in range(0, 400, 20) for i in range(5)]
     assert limited.filenames.tolist() == examples.filenames[first].tolist()
@@ -149,25 +159,25 @@ def machine(monkeypatch):
 )
 def test_auto_takes_the_first_with_room(copy, machine, memory, disk, gpu, kind, words):
     machine(memory, disk)
-    chosen = residency.choose("auto", copy().train, device_memory=gpu)
+    chosen = residency.choose_residency("auto", copy().train, device_memory=gpu)
     assert chosen.kind == kind
     assert words in chosen.reason
 
 
 def test_auto_leaves_a_place_alone_that_cannot_be_written(copy, machine):
     shards = copy().train
-    raw_file.folder(shards, None).parent.write_text("in the way")
+    raw_file.cache_path(shards, None).parent.write_text("in the way")
     machine(PIXELS)
-    assert residency.choose("auto", shards).kind == "none"
+    assert residency.choose_residency("auto", shards).kind == "none"
     with pytest.raises(UserError, match=r"in \S+, which cannot be written"):
-        residency.choose("disk", shards)
+        residency.choose_residency("disk", shards)
 
 
 def test_auto_reuses_a_raw_file_on_a_full_disk(copy, machine):
     shards = copy().train
-    raw_file.RawFile(shards, (64, 64, 3), None, None)
+    raw_file.RawFileStore(ImageRecords(shards, SHAPE))
     machine(PIXELS, 0)
-    chosen = residency.choose("auto", shards)
+    chosen = residency.choose_residency("auto", shards)
     assert chosen.kind == "disk"
     assert chosen.reason.endswith("there from before")
 
@@ -178,7 +188,20 @@ def test_a_request_without_room_is_refused_with_the_remedy(copy, machine, kind):
     with pytest.raises(
         UserError, match=f"--cache={kind}: 0.00 GB of pixels, .*--stored_size or --max_examples"
     ):
-        residency.choose(kind, copy().train)
+        residency.choose_residency(kind, copy().train)
+
+
+def test_a_refused_request_has_fields_and_survives_pickling(copy, machine):
+    machine(PIXELS)
+    with pytest.raises(residency.NoRoomError) as refused:
+        residency.choose_residency("ram", copy().train)
+    error = pickle.loads(pickle.dumps(refused.value))
+    assert (error.requested, error.needed_bytes) == ("ram", PIXELS)
+    assert error.room_bytes == pytest.approx(0.7 * PIXELS)
+    assert str(error) == (
+        "--cache=ram: 0.00 GB of pixels, room for 0.00 GB with 0.0 GB of memory free; "
+        "try --cache=auto, --stored_size or --max_examples"
+    )
 
 
 def test_a_png_by_the_name_of_jpg_has_a_shape(copy):
@@ -194,8 +217,8 @@ def test_a_png_by_the_name_of_jpg_has_a_shape(copy):
 
 def test_stored_size_is_what_has_to_fit(copy, machine):
     machine(PIXELS, 0)
-    assert residency.choose("auto", copy().train, size=32).kind == "ram"
-    assert residency.choose("auto", copy().train).kind == "none"
+    assert residency.choose_residency("auto", copy().train, size=32).kind == "ram"
+    assert residency.choose_residency("auto", copy().train).kind == "none"
 
 
 def test_batches_in_flight_are_bounded_by_memory(dataset, monkeypatch):

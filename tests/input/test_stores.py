@@ -6,22 +6,23 @@ import tensorflow as tf
 from PIL import Image
 
 from dftk.input import pipeline, stores
+from dftk.input.pipeline import ImageRecords
 
 SHAPE = (64, 64, 3)
 
 
-@pytest.mark.parametrize("word", [1, 8, 64])
-def test_memory_is_handed_over_without_a_copy(dataset, word):
-    memory = stores.Memory(dataset.train, SHAPE, None, None, word=word)
+@pytest.mark.parametrize("word_bytes", [1, 8, 64])
+def test_memory_is_handed_over_without_a_copy(dataset, word_bytes):
+    memory = stores.MemoryStore(ImageRecords(dataset.train, SHAPE), word_bytes=word_bytes)
     before = memory.fetch(tf.constant([7])).numpy()
-    assert memory.rows.shape[1] % word == 0
-    memory.rows[7, :3] ^= 255
+    assert memory.pixels.shape[1] % word_bytes == 0
+    memory.pixels[7, :3] ^= 255
     after = memory.fetch(tf.constant([7])).numpy()
     assert (before != after).sum() == 3
 
 
 def test_records_are_found_again_at_their_place(dataset):
-    found = stores.Records(dataset.train, SHAPE, None, None)
+    found = stores.RecordStore(ImageRecords(dataset.train, SHAPE))
     everything = {}
     for start, records in pipeline.chunks(dataset.train, 16):
         everything.update(enumerate(records.numpy(), int(start)))

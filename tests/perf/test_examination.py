@@ -14,8 +14,8 @@ def test_a_raw_file_of_a_part_does_not_stay(data_dir, dataset, monkeypatch):
     config = quick_config(data_dir).replaced(cache="disk", max_examples=160)
     found = examination.examine(config, "frozen", None)
     assert found["run"]["phase"] == "frozen"
-    shards = residency.limit(dataset.train, 160)
-    assert not raw_file.folder(shards, None).exists()
+    shards = residency.limit_examples(dataset.train, 160)
+    assert not raw_file.cache_path(shards, None).exists()
 
 
 def test_a_head_that_is_fitted_has_no_step_to_measure():

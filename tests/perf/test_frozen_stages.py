@@ -41,7 +41,7 @@ def test_the_table_says_what_features_cost_and_how_fast_the_head_trains(config):
 
 
 def test_making_features_and_the_head_on_them_are_measured(config, copy, tmp_path):
-    shards = residency.limit(copy().train, 100)
+    shards = residency.limit_examples(copy().train, 100)
     devices = devices_lib.choose(config)
     source = InputStages(config, shards, "ram", 1, tmp_path)
     steps = FrozenStages(config, devices, source, tmp_path / "dftk_features")
@@ -51,4 +51,4 @@ def test_making_features_and_the_head_on_them_are_measured(config, copy, tmp_pat
     assert not steps.there(shards), "those of the measurement lie elsewhere"
     FrozenFeatures(config, devices, steps._detector, steps._scorer, source.examples)
     assert steps.there(shards)
-    assert not steps.there(residency.limit(shards, 50))
+    assert not steps.there(residency.limit_examples(shards, 50))

@@ -28,7 +28,7 @@ class Plants:
         for owner, name, stage in (
             (pipeline, "parse", "parse"),
             (pipeline, "decode_batch", "decode"),
-            (stores.Memory, "fetch", "cache"),
+            (stores.MemoryStore, "fetch", "cache"),
             (preprocess, "augment", "augment"),
             (loop, "l2_penalty", "step"),
         ):
@@ -36,13 +36,13 @@ class Plants:
         self.slow_dataset(patch, pipeline, "chunks", "read", lambda _, records: records)
         self.slow_dataset(patch, loop, "distribute", "transfer", None)
         self.slow_dataset(patch, batches.Batcher, "_dataset", "batch", lambda b: b["index"])
-        read = stores.Records._read
+        read = stores.RecordStore._read
 
         def slow_read(store, rows):
             time.sleep(self.delays["read"] * len(rows))
             return read(store, rows)
 
-        patch.setattr(stores.Records, "_read", slow_read)
+        patch.setattr(stores.RecordStore, "_read", slow_read)
 
     def wait(self, stage, images):
         def sleep(count):
@@ -94,7 +94,7 @@ def climb(plants, dataset, tmp_path_factory):
     config = resolve({"dataset": "sample", "image_size": 32, "augment": True,
                       "frozen_epochs": 1, "finetune_epochs": 0, "folds": 2})  # fmt: skip
     devices = devices_lib.choose(config)
-    shards = residency.limit(dataset.train, IMAGES)
+    shards = residency.limit_examples(dataset.train, IMAGES)
     rigs = {}
 
     def measure(kind, stage):

@@ -31,13 +31,13 @@ def test_transfer_and_augment_look_at_the_pixels(data_dir, dataset, monkeypatch,
     source = InputStages(config, dataset.train, "device", 1, tmp_path)
     steps = StepStages(config, devices.choose(config), source, "frozen")
     before = steps.transfer(), steps.augment()
-    real = residency.unpack
+    real = residency.words_to_pixels
 
     def slow(words, shape):
         matrix = tf.cast(words[0, 0], tf.float32) * tf.ones([1500, 1500])
         heavy = tf.linalg.matmul(matrix, matrix)
         return real(words, shape) + tf.cast(heavy[0, 0] * 0.0, tf.uint8)
 
-    monkeypatch.setattr(residency, "unpack", slow)
+    monkeypatch.setattr(residency, "words_to_pixels", slow)
     assert steps.transfer() < before[0] / 3
     assert steps.augment() < before[1] / 3

@@ -21,7 +21,7 @@ class Rig:
         self.config = resolve({**GIVEN, **given})
         self.devices = devices_lib.choose(self.config)
         self.detector = registry.build(self.config, "float32", False)
-        self.examples = residency.open_examples(residency.limit(shards, images), "ram")
+        self.examples = residency.open_examples(residency.limit_examples(shards, images), "ram")
         self.pixels = loop.Pixels(self.devices, self.examples)
         self.scorer = Scorer(self.detector, self.devices, self.pixels)
 

@@ -60,9 +60,9 @@ def test_a_memory_limit_leaves_what_is_not_used_and_the_page_cache(tmp_path, nam
     (tmp_path / limit).write_text("1000000\n")
     (tmp_path / used).write_text("700000\n")
     (tmp_path / "memory.stat").write_text(f"anon 1\n{cache} 200000\n")
-    assert limits._memory_rest(tmp_path) == [500_000]
+    assert limits._memory_left(tmp_path) == [500_000]
     (tmp_path / limit).write_text("max\n")
-    assert limits._memory_rest(tmp_path) == []
+    assert limits._memory_left(tmp_path) == []
 
 
 def test_limits_of_cgroups_above_count(cgroups, monkeypatch):

@@ -1,3 +1,4 @@
+import doctest
 import itertools
 import threading
 import time
@@ -5,6 +6,10 @@ import time
 import pytest
 
 from dftk.utils import threads
+
+
+def test_the_example_in_the_docstring_runs():
+    assert doctest.testmod(threads) == (0, 1)
 
 
 def test_results_come_in_order_and_errors_in_their_turn():
@@ -20,14 +25,14 @@ def test_results_come_in_order_and_errors_in_their_turn():
         next(results)
 
 
-def test_no_more_is_begun_than_may_be_ahead():
+def test_no_more_items_are_started_than_allowed():
     taken = itertools.count()
     for position, _ in enumerate(threads.in_order(lambda item: item, zip(range(50), taken), 4, 6)):
         assert int(repr(taken)[6:-1]) - position <= 8
 
 
-def test_what_is_costly_waits_for_what_is_held():
-    """Of cost 40 two fit into 100, and one of 1000 is worked on alone."""
+def test_costly_items_wait_for_the_budget():
+    """Two items of cost 40 fit into a budget of 100. An item of cost 1000 runs alone."""
     lock, held, most = threading.Lock(), [0], [0]
 
     def work(cost):

@@ -76,7 +76,7 @@ class FrozenFeatures:
             found = tf.numpy_function(lambda index: self._features[index], [rows], tf.float32)
             return tf.reshape(found, [-1, views, width])
 
-        self.batches = batches.Batcher(fetch, examples.labels, lambda _: 2)
+        self.batches = batches.Batcher(fetch, examples.labels, max_parallel=2)
 
     def of(self, rows: np.ndarray) -> np.ndarray:
         """What the head sees of the images as they are, float32 [len(rows), width]."""
@@ -85,13 +85,13 @@ class FrozenFeatures:
     def _make(self) -> None:
         """Computes them where no process has yet; workers of one fold compute together."""
         if self._devices.workers > 1:
-            there = self._cache.usable()
+            there = self._cache.validate()
             if self._devices.sum_over_workers(np.array([float(there)])) < self._devices.workers:
                 self._compute(not there)
             return
-        with self._cache.alone():
-            if self._cache.usable():
-                self._cache.forget_begun()
+        with self._cache.lock():
+            if self._cache.validate():
+                self._cache.remove_partial()
                 say(f"features: of {self._shape[0]} images, from {self.path}")
             else:
                 self._compute(True)
@@ -101,7 +101,7 @@ class FrozenFeatures:
         if write:
             # Several workers begin anew: how far each had come need not be the same.
             alone = self._devices.workers == 1
-            begin = self._cache.continued if alone else self._cache.written
+            begin = self._cache.resumable_write if alone else self._cache.atomic_write
             with begin() as folder, self._growing(folder) as file:
                 self._write(file, progress)
             seconds = file.seconds
@@ -158,7 +158,7 @@ def folder(
     shards: Sequence[Shard],
     root: Path | None = None,
 ) -> Path:
-    """The folder of these shards' features, named by all that decides them; see disk_cache.folder.
+    """The folder of these features, named by all that decides them; see disk_cache.cache_path.
 
     Args:
       config, devices, detector: see FrozenFeatures.
@@ -171,4 +171,4 @@ def folder(
     model, augment = config.model, config.augment.enabled
     choices = (model.backbone, model.image_size, model.scaling, config.stored_size, augment)
     maker = f"{_FORMAT} {devices.policy} {choices} {weights.hexdigest()}"
-    return disk_cache.folder(shards, maker, "features", root)
+    return disk_cache.cache_path(shards, maker, "features", root)

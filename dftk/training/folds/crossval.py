@@ -69,8 +69,8 @@ def _train_folds(
         "flags, dataset and --workdir, which must be one folder that all of them share",
     )
     if todo:
-        shards = residency.limit(dataset.train, config.max_examples)
-        where = residency.choose(
+        shards = residency.limit_examples(dataset.train, config.max_examples)
+        where = residency.choose_residency(
             config.cache, shards, size=config.stored_size, device_memory=devices.memory
         )
         record["residency"] = dataclasses.asdict(where)

@@ -141,9 +141,23 @@ def _number(path: Path) -> int:
 
 
 def _store(path: Path, groups: Mapping[str, Arrays]) -> None:
-    arrays = {f"{name}/{i}": a for name, group in groups.items() for i, a in enumerate(group)}
+    """Writes groups of arrays to an npz file, without pickle.
+
+    Before NumPy 2.1, savez has no parameter allow_pickle and stores it as one more array. Without
+    that parameter, it pickles arrays of objects only, so these are refused here.
+
+    Raises:
+      TypeError: an array of objects, which `_read` could not load.
+    """
+    arrays: dict[str, Any] = {  # Any: the stubs take one of them for allow_pickle
+        f"{name}/{i}": np.asarray(array)
+        for name, group in groups.items()
+        for i, array in enumerate(group)
+    }
+    if objects := [key for key, array in arrays.items() if array.dtype.hasobject]:
+        raise TypeError(f"{path}: {', '.join(objects)} hold Python objects, not numbers")
     with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
+        np.savez(file, **arrays)
 
 
 def _read(path: Path) -> dict[str, list[np.ndarray]]:

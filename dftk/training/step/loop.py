@@ -35,15 +35,15 @@ class Pixels:
     """Gives a step its batch's images: they came with it, or lie in the device's memory."""
 
     def __init__(self, devices: Devices, examples: Examples):
-        packed = examples.packed
+        pixel_words = examples.pixel_words
         self._shape = examples.shape
-        self.resident = None if packed is None else devices.replicate(packed)
+        self.resident = None if pixel_words is None else devices.replicate(pixel_words)
 
     def __call__(self, batch: Batch, resident: tf.Tensor | None) -> tf.Tensor:
         """uint8 [b, h, w, 3]; `resident` is this replica's of `self.resident`."""
         if resident is None:
             return batch["image"]
-        return residency.unpack(tf.gather(resident, batch["index"]), self._shape)
+        return residency.words_to_pixels(tf.gather(resident, batch["index"]), self._shape)
 
 
 class TrainLoop:

@@ -25,7 +25,7 @@ def ensemble(trained):
 
 @pytest.fixture(scope="module")
 def result(ensemble, dataset):
-    shards = residency.limit(dataset.valid, 12)
+    shards = residency.limit_examples(dataset.valid, 12)
     total = sum(shard.length for shard in shards)
     return robustness.sweep(ensemble, encoded.from_shards(shards), total, TRIED)
 
@@ -41,7 +41,7 @@ def test_every_level_has_its_scores(result):
 
 
 def test_clean_is_what_the_ensemble_says_of_the_images_as_they_are(ensemble, dataset, result):
-    examples = residency.open_examples(residency.limit(dataset.valid, 12), "none")
+    examples = residency.open_examples(residency.limit_examples(dataset.valid, 12), "none")
     rows = np.arange(len(examples.labels))
     called = ensemble.score(examples, rows).mean(axis=0) >= 0.5
     assert result["clean"]["accuracy"] == pytest.approx((called == examples.labels).mean())
@@ -49,7 +49,7 @@ def test_clean_is_what_the_ensemble_says_of_the_images_as_they_are(ensemble, dat
 
 
 def test_a_level_is_what_the_ensemble_says_of_the_changed_images(ensemble, dataset, result):
-    images = list(encoded.from_shards(residency.limit(dataset.valid, 12)))
+    images = list(encoded.from_shards(residency.limit_examples(dataset.valid, 12)))
     change = perturbations.ALL["noise"].at(32)
     called = []
     for image in images:

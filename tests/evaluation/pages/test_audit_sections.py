@@ -22,7 +22,7 @@ def workdir(tmp_path):
 
 
 def images_and_rows(dataset):
-    images = list(encoded.from_shards(residency.limit(dataset.valid, 40)))
+    images = list(encoded.from_shards(residency.limit_examples(dataset.valid, 40)))
     rows = [
         {"filename": image.filename, "label": image.label, "probability": 0.3 + 0.01 * index,
          "fold_0": 0.3 + 0.01 * index}

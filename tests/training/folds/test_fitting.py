@@ -104,7 +104,7 @@ def test_a_twentieth_of_other_reals_is_called_fake_and_the_middle_one_is_surely_
 
 
 def test_too_few_real_images_are_one_line(dataset):
-    examples = residency.open_examples(residency.limit(dataset.train, 20), "ram")
+    examples = residency.open_examples(residency.limit_examples(dataset.train, 20), "ram")
     with pytest.raises(UserError, match=r"fold 0: \d+ real images .* too few for --head=pca"):
         make(examples).run(0, None)
 

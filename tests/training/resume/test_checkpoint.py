@@ -1,4 +1,5 @@
 import errno
+import json
 import os
 import resource
 import subprocess
@@ -52,6 +53,40 @@ def test_more_than_ten_arrays_keep_their_order(folder):
     checkpoints.save({}, {"model": many}, many)
     checkpoints.wait()
     assert [int(a) for a in Checkpoints(folder).load()[1]["model"]] == list(range(25))
+
+
+def test_a_state_holds_the_arrays_that_were_given_and_nothing_else(folder):
+    """Before NumPy 2.1, `savez(allow_pickle=False)` stored an array of that name."""
+    checkpoints = Checkpoints(folder)
+    save(checkpoints, 1, best=arrays(7))
+    checkpoints.wait()
+    with np.load(folder / "state-000001.npz", allow_pickle=False) as file:
+        groups = {name.split("/")[0] for name in file.files}
+    assert groups == {"model", "optimizer", "record"}
+    assert list(Checkpoints(folder).load()[1]) == ["model", "optimizer"]
+
+
+def test_arrays_of_objects_are_refused(folder):
+    checkpoints = Checkpoints(folder)
+    checkpoints.save({}, {"model": [np.array([{}])]}, arrays(7))
+    with pytest.raises(TypeError, match="model/0 hold Python objects"):
+        checkpoints.wait()
+    assert not list(folder.glob("state-*"))
+
+
+def test_a_state_of_the_first_edition_loads(folder):
+    """On NumPy before 2.1 its files also held the array `allow_pickle`."""
+    folder.mkdir()
+    text = json.dumps({"epoch": 3, "best_file": "best-000001.npz", "run": ""})
+    extra = {"allow_pickle": np.array(False)}
+    np.savez(folder / "best-000001.npz", **{"best/0": np.arange(3), **extra})
+    state = {"model/0": np.arange(4), "model/1": np.float32(2), "record/0": np.array(text)}
+    np.savez(folder / "state-000001.npz", **{**state, **extra})
+    record, variables, best = Checkpoints(folder).load()
+    assert record["epoch"] == 3
+    np.testing.assert_array_equal(variables["model"][0], np.arange(4))
+    assert variables["model"][1] == 2
+    np.testing.assert_array_equal(best[0], np.arange(3))
 
 
 def test_two_states_and_their_best_weights_are_kept(folder):
