@@ -17,7 +17,7 @@ from dftk.runs import saved_models
 from dftk.runs.saved_models import Ensemble
 from dftk.utils.errors import UserError
 from dftk.utils.files import replacing
-from dftk.utils.progress import Count, Throughput, say
+from dftk.utils.progress import FileCounter, Throughput, say
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ def predict(request: Request) -> int:
     say(f"fake from {threshold:.6g} on, {source}")
     speed = Throughput()
     # Rows on the same terminal say how far it is.
-    progress = Count("predict", quiet=not request.output and sys.stdout.isatty())
+    progress = FileCounter("predict", quiet=not request.output and sys.stdout.isatty())
 
     def rows() -> Iterator[dict[str, Any]]:
         found = image_files.find_images(request.paths)

@@ -1,7 +1,6 @@
 """Runs that differ from one in a single choice, on the same folds, and what each choice changed."""
 
 import contextlib
-import os
 import re
 import signal
 import subprocess
@@ -14,7 +13,7 @@ import tensorflow as tf
 
 from dftk.evaluation.comparison import comparison, comparison_page, tables
 from dftk.evaluation.pages.formatting import number
-from dftk.launch.parallel import tied
+from dftk.launch import child_process
 from dftk.runs.results import chooses_by_held_out
 from dftk.runs.workdir import Workdir
 from dftk.training.config import Config, as_flags
@@ -111,16 +110,15 @@ def _train(config: Config, folds: Sequence[int], workdir: Workdir) -> int:
         return 0
     command = [sys.executable, "-m", "dftk.train", f"--workdir={workdir.path}"]
     command += [f"--fold={','.join(map(str, folds))}", *as_flags(config)]
-    together = tied(sorted(os.sched_getaffinity(0)))
     with listening() as signals:
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, preexec_fn=together)
-        told = False
+        process = child_process.start(command, stdout=subprocess.DEVNULL)
+        asked_to_stop = False
         while process.poll() is None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_POLL_S)
-            if signals.number and not told:
+            if signals.number and not asked_to_stop:
                 process.send_signal(signal.SIGTERM)
-                told = True
+                asked_to_stop = True
     status = process.returncode
     if signals.number or status in (SAVED, 130):
         raise Interrupted(

@@ -168,7 +168,7 @@ def _train_each(
     for fold in folds:
         with workdir.locked(fold) if devices.chief else contextlib.nullcontext():
             if devices.workers == 1 and workdir.is_finished(fold):
-                say(f"fold {fold}: trained meanwhile by another process")
+                say(f"fold {fold}: trained meanwhile by another process", milestone=True)
                 continue
             if devices.chief:
                 workdir.begin_fold(fold)
