@@ -11,7 +11,7 @@ QUICK = ["--dataset=sample", "--model=cnn", "--image_size=32", "--finetune_epoch
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ([], "give a change or more"),
+        ([], "give one change or more"),
         (["crop_size"], "crop_size: give NAME=VALUE"),
         (["workdir=x"], "workdir=x: give NAME=VALUE of a flag that decides"),
         (["l2=much"], "l2=much: could not convert string to float"),
@@ -19,7 +19,10 @@ QUICK = ["--dataset=sample", "--model=cnn", "--image_size=32", "--finetune_epoch
         (["l2=0.1", "l2=0.1"], "l2=0.1: given twice"),
         (["seed=42"], "seed=42: the same run as base"),
         (["l2=0.1", "l2=0.10"], "l2=0.10: the same run as l2=0.1"),
-        (["max_examples=9"], "max_examples=9: all runs hold out the same images"),
+        (
+            ["max_examples=9"],
+            "max_examples=9: all runs hold out the same images; give --max_examples, for",
+        ),
         (["crop_size=500"], "--crop_size=500: must be at most --image_size"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The door, in processes of its own."""
+"""python -m dftk.train, in processes of its own."""
 
 import json
 import shutil
