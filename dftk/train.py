@@ -14,15 +14,15 @@ from dftk import cli
 from dftk.launch.job_index import fold_of_job
 from dftk.training.config import Config, resolve
 from dftk.training.execution import ExecutionOptions, parse_folds, parse_steps
-from dftk.utils.errors import UsageError
+from dftk.utils.errors import UsageError, UserError
 
 _FOLD = flags.DEFINE_string(
     "fold",
     "all",
     "Folds to hold out, one after the other: all, or indices such as 0 or 0,2. job: this process "
     "is one task of an array job and trains the fold of its number. It reads the number from "
-    "DFTK_FOLD, JOB_COMPLETION_INDEX (Kubernetes), SLURM_ARRAY_TASK_ID or CLUSTER_SPEC (Vertex AI). "
-    "It writes no report; --merge does, when all tasks have ended.",
+    "DFTK_FOLD, JOB_COMPLETION_INDEX (Kubernetes), SLURM_ARRAY_TASK_ID or CLUSTER_SPEC (Vertex "
+    "AI). It writes no report; --merge does, when all tasks have ended.",
 )
 _WORKDIR = flags.DEFINE_string(
     "workdir", "runs/dftk", "Folder for the config, models, metrics, predictions and report."
@@ -94,7 +94,21 @@ def _test_sets(workdir: Any) -> dict[str, Any]:
         )
     from dftk.evaluation.checks import test_set_folders
 
-    return test_set_folders.open_folders(workdir.path, _ALSO_EVALUATE.value or [])
+    paths = _ALSO_EVALUATE.value or []
+    try:
+        return test_set_folders.open_folders(workdir.path, paths)
+    except UserError as first:
+        errors = []  # of each directory by itself: all are named at once
+        for path in paths:
+            try:
+                test_set_folders.open_folders(workdir.path, [path])
+            except UserError as error:
+                errors.append(error)
+        if len(errors) < 2:
+            raise
+        are_usage = all(isinstance(error, UsageError) for error in errors)
+        text = "; ".join(dict.fromkeys(map(str, errors)))
+        raise (UsageError if are_usage else UserError)(text) from first
 
 
 def _merge(workdir: Any) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def keep_freed_memory() -> bool:
 
 
 def has_gpu() -> bool:
-    """Returns whether Linux has a device file of a GPU; TensorFlow, which knows more, loads later."""
+    """Returns whether Linux has a device file of a GPU: TensorFlow is not loaded yet."""
     if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
         return False
     return any(Path(device).exists() for device in _GPU_DEVICES)

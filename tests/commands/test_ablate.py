@@ -5,7 +5,8 @@ import json
 import pytest
 from commands import run_command
 
-QUICK = ["--dataset=sample", "--model=cnn", "--image_size=32", "--finetune_epochs=1"]
+QUICK = ["--dataset=sample", "--model=cnn", "--image_size=32", "--finetune_epochs=1",
+         "--max_examples=200"]  # fmt: skip
 
 
 @pytest.mark.parametrize(
