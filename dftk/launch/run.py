@@ -72,7 +72,7 @@ def _train(
         crossval.train_folds(config, folds, workdir, options)
         return {}
     tf.config.set_visible_devices([], "GPU")  # they are for the processes that train
-    crossval.begin(config, workdir)  # once, before several processes would
+    crossval.prepare_workdir(config, workdir)  # once, before several processes would
     if options.parallel == "ray" or options.workers > 1:
         from dftk.launch import ray_cluster, ray_workers  # need the extra `cluster`
 
