@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dftk.datasets import catalog
-from dftk.models import registry
 from dftk.runs.workdir import Workdir
 from dftk.training.config import Config
 from dftk.utils.errors import UserError
@@ -92,6 +90,10 @@ def with_absolute_paths(config: Config) -> Config:
 
     What is a name to the dataset catalog or the model registry stays a name.
     """
+    # Imported here: nodes import this module before dftk.utils.cpu prepares for TensorFlow.
+    from dftk.datasets import catalog
+    from dftk.models import registry
+
     changes: dict[str, Any] = {}
     if where := config.data_dir or os.environ.get("TFDS_DATA_DIR"):
         changes["data_dir"] = _absolute(where)

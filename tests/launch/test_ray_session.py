@@ -133,3 +133,12 @@ except KeyError:
     assert "python\n" in text
     assert "c++\n" in text
     assert "KeyError: 'why'" in text
+
+
+def test_nodes_import_the_modules_without_tensorflow():
+    """dftk.utils.cpu must prepare for it first."""
+    code = (
+        "import sys, dftk.launch.ray_cluster, dftk.launch.ray_workers\n"
+        "assert 'tensorflow' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
