@@ -59,7 +59,7 @@ def measured(how):
 
 
 @pytest.mark.long
-@pytest.mark.skipif(cpu.gpu_is_there(), reason="there is a GPU")
+@pytest.mark.skipif(cpu.has_gpu(), reason="there is a GPU")
 def test_steps_on_a_prepared_cpu_against_tensorflow_as_it_comes():
     """Keeping memory gives the same bits; oneDNN's kernels round otherwise."""
     found = {how: [] for how in ("plain", "kept", "prepared")}

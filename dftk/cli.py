@@ -1,4 +1,4 @@
-"""What the doors share: flags from the config's fields, errors as one line, exit statuses."""
+"""What the commands share: flags made from the config, errors as one line, exit statuses."""
 
 import difflib
 import os
@@ -10,10 +10,10 @@ from absl import app, flags, logging
 
 from dftk.training.config import Config
 from dftk.training.resume.interruption import Interrupted
-from dftk.utils import cpu
+from dftk.utils import cpu, events
 from dftk.utils.errors import UsageError, UserError
 from dftk.utils.option import flags_of
-from dftk.utils.progress import ERASE
+from dftk.utils.progress import say
 
 if TYPE_CHECKING:
     from dftk.images import encoded
@@ -29,7 +29,10 @@ _DEFINE: dict[type, Callable[..., object]] = {
 
 
 def define_config_flags() -> None:
-    """Defines the flags of Config; `resolve` decides about those that the user does not give."""
+    """Defines the flags of Config, all with the default None.
+
+    So `resolve` can tell which ones the user gave, and decide about the others.
+    """
     for flag in flags_of(Config):
         text = f"{flag.help} Default: {flag.default}."
         if flag.choices:
@@ -39,15 +42,18 @@ def define_config_flags() -> None:
 
 
 def given_config() -> dict[str, object]:
-    """The config flags that the user set, by name."""
+    """Returns the values of the config flags that the user gave, by name."""
     return {name: FLAGS[name].value for name in _CONFIG_FLAGS if FLAGS[name].present}
 
 
 def changed_config(change: str) -> dict[str, object]:
-    """Reads NAME=VALUE of config flags, with commas between.
+    """Reads a change of config flags: NAME=VALUE, or several of them with commas between.
+
+    Returns:
+      The values by the flags' names.
 
     Raises:
-      UsageError: no such flag, or not a value of it.
+      UsageError: there is no such config flag, or the flag cannot have this value.
     """
     given = {}
     for part in change.split(","):
@@ -66,14 +72,23 @@ def changed_config(change: str) -> dict[str, object]:
 
 
 def note(text: str) -> None:
-    """Something the user should know of a result that is there all the same."""
+    """Tells the user something about a result that is valid nevertheless."""
     print(f"note: {text}", file=sys.stderr)
 
 
 def score_test_sets(
     workdir: "Workdir", sets: "Mapping[str, encoded.Folder]", data_dir: str | None
 ) -> int:
-    """Scores test sets, prints what is to be said of them; status 1 if a file of one is broken."""
+    """Scores test sets, prints the results, and returns the exit status.
+
+    Args:
+      workdir: of a run with finished folds.
+      sets: the test sets by name.
+      data_dir: TFDS's directory of datasets, None for its default.
+
+    Returns:
+      1 if a file of a test set is broken, else 0.
+    """
     from dftk.evaluation import audits, terminal
 
     scored = audits.score_test_sets(workdir, sets, data_dir)
@@ -88,48 +103,56 @@ def score_test_sets(
 
 
 def refuse_arguments(argv: Sequence[str]) -> None:
-    """For doors that take flags only.
+    """Refuses arguments of a command that takes flags only.
 
     Raises:
-      UsageError: names the first argument that is none.
+      UsageError: names the first argument that is not a flag.
     """
     if len(argv) > 1:
         raise UsageError(f"unexpected argument {argv[1]!r}; every option is a flag (--help)")
 
 
 def run(main: Callable[[Sequence[str]], int | None]) -> None:
-    """Parses flags and runs `main`; exits 0, 2 for a usage error, 1 for another failure.
+    """Parses the flags, runs `main`, and ends the process.
 
-    A UserError becomes one line on stderr.
+    The exit status is what `main` returns (None is 0), the error's own if it raises a UserError, 2
+    if the flags cannot be parsed, 130 after Ctrl-C, and 1 after any other exception. A UserError is
+    one line on stderr. A parent process that listens gets the error as an event.
     """
-    # Fewer of TensorFlow's start-up notes; what it says before it reads this stays.
+    # TensorFlow writes fewer notes when it starts. What it writes before it reads this stays.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
     cpu.prepare()
+    events.connect(os.environ)
+    app.run(lambda argv: _run_and_report(main, argv), flags_parser=_parse_flags)
 
-    def guarded(argv: Sequence[str]) -> int | None:
-        if not FLAGS["verbosity"].present:
-            logging.set_verbosity(logging.ERROR)  # libraries' notes; --verbosity=0 shows them
-        try:
-            return main(argv)
-        except UserError as error:
-            live = ERASE if sys.stderr.isatty() else ""  # a progress line may stand there
-            word = "" if isinstance(error, Interrupted) else "error: "
-            print(f"{live}{word}{error}", file=sys.stderr)
-            return error.exit_status
-        except KeyboardInterrupt:
-            print(
-                "interrupted; files already written are whole, others are not there",
-                file=sys.stderr,
-            )
-            return 130
 
-    def parse(argv: Sequence[str]) -> list[str]:
-        try:
-            return FLAGS(list(argv))
-        except flags.Error as error:
-            print(f"error: {error}; --help lists the flags", file=sys.stderr)
-            sys.exit(2)
-        except SystemExit:  # of --help, which absl ends with 1
-            sys.exit(0)
+def _run_and_report(main: Callable[[Sequence[str]], int | None], argv: Sequence[str]) -> int | None:
+    """Returns the exit status of `main`; a traceback only for errors that no user can mend."""
+    if not FLAGS["verbosity"].present:
+        logging.set_verbosity(logging.ERROR)  # notes of libraries; --verbosity=0 shows them
+    try:
+        return main(argv)
+    except Interrupted as stop:  # all is saved: not an error
+        say(str(stop), milestone=True)
+        return stop.exit_status
+    except UserError as error:
+        say(f"error: {error}")
+        events.report_error(error)
+        return error.exit_status
+    except KeyboardInterrupt:
+        say("interrupted; files already written are whole, others are not there")
+        return 130
+    except Exception as error:
+        events.report_error(error)
+        raise
 
-    app.run(guarded, flags_parser=parse)
+
+def _parse_flags(argv: Sequence[str]) -> list[str]:
+    try:
+        return FLAGS(list(argv))
+    except flags.Error as error:
+        print(f"error: {error}; --help lists the flags", file=sys.stderr)
+        events.report_error(error)
+        sys.exit(UsageError.exit_status)
+    except SystemExit:  # of --help, which absl ends with 1
+        sys.exit(0)

@@ -14,58 +14,66 @@ from dftk import cli
 from dftk.launch.job_index import fold_of_job
 from dftk.training.config import Config, resolve
 from dftk.training.execution import ExecutionOptions, parse_folds, parse_steps
-from dftk.utils.errors import UsageError
+from dftk.utils.errors import UsageError, UserError
 
 _FOLD = flags.DEFINE_string(
     "fold",
     "all",
-    "The fold to hold out: all, or indices such as 0 or 0,2; job: the one that this task of an "
-    "array of jobs is for, by JOB_COMPLETION_INDEX (Kubernetes), SLURM_ARRAY_TASK_ID, CLUSTER_SPEC "
-    "(Vertex AI) or DFTK_FOLD; it writes no report, --merge does.",
+    "Folds to hold out, one after the other: all, or indices such as 0 or 0,2. job: this process "
+    "is one task of an array job and trains the fold of its number. It reads the number from "
+    "DFTK_FOLD, JOB_COMPLETION_INDEX (Kubernetes), SLURM_ARRAY_TASK_ID or CLUSTER_SPEC (Vertex "
+    "AI). It writes no report; --merge does, when all tasks have ended.",
 )
 _WORKDIR = flags.DEFINE_string(
-    "workdir", "runs/dftk", "Folder of the run: config, models, metrics, predictions, report."
+    "workdir", "runs/dftk", "Folder for the config, models, metrics, predictions and report."
 )
 _MERGE = flags.DEFINE_bool(
-    "merge", False, "Train nothing; join the finished folds in --workdir into one report."
+    "merge", False, "Train nothing. Write the report on the finished folds in --workdir."
 )
 _PARALLEL = flags.DEFINE_string(
     "parallel",
     "1",
-    "Folds trained at once, each in a process of its own: a number; auto, one on each GPU; or "
-    "ray, on a Ray cluster. Where one fold alone is trained at a time, it takes all GPUs.",
+    "Number of folds to train at once, each in a process of its own. auto: one on each GPU. ray: "
+    "as many as a Ray cluster has room for. With 1, each fold uses all GPUs.",
 )
 _WORKERS = flags.DEFINE_integer(
-    "workers", 1, "Processes that train each fold together, started by Ray; with GPUs one each."
+    "workers",
+    1,
+    "Number of processes that train each fold together. Ray starts them. Each one uses one GPU, if "
+    "the cluster has any.",
 )
 _RAY_ADDRESS = flags.DEFINE_string(
-    "ray_address", None, "Of the Ray cluster to join, such as auto; not given: one is started here."
+    "ray_address",
+    None,
+    "Ray cluster to join: HOST:PORT, or auto for the one that runs on this machine. Not given: a "
+    "local one is started for this run.",
 )
 _CHECKPOINT_STEPS = flags.DEFINE_integer(
     "checkpoint_steps",
     None,
-    "Save the state after every so many steps, not only after each epoch.",
+    "Save the state after every so many steps, too. It is always saved after each epoch.",
 )
 _PROFILE_STEPS = flags.DEFINE_list(
-    "profile_steps", None, "FIRST,LAST: trace these training steps for TensorBoard."
+    "profile_steps", None, "FIRST,LAST: training steps to trace for TensorBoard."
 )
 _ALSO_EVALUATE = flags.DEFINE_list(
     "also_evaluate",
     None,
-    "Directories with real/ and fake/ in each, scored by all finished folds after the training or "
-    "the --merge, as by dftk.evaluate --dataset; looked at before it.",
+    "Directories of test sets, each with real/ and fake/ in it. After the training or the --merge, "
+    "all finished folds score them, as dftk.evaluate --dataset would. They are checked before the "
+    "training.",
 )
 cli.define_config_flags()
 flags.adopt_module_key_flags(cli)  # --help shows them, not only --helpfull
 
 
 def main(argv: Sequence[str]) -> int:
-    """Flags to config to one call, and one more for test sets."""
+    """Trains, or merges, as the flags say; then scores the test sets."""
     cli.refuse_arguments(argv)
     from dftk.runs.workdir import Workdir
 
     workdir = Workdir(_WORKDIR.value)
-    # Resolved here: it complains before TensorFlow is loaded.
+    # Wrong flags are refused here, before TensorFlow is loaded.
     config = None if _MERGE.value else resolve(cli.given_config())
     sets = _test_sets(workdir) if _ALSO_EVALUATE.value is not None else {}
     summary = _merge(workdir) if config is None else _train(workdir, config)
@@ -81,10 +89,26 @@ def main(argv: Sequence[str]) -> int:
 
 def _test_sets(workdir: Any) -> dict[str, Any]:
     if _FOLD.value == "job" and not _MERGE.value:
-        raise UsageError("--also_evaluate: --fold=job is one fold of several; give it to --merge")
+        raise UsageError(
+            "--also_evaluate: --fold=job is one fold of several; give --also_evaluate to --merge"
+        )
     from dftk.evaluation.checks import test_set_folders
 
-    return test_set_folders.open_folders(workdir.path, _ALSO_EVALUATE.value or [])
+    paths = _ALSO_EVALUATE.value or []
+    try:
+        return test_set_folders.open_folders(workdir.path, paths)
+    except UserError as first:
+        errors = []  # of each directory by itself: all are named at once
+        for path in paths:
+            try:
+                test_set_folders.open_folders(workdir.path, [path])
+            except UserError as error:
+                errors.append(error)
+        if len(errors) < 2:
+            raise
+        are_usage = all(isinstance(error, UsageError) for error in errors)
+        text = "; ".join(dict.fromkeys(map(str, errors)))
+        raise (UsageError if are_usage else UserError)(text) from first
 
 
 def _merge(workdir: Any) -> dict[str, Any]:
@@ -95,17 +119,20 @@ def _merge(workdir: Any) -> dict[str, Any]:
 
 def _train(workdir: Any, config: Config) -> dict[str, Any]:
     fold = _FOLD.value
-    job = fold == "job"
-    folds = [fold_of_job(os.environ, config.folds)] if job else parse_folds(fold, config.folds)
+    is_array_task = fold == "job"
+    if is_array_task:
+        folds: Sequence[int] = [fold_of_job(os.environ, config.folds)]
+    else:
+        folds = parse_folds(fold, config.folds)
     options = ExecutionOptions(
         checkpoint_steps=_CHECKPOINT_STEPS.value,
         profile_steps=parse_steps(_PROFILE_STEPS.value),
-        job=job,
+        array_task=is_array_task,
         parallel=_PARALLEL.value,
         workers=_WORKERS.value,
         ray_address=_RAY_ADDRESS.value,
     )
-    from dftk.launch import run  # TensorFlow: after the flags are found to be right
+    from dftk.launch import run  # loads TensorFlow, so after the flags are checked
 
     return run.train(config, folds, workdir, options)
 

@@ -1,1 +1,1 @@
-"""Job files for schedulers: one job of an array trains one fold."""
+"""Job files for schedulers. Each task of an array job trains one fold."""

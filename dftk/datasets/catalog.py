@@ -145,6 +145,19 @@ def _find_version_directory(dataset: str, data_dir: str | None) -> Path | None:
     return None
 
 
+def is_path(dataset: str, data_dir: str | None) -> bool:
+    """Returns whether `open_dataset` takes a value of --dataset for a path.
+
+    The others are names, even where the working directory has a file or folder of that name: the
+    sample, TFDS's names of rvf10k, and version directories below data_dir.
+    """
+    if dataset == "sample":
+        return False
+    if folder := _find_version_directory(dataset, data_dir):
+        return folder == Path(dataset).expanduser()
+    return dataset.split("/")[0] != "rvf10k"
+
+
 def _candidate_paths(dataset: str, data_dir: str | None) -> tuple[Path, Path]:
     """Returns `dataset` as a path, and as a path below data_dir."""
     root = Path(data_dir or tfds.core.constants.DATA_DIR)
@@ -200,7 +213,7 @@ def _open_builder(
         return sample.build(data_dir, folds)
     if folder := _find_version_directory(dataset, data_dir):
         return tfds.builder_from_directory(folder)
-    if dataset.split("/")[0] != "rvf10k":
+    if is_path(dataset, data_dir):
         return image_tree.build(dataset, data_dir, folds, any_size)
     where = data_dir or tfds.core.constants.DATA_DIR
     remedy = _build_remedy(data_dir)

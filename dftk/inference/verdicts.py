@@ -18,7 +18,7 @@ from dftk.runs import saved_models
 from dftk.runs.saved_models import Ensemble
 from dftk.utils.errors import UserError
 from dftk.utils.files import replacing
-from dftk.utils.progress import Count, Throughput, say
+from dftk.utils.progress import FileCounter, Throughput, say
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ def predict(options: PredictOptions) -> int:
     say(f"fake from a probability of {threshold:.6g} on ({source})")
     speed = Throughput()
     # Rows on the same terminal show the progress by themselves.
-    progress = Count("predict", quiet=not options.output and sys.stdout.isatty())
+    progress = FileCounter("predict", quiet=not options.output and sys.stdout.isatty())
 
     def rows() -> Iterator[dict[str, Any]]:
         found = image_files.find_images(options.paths)

@@ -1,1 +1,1 @@
-"""Many folds on the devices and machines that there are."""
+"""Starts the training of folds: in this process, in others, on a Ray cluster, as array tasks."""

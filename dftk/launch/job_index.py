@@ -1,38 +1,38 @@
-"""Which fold a process trains when it is one task of an array of jobs; no TensorFlow here."""
+"""The fold of a process that is one task of an array job. This module does not load TensorFlow."""
 
 import json
 from collections.abc import Mapping
 
 from dftk.utils.errors import UsageError
 
-# Where each scheduler puts the task's number, the user's own word first: it can mend the others.
+# Variables with the task's number. The user's own comes first, so that it can correct the others.
 _NUMBERS = ("DFTK_FOLD", "JOB_COMPLETION_INDEX", "SLURM_ARRAY_TASK_ID")
 _VERTEX = "CLUSTER_SPEC"
-_POOL = "workerpool"
+_POOL_PREFIX = "workerpool"
 
 
 def fold_of_job(environ: Mapping[str, str], folds: int) -> int:
-    """Reads the fold of `--fold=job` from what the scheduler says of this task.
+    """Reads the fold of --fold=job from the variables that a scheduler sets for each task.
 
-    The first that is set counts: DFTK_FOLD, Kubernetes' JOB_COMPLETION_INDEX (Indexed Jobs),
-    SLURM_ARRAY_TASK_ID, Vertex AI's CLUSTER_SPEC.
+    The first one that is set counts: DFTK_FOLD, JOB_COMPLETION_INDEX (Indexed Jobs of Kubernetes),
+    SLURM_ARRAY_TASK_ID, CLUSTER_SPEC (Vertex AI).
 
     Args:
-      environ: the process's environment variables.
+      environ: the environment variables of the process.
       folds: number of folds of the run.
 
     Returns:
       The index of a fold, below `folds`.
 
     Raises:
-      UsageError: none of them is set, or what is set names no fold.
+      UsageError: none of the variables is set, or its value names no fold.
     """
     for name in _NUMBERS:
         if value := environ.get(name):
-            return _checked(_number(name, value), f"{name}={value}", folds)
+            return _require_fold(_number(name, value), f"{name}={value}", folds)
     if value := environ.get(_VERTEX):
         replica = _vertex_replica(value)
-        return _checked(replica, f"{_VERTEX} of replica {replica}", folds)
+        return _require_fold(replica, f"{_VERTEX} of replica {replica}", folds)
     raise UsageError(
         f"--fold=job: none of {', '.join((*_NUMBERS, _VERTEX))} is set in the environment; set "
         "DFTK_FOLD to the fold of this job, or give --fold=all"
@@ -48,17 +48,17 @@ def _number(name: str, value: str) -> int:
         ) from None
 
 
-def _checked(fold: int, source: str, folds: int) -> int:
+def _require_fold(fold: int, source: str, folds: int) -> int:
     if not 0 <= fold < folds:
         raise UsageError(
-            f"--fold=job: {source} gives no fold, folds are 0 to {folds - 1}; number the tasks of "
-            "the array from 0, one to a fold, or set DFTK_FOLD"
+            f"--fold=job: {source} is not a fold, folds are 0 to {folds - 1}; number the tasks of "
+            "the array from 0, one for each fold, or set DFTK_FOLD"
         )
     return fold
 
 
 def _vertex_replica(text: str) -> int:
-    """The rank of this replica over all worker pools, from 0.
+    """Returns the rank of this replica over all worker pools, from 0.
 
     Vertex AI describes a job of several machines as {"cluster": {"workerpool0": [host, ...],
     "workerpool1": [...]}, "task": {"type": "workerpool1", "index": 2}, ...}; pool 0 has one
@@ -66,9 +66,9 @@ def _vertex_replica(text: str) -> int:
     """
     try:
         spec = json.loads(text)
-        pool = int(spec["task"]["type"].removeprefix(_POOL))
-        below = [f"{_POOL}{number}" for number in range(pool)]
-        first = sum(len(spec["cluster"].get(name, ())) for name in below)
+        pool = int(spec["task"]["type"].removeprefix(_POOL_PREFIX))
+        pools_before = [f"{_POOL_PREFIX}{number}" for number in range(pool)]
+        first = sum(len(spec["cluster"].get(name, ())) for name in pools_before)
         return first + int(spec["task"]["index"])
     except (ValueError, KeyError, TypeError, AttributeError):
         raise UsageError(

@@ -1,4 +1,4 @@
-"""A Ray cluster for the length of a call, and what this machine and all its nodes must share."""
+"""A Ray cluster for the length of a call, and what the launching machine shares with its nodes."""
 
 import contextlib
 import logging
@@ -21,10 +21,14 @@ _START = (
     "start one with `ray start --head` and give --ray_address=auto on that machine, or leave "
     "--ray_address out for a local one"
 )
+_TOKEN = (
+    "if its head node asks for a token, set RAY_AUTH_MODE=token and the same token, see "
+    "`ray get-auth-token --help`"
+)
 
 
 @contextlib.contextmanager
-def joined(address: str | None) -> Iterator[Any]:
+def connect(address: str | None) -> Iterator[Any]:
     """Joins a Ray cluster, or starts a local one; leaves or stops it after the block.
 
     Args:
@@ -34,12 +38,11 @@ def joined(address: str | None) -> Iterator[Any]:
       The module `ray`.
 
     Raises:
-      UserError: Ray is not installed, or there is no such cluster.
+      UserError: Ray is not installed, there is no such cluster, or it refuses this process.
     """
-    where = f"--ray_address={address}"
     if address and address != "auto":
         _require_listener(address)
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray reads it when imported
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray reads it when it is imported
     try:
         import ray
     except ImportError:
@@ -51,27 +54,20 @@ def joined(address: str | None) -> Iterator[Any]:
         ray.init(
             address=address or "local", log_to_driver=False, logging_level=logging.CRITICAL, **local
         )
-    except ray.exceptions.AuthenticationError as error:
-        raise UserError(_refused(where, error)) from None
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        if isinstance(error.__cause__, Exception) and "uthenticat" in str(error.__cause__):
-            raise UserError(_refused(where, error)) from None
-        raise UserError(f"{where}: cannot join it ({_first_line(error)}); {_START}") from None
+    # A wrong token is a plain ConnectionError, as a port is at which something else listens.
+    except (ray.exceptions.AuthenticationError, ConnectionError, RuntimeError, ValueError) as error:
+        raise UserError(
+            f"--ray_address={address}: cannot join this cluster ({first_line(error)}); {_START}; "
+            f"{_TOKEN}"
+        ) from error
     try:
         yield ray
     finally:
         ray.shutdown()
 
 
-def _refused(where: str, error: Exception) -> str:
-    return (
-        f"{where}: the cluster refuses us ({_first_line(error)}); set RAY_AUTH_MODE=token and the "
-        "token that its head node has, see `ray get-auth-token --help`"
-    )
-
-
 def _require_listener(address: str) -> None:
-    """Raises UserError at once where nobody listens."""
+    """Raises UserError at once if nothing listens at the address."""
     host, _, port = address.rpartition(":")
     if "://" in address or not host or not port.isdigit():
         raise UserError(
@@ -84,56 +80,80 @@ def _require_listener(address: str) -> None:
         raise UserError(f"--ray_address={address}: nobody answers ({error}); {_START}") from None
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Returns the first line of an error's message, or its class if it has none."""
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
-def as_nodes_see_it(config: Config) -> Config:
-    """The config with absolute paths: a task runs in a directory of Ray's."""
-    changes: dict[str, Any] = {
-        name: str(Path(value).absolute())
-        for name in ("dataset", "weights")
-        if Path(value := config.values()[name]).exists()
-    }
+def with_absolute_paths(config: Config) -> Config:
+    """Returns the config with absolute paths, because Ray's tasks run in another directory.
+
+    What is a name to the dataset catalog or the model registry stays a name.
+    """
+    # Imported here: nodes import this module before dftk.utils.cpu prepares for TensorFlow.
+    from dftk.datasets import catalog
+    from dftk.models import registry
+
+    changes: dict[str, Any] = {}
     if where := config.data_dir or os.environ.get("TFDS_DATA_DIR"):
-        changes["data_dir"] = str(Path(where).expanduser().absolute())
+        changes["data_dir"] = _absolute(where)
+    if catalog.is_path(config.dataset, config.data_dir):
+        changes["dataset"] = _absolute(config.dataset)
+    if registry.is_weights_file(config.model.weights):
+        changes["weights"] = str(Path(config.model.weights).absolute())  # there ~ is a plain name
     return config.replaced(**changes)
 
 
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().absolute())
+
+
 @contextlib.contextmanager
-def marked(workdir: Workdir) -> Iterator[str]:
-    """Puts a word into the workdir by which nodes know that they see this one, not their own.
+def shared_folder_token(workdir: Workdir) -> Iterator[str]:
+    """Keeps a file of a random name in the workdir during the block.
+
+    By it a node can tell whether it sees this folder, or another one under the same path.
+
+    Yields:
+      The token for `require_shared_folder`.
 
     Raises:
-      UserError: cannot write there.
+      UserError: the workdir cannot be written.
     """
-    word = uuid.uuid4().hex
-    file = workdir.path / f".run-{word}"
+    token = uuid.uuid4().hex
+    file = _token_file(workdir, token)
     try:
         workdir.path.mkdir(parents=True, exist_ok=True)
-        write_text(file, word)
+        write_text(file, token)
     except OSError as error:
         raise UserError(
             f"--workdir={workdir.path}: cannot write there ({error.strerror}); choose another"
         ) from None
     try:
-        yield word
+        yield token
     finally:
         file.unlink(missing_ok=True)
 
 
-def require_mark(workdir: Workdir, word: str) -> None:
-    """Raises UserError where the workdir is not the one that `marked` wrote into."""
-    if not (workdir.path / f".run-{word}").is_file():
+def require_shared_folder(workdir: Workdir, token: str) -> None:
+    """Raises UserError if the workdir is not the one that `shared_folder_token` wrote to."""
+    if not _token_file(workdir, token).is_file():
         raise UserError(
-            f"--workdir={workdir.path}: node {socket.gethostname()} does not see this folder as "
-            "it is here; choose one on storage that all nodes share"
+            f"--workdir={workdir.path}: node {socket.gethostname()} does not see the folder that "
+            "the launching machine sees; choose one on storage that all nodes share"
         )
 
 
+def _token_file(workdir: Workdir, token: str) -> Path:
+    return workdir.path / f".run-{token}"
+
+
 @contextlib.contextmanager
-def notes_into(path: Path) -> Iterator[None]:
-    """What Ray says of lost workers goes into a file: it is long, and on stdout, our results'."""
+def stdout_to_file(path: Path) -> Iterator[None]:
+    """Appends what Python prints to stdout to a file, which is removed if it stays empty.
+
+    Ray writes long notes on lost workers to stdout, which is for our results.
+    """
     with path.open("a", encoding="utf-8") as file, contextlib.redirect_stdout(file):
         yield
     if not path.stat().st_size:
@@ -141,13 +161,16 @@ def notes_into(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def output_into(path: Path) -> Iterator[None]:
-    """What the process prints, TensorFlow's notes and a traceback too, is added to a file."""
+def output_to_file(path: Path) -> Iterator[None]:
+    """Appends all that the process writes to stdout and stderr to a file, C++ code included.
+
+    The file gets the error or traceback of an exception that ends the block, too.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
-    kept = {number: os.dup(number) for number in (1, 2)}
+    saved = {number: os.dup(number) for number in (1, 2)}
     with path.open("ab") as file:
-        for number in kept:
+        for number in saved:
             os.dup2(file.fileno(), number)
     try:
         yield
@@ -160,6 +183,6 @@ def output_into(path: Path) -> Iterator[None]:
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-        for number, former in kept.items():
+        for number, former in saved.items():
             os.dup2(former, number)
             os.close(former)

@@ -1,4 +1,4 @@
-"""A whole run: the folds spread as asked, then the report."""
+"""A whole run: trains the folds in the way that was asked for, then writes the report."""
 
 import os
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from dftk.utils.progress import say
 
 
 class FoldsFailed(UserError):
-    """Some folds could not be trained; the others are, and in the report."""
+    """Some folds could not be trained. The report is about the others."""
 
 
 def train(
@@ -27,24 +27,24 @@ def train(
     workdir: Workdir,
     options: ExecutionOptions = ExecutionOptions(),  # noqa: B008
 ) -> dict[str, Any]:
-    """Trains the folds that the workdir does not hold yet, and writes its report.
+    """Trains the folds that the workdir does not hold yet, and writes the report.
 
     Args:
       config: of the run.
       folds: indices, each below config.folds.
-      workdir: made if it is not there; may hold folds of the same run.
-      options: how to go about it.
+      workdir: created if it does not exist; may hold folds of the same run.
+      options: of the execution.
 
     Returns:
-      metrics.json's content; nothing in a task of an array of jobs, or in a worker that is not
-      the chief.
+      The content of metrics.json. It is empty in a task of an array job, and in a worker that is
+      not the chief.
 
     Raises:
-      FoldsFailed: after the report on the others.
+      FoldsFailed: some folds failed. The report on the others has been written.
       Interrupted, UserError: see dftk.training.folds.crossval.train_folds.
     """
-    if options.job:
-        # Vertex AI sets it on tasks that are meant to work alone, too.
+    if options.array_task:
+        # Vertex AI sets it also for tasks that are meant to work alone.
         os.environ.pop("TF_CONFIG", None)
         crossval.train_folds(config, folds, workdir, options)
         say(f"no report yet; when all folds are trained: --merge --workdir={workdir.path}")
@@ -66,42 +66,43 @@ def train(
 def _train(
     config: Config, folds: Sequence[int], workdir: Workdir, options: ExecutionOptions
 ) -> dict[int, str]:
-    """Returns the folds that failed where others went on, with their last words."""
+    """Trains the folds; returns for each fold that failed while others went on, why."""
     gpus = _gpus()
     if options.parallel != "ray" and options.workers == 1 and (options.processes or len(gpus)) <= 1:
         crossval.train_folds(config, folds, workdir, options)
         return {}
     tf.config.set_visible_devices([], "GPU")  # they are for the processes that train
-    crossval.begin(config, workdir)  # before there are several to write it
+    crossval.prepare_workdir(config, workdir)  # once, before several processes would
     if options.parallel == "ray" or options.workers > 1:
-        from dftk.launch import ray_cluster, ray_workers  # of the extra `cluster`
+        from dftk.launch import ray_cluster, ray_workers  # need the extra `cluster`
 
         if options.workers > 1:
-            ray_workers.train_with_workers(
-                config, folds, workdir, options, options.workers, options.ray_address
-            )
+            ray_workers.train_with_workers(config, folds, workdir, options)
             return {}
-        return ray_cluster.train_folds_on_ray(config, folds, workdir, options, options.ray_address)
+        return ray_cluster.train_folds_on_ray(config, folds, workdir, options)
     return parallel.train_folds(config, folds, workdir, options, gpus)
 
 
 def _gpus() -> list[str]:
-    """As CUDA_VISIBLE_DEVICES names them; takes no memory of theirs."""
+    """Returns the GPUs as CUDA_VISIBLE_DEVICES names them, and takes none of their memory."""
     found = tf.config.list_physical_devices("GPU")
     visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
     return visible[: len(found)] or [str(index) for index in range(len(found))]
 
 
 def merge(workdir: Workdir, fold: str) -> dict[str, Any]:
-    """Joins the finished folds of a workdir into its report; again and again to the same effect.
+    """Writes the report on the finished folds of a workdir. May be repeated.
 
     Args:
       workdir: of a run.
-      fold: which should be there, as --fold.
+      fold: the folds that should be finished, as --fold gives them.
+
+    Returns:
+      The content of metrics.json.
 
     Raises:
-      UserError: there is no run, or one of the folds is not finished; the report then is on those
-        that are.
+      UserError: there is no run, or no finished fold.
+      FoldsFailed: a fold is not finished. The report on the others has been written.
     """
     folds = parse_folds(fold, workdir.config()["config"]["folds"])
     finished = workdir.require_folds()

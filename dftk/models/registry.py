@@ -193,10 +193,15 @@ def weights_identity(weights: str) -> str:
     Raises:
       UserError: no such file.
     """
-    if weights in ("imagenet", "none"):
+    if not is_weights_file(weights):
         return weights
     _require_file(weights)
     return hashlib.sha256(Path(weights).read_bytes()).hexdigest()
+
+
+def is_weights_file(weights: str) -> bool:
+    """Returns whether a value of --weights names a file: any but "imagenet" and "none" does."""
+    return weights not in ("imagenet", "none")
 
 
 def _require_file(weights: str) -> None:

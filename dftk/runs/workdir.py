@@ -122,7 +122,10 @@ class Workdir:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     if second == 0:
-                        say(f"fold {fold}: another process trains it here; waiting until it ends")
+                        say(
+                            f"fold {fold}: another process trains it here; waiting until it ends",
+                            milestone=True,
+                        )
                     time.sleep(1)
                     continue
                 except OSError as error:

@@ -1,4 +1,4 @@
-"""How a run is gone about: validated as the config is; no TensorFlow here."""
+"""Execution options of a run, validated as its config is. This module does not load TensorFlow."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -8,32 +8,48 @@ from dftk.utils.errors import UsageError
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExecutionOptions:
-    """How a run is gone about; nothing of it changes what is computed."""
+    """Execution options. They never change results.
 
-    checkpoint_steps: int | None = None  # save the state also every so many steps of an epoch
-    profile_steps: tuple[int, int] | None = None  # first and last step of a TensorBoard trace
-    job: bool = False  # a task of an array of jobs: one fold, no report
-    parallel: str = "1"  # folds at once on this machine, auto for one a GPU; or ray
-    workers: int = 1  # processes that train each fold together, started by Ray
-    ray_address: str | None = None  # of the cluster to join; None starts one here
+    Attributes:
+      checkpoint_steps: save the state after every so many steps, not only after each epoch.
+      profile_steps: first and last step of a TensorBoard trace.
+      array_task: whether this process is one task of an array job. It trains one fold and writes no
+        report.
+      parallel: number of folds that are trained at once on this machine; "auto" is one per GPU,
+        and "ray" spreads the folds over a Ray cluster.
+      workers: number of processes that train each fold together. Ray starts them if there are
+        several.
+      ray_address: host:port of the Ray cluster to join, or "auto" for the one on this machine. None
+        starts a local one.
+
+    Raises:
+      UsageError: a value, or a combination of values, that cannot be.
+    """
+
+    checkpoint_steps: int | None = None
+    profile_steps: tuple[int, int] | None = None
+    array_task: bool = False
+    parallel: str = "1"
+    workers: int = 1
+    ray_address: str | None = None
 
     @property
     def processes(self) -> int | None:
-        """Folds at once on this machine; None for as many as it has GPUs."""
+        """Number of folds that are trained at once on this machine; None is one per GPU."""
         return None if self.parallel == "auto" else int(self.parallel)
 
     def __post_init__(self) -> None:
-        known = self.parallel in ("auto", "ray")
-        if not known and not (self.parallel.isdecimal() and int(self.parallel) >= 1):
+        is_word = self.parallel in ("auto", "ray")
+        if not is_word and not (self.parallel.isdecimal() and int(self.parallel) >= 1):
             raise UsageError(f"--parallel={self.parallel}: give auto, ray, or a number from 1 on")
         if self.workers < 1:
             raise UsageError(f"--workers={self.workers}: must be at least 1")
-        ways = {
-            "--fold=job": self.job,
+        launchers = {
+            "--fold=job": self.array_task,
             f"--parallel={self.parallel}": self.parallel != "1",
             f"--workers={self.workers}": self.workers > 1,
         }
-        if len(chosen := [way for way, taken in ways.items() if taken]) > 1:
+        if len(chosen := [flag for flag, given in launchers.items() if given]) > 1:
             raise UsageError(f"{' '.join(chosen)}: choose one of them")
         if self.ray_address and self.parallel != "ray" and self.workers == 1:
             raise UsageError("--ray_address: only with --parallel=ray or --workers")
@@ -49,10 +65,10 @@ class ExecutionOptions:
 
 
 def parse_steps(parts: Sequence[str] | None) -> tuple[int, int] | None:
-    """Reads `--profile_steps`: the first and the last of them.
+    """Reads --profile_steps, the first and the last step.
 
     Raises:
-      UsageError: not two numbers.
+      UsageError: these are not two numbers.
     """
     if parts is None:
         return None
@@ -65,10 +81,17 @@ def parse_steps(parts: Sequence[str] | None) -> tuple[int, int] | None:
 
 
 def parse_folds(text: str, folds: int) -> tuple[int, ...]:
-    """Reads `--fold`: "all", or fold indices with commas between.
+    """Reads --fold: "all", or fold indices with commas between.
+
+    Args:
+      text: the value of the flag.
+      folds: number of folds of the run.
+
+    Returns:
+      The indices, each once, in ascending order.
 
     Raises:
-      UsageError: not a number, or not one of the folds.
+      UsageError: a part is not a number, or not the index of a fold.
     """
     if text == "all":
         return tuple(range(folds))

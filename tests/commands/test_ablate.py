@@ -5,13 +5,14 @@ import json
 import pytest
 from commands import run_command
 
-QUICK = ["--dataset=sample", "--model=cnn", "--image_size=32", "--finetune_epochs=1"]
+QUICK = ["--dataset=sample", "--model=cnn", "--image_size=32", "--finetune_epochs=1",
+         "--max_examples=200"]  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ([], "give a change or more"),
+        ([], "give one change or more"),
         (["crop_size"], "crop_size: give NAME=VALUE"),
         (["workdir=x"], "workdir=x: give NAME=VALUE of a flag that decides"),
         (["l2=much"], "l2=much: could not convert string to float"),
@@ -19,7 +20,10 @@ QUICK = ["--dataset=sample", "--model=cnn", "--image_size=32", "--finetune_epoch
         (["l2=0.1", "l2=0.1"], "l2=0.1: given twice"),
         (["seed=42"], "seed=42: the same run as base"),
         (["l2=0.1", "l2=0.10"], "l2=0.10: the same run as l2=0.1"),
-        (["max_examples=9"], "max_examples=9: all runs hold out the same images"),
+        (
+            ["max_examples=9"],
+            "max_examples=9: all runs hold out the same images; give --max_examples, for",
+        ),
         (["crop_size=500"], "--crop_size=500: must be at most --image_size"),
     ],
 )

@@ -1,7 +1,13 @@
+import subprocess
+import sys
+
 import pytest
 from commands import run_in_new_process
+from repository import ROOT
 
 from dftk.training.config import Config
+from dftk.utils import events
+from dftk.utils.events import Event
 from dftk.utils.option import flags_of
 
 
@@ -38,3 +44,36 @@ def test_flagfile(tmp_path):
     (tmp_path / "run.flags").write_text("--fold=9\n--batch_size=8\n")
     answer = run_in_new_process("train", f"--flagfile={tmp_path / 'run.flags'}")
     assert (answer.returncode, "--fold=9" in answer.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("raised", "status", "event"),
+    [
+        ("UserError('a: b')", 1, Event(events.ERROR, "a: b", "UserError", is_user_error=True)),
+        ("UsageError('--a')", 2, Event(events.ERROR, "--a", "UsageError", is_user_error=True)),
+        ("KeyError('a')", 1, Event(events.ERROR, "'a'", "KeyError")),
+        ("Interrupted('saved', 15)", 75, Event(events.MILESTONE, "saved")),
+    ],
+)
+def test_a_parent_that_listens_gets_the_error_with_its_fields(raised, status, event):
+    code = f"""
+from dftk import cli
+from dftk.training.resume.interruption import Interrupted
+from dftk.utils.errors import UsageError, UserError
+def main(argv):
+    raise {raised}
+cli.run(main)
+"""
+    pipe = events.EventPipe()
+    child = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, env=pipe.environment, pass_fds=[pipe.child_end],
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    pipe.close_child_end()
+    found = []
+    while (more := pipe.read()) is not None:
+        found += more
+    pipe.close()
+    written = child.communicate()[1]
+    assert (child.returncode, found) == (status, [event])
+    assert event.text in written

@@ -1,4 +1,4 @@
-"""The door, in processes of its own."""
+"""python -m dftk.train, in processes of its own."""
 
 import json
 import shutil
@@ -42,6 +42,7 @@ def test_a_run_from_the_command_line(data_dir, tmp_path):
         (["--workdir=/dev/null/run"], 1, "--workdir=/dev/null/run: cannot write there"),
         (["--folds=7", "--dataset=DIRECTORY"], 2, "--folds=7"),
         (["--also_evaluate=/no/such,/other"], 1, "test set /no/such: no such directory; give one"),
+        (["--also_evaluate=/no/such,/other"], 1, "; test set /other: no such directory; give one"),
         (["--also_evaluate=/x", "--fold=job"], 2, "--also_evaluate: --fold=job is one fold of sev"),
     ],
 )

@@ -10,8 +10,13 @@ from dftk.training.config import Config, resolve
 from dftk.utils.errors import UsageError
 
 
-def test_a_row_a_run_with_what_the_change_made_of_it(trained, trained_cnn):
-    content, _ = comparison.compare([trained, trained_cnn], None, False, with_valid=False)
+@pytest.fixture(scope="module")
+def content(trained, trained_cnn):
+    compared, _ = comparison.compare([trained, trained_cnn], None, False, with_valid=False)
+    return compared
+
+
+def test_a_row_for_each_run_with_its_difference_from_the_base(content):
     assert content["runs"][0]["valid"] is None
     configs = {"base": Config(), "model=cnn": resolve({"model": "cnn", "keep": "last"})}
     text = ablation.table(content, configs)
@@ -32,10 +37,9 @@ def test_two_changes_of_one_folder_are_refused(tmp_path):
         ablation.ablate(configs, [0], tmp_path)
 
 
-def test_a_change_that_chooses_by_what_it_is_scored_on_is_marked(trained, trained_cnn):
-    content, _ = comparison.compare([trained, trained_cnn], None, False, with_valid=False)
+def test_a_change_that_chooses_by_what_it_is_scored_on_has_a_dagger(content):
     base = resolve({"decay": "cosine", "keep": "last"})
     changed = dataclasses.replace(base, keep="best")
     text = ablation.table(content, {"base": base, "keep=best": changed})
     assert "| `keep=best` † |" in text
-    assert "†: chose its epoch" in text
+    assert "†: unlike the base, chose its epoch" in text

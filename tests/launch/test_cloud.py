@@ -1,4 +1,4 @@
-"""The job files, without the schedulers: they parse, and say only what the door understands."""
+"""The job files without their schedulers: they parse, and use flags that the command has."""
 
 import re
 import shlex
@@ -52,12 +52,12 @@ def commands(path):
 
 @pytest.fixture(scope="module")
 def known():
-    """Names of the flags that the door's help lists."""
+    """Names of the flags that the command's help lists."""
     return set(re.findall(r"--(?:\[no\])?(\w+)", run_command("train", "--help").stdout))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_every_flag_is_one_of_the_door(path, known):
+def test_every_flag_is_one_of_the_command(path, known):
     found = commands(path)
     assert any("fold" in flags for flags in found)
     assert any("merge" in flags for flags in found), "the report is written"

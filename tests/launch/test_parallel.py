@@ -1,5 +1,6 @@
-"""Folds side by side: shares of the machine, a queue, failures that take no other fold along."""
+"""Folds side by side: progress, a queue, failures that affect no other fold, signals."""
 
+import contextlib
 import json
 import os
 import re
@@ -15,28 +16,32 @@ from quick_run import quick_config
 from repository import ROOT
 
 from dftk.launch import parallel
+from dftk.launch.machine_shares import MachineShare
 from dftk.training.config import as_flags
-from dftk.utils import limits
+from dftk.utils import events
+from dftk.utils.events import Event
+from dftk.utils.files import read_csv
 
 
-def test_one_gpu_each():
-    shares = parallel.slots(2, ["0", "3"], [0, 1, 2, 3])
-    assert [share.environment["CUDA_VISIBLE_DEVICES"] for share in shares] == ["0", "3"]
-    assert [list(share.cores) for share in shares] == [[0, 2], [1, 3]]
-    assert all("TF_FORCE_GPU_ALLOW_GROWTH" not in share.environment for share in shares)
-
-
-def test_several_to_a_gpu_do_not_take_all_its_memory():
-    shares = parallel.slots(3, ["0", "1"], [0, 1])
-    assert [share.environment["CUDA_VISIBLE_DEVICES"] for share in shares] == ["0", "1", "0"]
-    assert {share.environment["TF_FORCE_GPU_ALLOW_GROWTH"] for share in shares} == {"true"}
-    assert [list(share.cores) for share in shares] == [[0], [1], [0]]
-
-
-def test_without_gpus_cores_are_dealt_out_and_memory_is_shared():
-    shares = parallel.slots(2, [], [4, 5, 6])
-    assert [list(share.cores) for share in shares] == [[4, 6], [5]]
-    assert [dict(share.environment) for share in shares] == [{limits.SIBLINGS: "2"}] * 2
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (None, "exit status 1, see fold_0/train.log"),
+        (Event(events.ERROR, "--a=1: give 2", "UserError", True), "exit status 1, --a=1: give 2"),
+        (
+            Event(events.ERROR, "why", "ValueError"),
+            "exit status 1, ValueError: why; see fold_0/train.log",
+        ),
+    ],
+)
+def test_a_failure_names_the_error_or_the_log(error, words):
+    process = subprocess.Popen(["false"])
+    process.wait()
+    child = parallel._FoldProcess(
+        fold=0, attempt=1, share=MachineShare({}, [0]), process=process, pipe=None,
+        log=Path("fold_0/train.log"), error=error,
+    )  # fmt: skip
+    assert child.failure() == words
 
 
 @pytest.fixture
@@ -61,16 +66,43 @@ def test_two_at_once_and_a_killed_fold_is_tried_again(flags, tmp_path):
     os.kill(child_of(process.pid, fold=0), signal.SIGKILL)
     output, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
-    assert "fold 0: attempt 1 failed: exit status -9" in errors
+    assert f"fold 0: attempt 1 failed: exit status -9 (SIGKILL), see {log}" in errors
     assert "fold 0: goes on after finetune epoch 1" in log.read_text()
     assert "report:" in output
     assert len(re.findall(r"^fold [03]  finetune 2/2", errors, re.M)) == 2
-    assert run_command("train", "--fold=0,3", *flags, f"--workdir={plain}").returncode == 0
-    # One core each: other threads round otherwise, so only about the same.
-    ours, theirs = (json.loads((path / "metrics.json").read_text())["pooled"]
-                    for path in (workdir, plain))  # fmt: skip
-    assert ours["n"] == theirs["n"]
-    assert ours["auc"] == pytest.approx(theirs["auc"], abs=0.05)
+    assert "\r" not in log.read_text() + errors, "no live line off a terminal"
+    assert run_command("train", "--fold=0", *flags, f"--workdir={plain}").returncode == 0
+    # With one core, sums are rounded in another order, so only about the same.
+    ours, theirs = (read_csv(path / "fold_0" / "predictions.csv") for path in (workdir, plain))
+    assert [row["filename"] for row in ours] == [row["filename"] for row in theirs]
+    assert [float(row["probability"]) for row in ours] == pytest.approx(
+        [float(row["probability"]) for row in theirs], abs=1e-3
+    )
+
+
+@pytest.mark.slow
+def test_on_a_narrow_terminal_live_lines_are_shown_and_kept_out_of_the_log(flags, tmp_path):
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dftk.train", "--fold=0", "--parallel=2", *flags,
+         f"--workdir={tmp_path}"],
+        cwd=ROOT, env={**os.environ, "COLUMNS": "40"}, stdout=subprocess.DEVNULL, stderr=theirs,
+    )  # fmt: skip
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # how a terminal says that its other end is closed
+        while data := os.read(ours, 1 << 16):
+            shown += data
+    os.close(ours)
+    assert process.wait() == 0, shown.decode()
+    live = re.findall(r"\x1b\[J(fold 0  finetune [12]/2  \d+/160.*)\r\n", shown.decode())
+    assert live
+    assert max(map(len, live)) == 39
+    assert b"fold 0  finetune 2/2  loss " in shown
+    log = (tmp_path / "fold_0" / "train.log").read_text()
+    assert "fold 0  finetune 2/2  loss " in log
+    assert "\r" not in log
+    assert "\x1b" not in log
 
 
 def child_of(pid, fold):
@@ -91,7 +123,7 @@ def test_a_fold_that_fails_twice_is_reported_and_the_others_are_kept(flags, tmp_
     answer = run_command("train", "--fold=0,3", "--parallel=2", *flags, f"--workdir={workdir}")
     assert answer.returncode == 1
     last = answer.stderr.strip().splitlines()[-1]
-    assert last.startswith("error: fold 3: exit status 1, ")
+    assert last.startswith(f"error: fold 3: exit status 1, {workdir}/fold_3/checkpoint")
     assert "the same command tries again" in last
     assert answer.stderr.count("fold 3: attempt") == 2
     result = json.loads((workdir / "metrics.json").read_text())

@@ -22,7 +22,7 @@ def node(**resources):
 
 
 @pytest.mark.parametrize(
-    ("nodes", "folds", "room", "together"),
+    ("nodes", "folds", "resources", "folds_per_node"),
     [
         ([node(CPU=64.0, GPU=4.0), node(CPU=8.0)], 5, (1, 1), 4),
         ([node(CPU=64.0, GPU=8.0)], 5, (1, 1), 5),
@@ -33,15 +33,15 @@ def node(**resources):
         ([node(CPU=0.0), node(CPU=4.0), {"Alive": False, "Resources": {}}], 1, (0, 4), 1),
     ],
 )
-def test_folds_share_what_the_cluster_has(nodes, folds, room, together):
-    found = ray_cluster.room_per_fold(nodes, folds)
-    assert (found["num_gpus"], found["num_cpus"]) == room
-    assert ray_cluster.folds_on_a_node(nodes, found, folds) == together
+def test_folds_share_what_the_cluster_has(nodes, folds, resources, folds_per_node):
+    found = ray_cluster.resources_per_fold(nodes, folds)
+    assert (found["num_gpus"], found["num_cpus"]) == resources
+    assert ray_cluster.most_folds_per_node(nodes, found, folds) == folds_per_node
 
 
 def test_a_cluster_with_no_room_is_refused():
     with pytest.raises(UserError, match="none of the cluster's 1 nodes offers"):
-        ray_cluster.room_per_fold([node(memory=1.0)], 5)
+        ray_cluster.resources_per_fold([node(memory=1.0)], 5)
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +56,10 @@ def address():
     cluster.add_node(**one)
     yield cluster.address
     cluster.shutdown()
+
+
+def on_ray(address):
+    return ExecutionOptions(parallel="ray", ray_address=address)
 
 
 class Watch:
@@ -87,7 +91,7 @@ def test_a_killed_worker_costs_no_fold_and_changes_no_result(
     watch = Watch(workdir, lambda process: os.kill(process, signal.SIGKILL))
     monkeypatch.setattr(ray_cluster, "say", watch.say)
     failed = ray_cluster.train_folds_on_ray(
-        quick_config(data_dir), [0, 3], workdir, ExecutionOptions(), address
+        quick_config(data_dir), [0, 3], workdir, on_ray(address)
     )
     assert failed == {}
     text = "\n".join(watch.lines)
@@ -109,7 +113,7 @@ def test_a_fold_that_fails_takes_no_other_with_it(
     (tmp_path / "fold_3").touch()  # no folder can be made there
     monkeypatch.setattr(ray_cluster, "say", lines.append)
     failed = ray_cluster.train_folds_on_ray(
-        quick_config(data_dir), [3, 0], workdir, ExecutionOptions(), address
+        quick_config(data_dir), [3, 0], workdir, on_ray(address)
     )
     assert list(failed) == [3]
     assert "FileExistsError" in failed[3]
@@ -122,10 +126,8 @@ def test_a_user_error_is_told_and_not_repeated(address, data_dir, tmp_path, monk
     lines = []
     monkeypatch.setattr(ray_cluster, "say", lines.append)
     config = quick_config(data_dir).replaced(dataset="rvf10k")
-    failed = ray_cluster.train_folds_on_ray(
-        config, [1], Workdir(tmp_path), ExecutionOptions(), address
-    )
-    assert "tfds build tfds_rvf10k" in failed[1]
+    failed = ray_cluster.train_folds_on_ray(config, [1], Workdir(tmp_path), on_ray(address))
+    assert "tfds build rvf10k --imports tfds_rvf10k" in failed[1]
     assert [line.split(" after ")[0] for line in lines[2:]] == ["fold 1: not finished"]
 
 
@@ -134,7 +136,7 @@ def test_a_signal_saves_the_folds_and_the_same_call_goes_on(
     address, trained, data_dir, tmp_path, monkeypatch
 ):
     workdir = Workdir(tmp_path)
-    arguments = quick_config(data_dir), [0], workdir, ExecutionOptions(), address
+    arguments = quick_config(data_dir), [0], workdir, on_ray(address)
     watch = Watch(workdir, lambda _: os.kill(os.getpid(), signal.SIGTERM))
     monkeypatch.setattr(ray_cluster, "say", watch.say)
     with pytest.raises(Interrupted) as raised:
@@ -143,7 +145,10 @@ def test_a_signal_saves_the_folds_and_the_same_call_goes_on(
     assert not workdir.is_finished(0)
     assert workdir.has_states()
     assert watch.lines[-1].startswith("fold 0: stopped on ")
-    assert "saved after finetune epoch 0" in (workdir.fold_dir(0) / "train.log").read_text()
+    assert re.search(
+        r"fold 0: stopped by a signal, saved (after frozen epoch 1|in finetune epoch 1)",
+        (workdir.fold_dir(0) / "train.log").read_text(),
+    )
     monkeypatch.setattr(ray_cluster, "say", print)
     assert ray_cluster.train_folds_on_ray(*arguments) == {}
     assert predictions(workdir, 0) == predictions(trained, 0)

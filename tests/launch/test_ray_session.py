@@ -1,4 +1,4 @@
-"""What needs no Ray: paths, the mark, output into a file, addresses that nobody answers."""
+"""What needs no Ray: paths, the shared folder, output to a file, wrong addresses."""
 
 import os
 import socket
@@ -30,7 +30,7 @@ def test_a_wrong_address_is_told_at_once(address, words):
         address = address.replace("PORT", str(unused.getsockname()[1]))
         with (
             pytest.raises(UserError, match=f"--ray_address={address}: {words}") as raised,
-            ray_session.joined(address),
+            ray_session.connect(address),
         ):
             pass
     assert "\n" not in str(raised.value)
@@ -40,7 +40,7 @@ def test_without_ray_the_remedy_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with (
         pytest.raises(UserError, match=r"pip install -e '\.\[cluster\]'"),
-        ray_session.joined(None),
+        ray_session.connect(None),
     ):
         pass
 
@@ -50,37 +50,63 @@ def test_paths_are_made_absolute_and_names_are_left(tmp_path, monkeypatch):
     (tmp_path / "w.weights.h5").touch()
     monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
     config = quick_config("data").replaced(weights="w.weights.h5")
-    seen = ray_session.as_nodes_see_it(config)
+    seen = ray_session.with_absolute_paths(config)
     assert (seen.data_dir, seen.model.weights) == (f"{tmp_path}/data", f"{tmp_path}/w.weights.h5")
     assert seen.dataset == "sample"
-    assert ray_session.as_nodes_see_it(quick_config(None)).data_dir is None
+    assert ray_session.with_absolute_paths(quick_config(None)).data_dir is None
     monkeypatch.setenv("TFDS_DATA_DIR", "~/elsewhere")
-    assert ray_session.as_nodes_see_it(quick_config(None)).data_dir == str(
+    assert ray_session.with_absolute_paths(quick_config(None)).data_dir == str(
         Path.home() / "elsewhere"
     )
+
+
+@pytest.mark.parametrize("dataset", ["rvf10k", "rvf10k/kfold5", "sample", "built/1.0.0"])
+@pytest.mark.parametrize("weights", ["none", "imagenet"])
+def test_a_name_stays_a_name_where_a_file_has_it(dataset, weights, tmp_path, monkeypatch):
+    """Of built/1.0.0 the data_dir has a version directory, and the working directory has none."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / dataset).mkdir(parents=True)
+    (tmp_path / weights).touch()
+    version = tmp_path / "data" / "built" / "1.0.0"
+    version.mkdir(parents=True)
+    (version / "dataset_info.json").touch()
+    config = quick_config("data").replaced(dataset=dataset, weights=weights)
+    seen = ray_session.with_absolute_paths(config)
+    assert (seen.dataset, seen.model.weights) == (dataset, weights)
+
+
+@pytest.mark.parametrize("dataset", ["rvf10k", "faces", "faces.zip", "table.csv"])
+def test_a_path_becomes_absolute(dataset, tmp_path, monkeypatch):
+    """Of rvf10k the working directory has a version directory, which the catalog would open."""
+    monkeypatch.chdir(tmp_path)
+    if dataset == "rvf10k":
+        (tmp_path / dataset).mkdir()
+        (tmp_path / dataset / "dataset_info.json").touch()
+    config = quick_config("data").replaced(dataset=dataset)
+    assert ray_session.with_absolute_paths(config).dataset == f"{tmp_path}/{dataset}"
 
 
 def test_a_node_that_sees_another_folder_says_so(tmp_path):
     here, there = Workdir(tmp_path / "here"), Workdir(tmp_path / "there")
     there.path.mkdir()
-    with ray_session.marked(here) as word:
-        ray_session.require_mark(here, word)
+    with ray_session.shared_folder_token(here) as token:
+        ray_session.require_shared_folder(here, token)
         with pytest.raises(UserError, match="storage that all nodes share"):
-            ray_session.require_mark(there, word)
+            ray_session.require_shared_folder(there, token)
     assert list(here.path.iterdir()) == []
 
 
 def test_a_workdir_that_cannot_be_written():
     with (
         pytest.raises(UserError, match="--workdir=/dev/null/run: cannot write"),
-        ray_session.marked(Workdir("/dev/null/run")),
+        ray_session.shared_folder_token(Workdir("/dev/null/run")),
     ):
         pass
 
 
 def test_rays_notes_are_kept_where_there_are_any(tmp_path, capsys):
     for words in ("", "a worker died"):
-        with ray_session.notes_into(tmp_path / "ray.log"):
+        with ray_session.stdout_to_file(tmp_path / "ray.log"):
             print(words, end="")
         assert (tmp_path / "ray.log").exists() is bool(words)
     assert capsys.readouterr().out == ""
@@ -89,10 +115,10 @@ def test_rays_notes_are_kept_where_there_are_any(tmp_path, capsys):
 def test_output_of_the_process_goes_into_the_file_and_back(tmp_path):
     code = f"""
 import os, pathlib, sys
-from dftk.launch.ray_session import output_into
+from dftk.launch.ray_session import output_to_file
 print("before")
 try:
-    with output_into(pathlib.Path({str(tmp_path / "log")!r})):
+    with output_to_file(pathlib.Path({str(tmp_path / "log")!r})):
         print("python")
         os.write(2, b"c++\\n")
         raise KeyError("why")
@@ -107,3 +133,12 @@ except KeyError:
     assert "python\n" in text
     assert "c++\n" in text
     assert "KeyError: 'why'" in text
+
+
+def test_nodes_import_the_modules_without_tensorflow():
+    """dftk.utils.cpu must prepare for it first."""
+    code = (
+        "import sys, dftk.launch.ray_cluster, dftk.launch.ray_workers\n"
+        "assert 'tensorflow' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

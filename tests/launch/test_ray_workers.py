@@ -19,12 +19,12 @@ from dftk.utils.files import read_csv
     ("resources", "gpus"), [({"CPU": 2.0}, False), ({"CPU": 1.0, "GPU": 4.0}, True)]
 )
 def test_workers_take_gpus_where_there_are_any(resources, gpus):
-    assert ray_workers._has_room(resources, 2) is gpus
+    assert ray_workers._use_gpus(resources, 2) is gpus
 
 
 def test_more_workers_than_room_are_refused():
     with pytest.raises(UsageError, match="--workers=3: the cluster has 2 GPUs"):
-        ray_workers._has_room({"CPU": 64.0, "GPU": 2.0}, 3)
+        ray_workers._use_gpus({"CPU": 64.0, "GPU": 2.0}, 3)
 
 
 def kill_worker_1(path):
@@ -40,7 +40,7 @@ def test_two_workers_train_a_fold_one_of_them_killed(data_dir, tmp_path, capsys)
     pytest.importorskip("ray.train")
     workdir, config = Workdir(tmp_path), quick_config(data_dir)
     threading.Thread(target=kill_worker_1, args=[tmp_path], daemon=True).start()
-    ray_workers.train_with_workers(config, [0], workdir, ExecutionOptions(), 2, None)
+    ray_workers.train_with_workers(config, [0], workdir, ExecutionOptions(workers=2))
     assert "2 workers" in workdir.config()["device"]
     assert len(read_csv(workdir.fold_dir(0) / "predictions.csv")) == 40
     for worker in (0, 1):
@@ -49,4 +49,4 @@ def test_two_workers_train_a_fold_one_of_them_killed(data_dir, tmp_path, capsys)
     assert capsys.readouterr().out == "", "stdout is for results"
     other = config.replaced(seed=7)
     with pytest.raises(UserError, match="holds a run with seed=42, this one has seed=7"):
-        ray_workers.train_with_workers(other, [1], workdir, ExecutionOptions(), 2, None)
+        ray_workers.train_with_workers(other, [1], workdir, ExecutionOptions(workers=2))

@@ -1,7 +1,8 @@
-"""The commands, each in a process of its own that is forked with TensorFlow loaded.
+"""Runs the commands of dftk in processes of their own.
 
-To import TensorFlow and Keras takes longer than most commands under test need for all else. What a
-command refuses before it loads them is asked of `shell`: nothing of theirs is in its output.
+The processes of `run_command` are forked from one that has TensorFlow and Keras loaded: to import
+them takes longer than all else that most tests need. `run_in_new_process` starts from nothing, for
+tests that nothing of TensorFlow is loaded or written.
 """
 
 import multiprocessing
@@ -19,7 +20,7 @@ _forks.set_forkserver_preload(["tensorflow", "sklearn.metrics", "matplotlib.pypl
 
 
 def run_command(name, *arguments):
-    """What `python -m dftk.NAME ARGUMENTS` writes, and its exit status."""
+    """Returns what `python -m dftk.NAME ARGUMENTS` writes, and its exit status."""
     command = [f"dftk.{name}", *map(str, arguments)]
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder, stream) for stream in ("stdout", "stderr")]
@@ -33,7 +34,7 @@ def run_command(name, *arguments):
 
 
 def run_in_new_process(name, *arguments):
-    """As `door`, in a process of its own from the start."""
+    """Does the same as `run_command` in a process that has nothing loaded."""
     command = [sys.executable, "-m", f"dftk.{name}", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
 

@@ -19,7 +19,7 @@ def test_processes(text, processes):
         ({"profile_steps": (0, 3)}, "--profile_steps=0,3"),
         ({"profile_steps": (9, 3)}, "--profile_steps=9,3: give the first step"),
         ({"parallel": "2", "workers": 2}, "--parallel=2 --workers=2: choose one of them"),
-        ({"job": True, "parallel": "ray"}, "--fold=job --parallel=ray: choose one"),
+        ({"array_task": True, "parallel": "ray"}, "--fold=job --parallel=ray: choose one"),
         ({"ray_address": "auto"}, "--ray_address: only with --parallel=ray or --workers"),
         ({"parallel": "2", "profile_steps": (1, 2)}, "--profile_steps: not with --parallel=2"),
     ],

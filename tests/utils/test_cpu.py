@@ -44,7 +44,7 @@ def glibcs_own(monkeypatch):
             monkeypatch.delenv(name)
 
 
-@pytest.mark.skipif(cpu.gpu_is_there(), reason="there is a GPU")
+@pytest.mark.skipif(cpu.has_gpu(), reason="there is a GPU")
 def test_freed_memory_is_kept_for_the_next_allocation():
     (_, plain), (kept, few) = faults("plain"), faults("kept")
     assert kept == "True"
@@ -80,15 +80,15 @@ def test_a_glibc_that_refuses_to_keep_large_blocks_is_left_as_it_is(monkeypatch)
             return 0
 
     monkeypatch.setattr(cpu.ctypes, "CDLL", lambda _: Library())
-    monkeypatch.setattr(cpu, "gpu_is_there", lambda: False)
+    monkeypatch.setattr(cpu, "has_gpu", lambda: False)
     assert not cpu.keep_freed_memory()
     assert asked == [cpu._MMAP_THRESHOLD]
 
 
-DOORS = [path.stem for path in (ROOT / "dftk").glob("*.py") if "cli.run(" in path.read_text()]
+COMMANDS = [path.stem for path in (ROOT / "dftk").glob("*.py") if "cli.run(" in path.read_text()]
 
 
-@pytest.mark.parametrize("name", DOORS)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_prepares_before_tensorflow_is_loaded(name):
     code = (
         "import runpy, sys\n"

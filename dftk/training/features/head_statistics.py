@@ -67,7 +67,7 @@ class WholeImages:
 
         Args: as of measure_batchnorm.
         """
-        progress = Progress(f"fold {fold}  temperature", len(rows))
+        progress = Progress(f"fold {fold}  temperature", len(rows), milestone=True)
         logits, done = [], 0
         for features in self._features(rows, at_rest):
             logits.append(self._scorer.logits(features))

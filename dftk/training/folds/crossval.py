@@ -122,7 +122,7 @@ def _check_warmup(
         schedule.check_warmup(phase, steps)
 
 
-def begin(config: Config, workdir: Workdir) -> None:
+def prepare_workdir(config: Config, workdir: Workdir) -> None:
     """Opens a workdir for processes that will train its folds; raises as train_folds.
 
     What they would have to make is made: the sample is drawn, the folder there, and refused if it
@@ -168,7 +168,7 @@ def _train_each(
     for fold in folds:
         with workdir.locked(fold) if devices.chief else contextlib.nullcontext():
             if devices.workers == 1 and workdir.is_finished(fold):
-                say(f"fold {fold}: trained meanwhile by another process")
+                say(f"fold {fold}: trained meanwhile by another process", milestone=True)
                 continue
             if devices.chief:
                 workdir.begin_fold(fold)

@@ -69,7 +69,7 @@ class FitTrainer:
         """
         del checkpoints
         self._stop_if_asked()
-        progress = Progress(f"fold {fold}  fit", len(self._examples.labels))
+        progress = Progress(f"fold {fold}  fit", len(self._examples.labels), milestone=True)
         real = self._frozen.of(self._real_rows(fold))
         self._fit(real, fold)
         speed = Throughput(len(real), 1, progress.seconds)

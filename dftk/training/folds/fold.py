@@ -158,7 +158,7 @@ class FoldTrainer:
             loop.Snapshot(self._variables(state.phase), variables["model"]).restore()
             optimizer = self.phases[self._schedule[state.phase]].optimizer
             loop.Snapshot(optimizer.variables, variables["optimizer"]).restore()
-            say(f"fold {fold}: goes on {self._where(state)}")
+            say(f"fold {fold}: goes on {self._where(state)}", milestone=True)
         place = [state.fold, state.phase, state.epoch, state.step]
         self._devices.require_same(place, "checkpoints in --workdir, which must be one folder")
         for step, row in enumerate(state.history):
@@ -202,7 +202,7 @@ class FoldTrainer:
         state, phase = run.state, self._schedule[run.state.phase]
         while not state.over:
             title = f"fold {state.fold}  {phase.name} {state.epoch + 1}/{phase.epochs}"
-            progress = Progress(title, len(run.train_rows))
+            progress = Progress(title, len(run.train_rows), milestone=True)
             row, speed = self._run_epoch(run, phase, progress)
             state.throughput.setdefault(phase.name, Throughput()).add(speed)
             history.summarize(len(state.history) - 1, row)
