@@ -70,7 +70,7 @@ def test_a_name_stays_a_name_where_a_file_has_it(dataset, weights, tmp_path, mon
     version = tmp_path / "data" / "built" / "1.0.0"
     version.mkdir(parents=True)
     (version / "dataset_info.json").touch()
-    config = quick_config("data").replaced(dataset=dataset, weights=weights)
+    config = quick_config("data").replaced(model="xception", dataset=dataset, weights=weights)
     seen = ray_session.with_absolute_paths(config)
     assert (seen.dataset, seen.model.weights) == (dataset, weights)
 

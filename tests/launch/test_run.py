@@ -99,7 +99,7 @@ def test_an_array_of_jobs_and_a_merge_equal_the_plain_run(trained, flags, tmp_pa
 def test_a_profile_of_the_steps_asked_for(flags, tmp_path):
     workdir = tmp_path / "profiled"
     answer = run_command(
-        "train", "--fold=0", "--profile_steps=3,5", *flags, "--finetune_epochs=0",
+        "train", "--fold=0", "--profile_steps=3,5", *flags,
         f"--workdir={workdir}",
     )  # fmt: skip
     assert answer.returncode == 0, answer.stderr[-2000:]
@@ -111,7 +111,7 @@ def test_a_profile_of_the_steps_asked_for(flags, tmp_path):
 def test_a_full_disk_keeps_what_is_trained(flags, tmp_path, trained):
     """A limit on file sizes stands for the disk: the state of fine-tuning is larger than it."""
     workdir = tmp_path / "full"
-    command = f"ulimit -f 60000; exec {sys.executable} -m dftk.train --fold=0 --workdir={workdir} "
+    command = f"ulimit -f 3000; exec {sys.executable} -m dftk.train --fold=0 --workdir={workdir} "
     answer = subprocess.run(
         ["bash", "-c", command + " ".join(flags)], cwd=ROOT, capture_output=True, text=True
     )
