@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.client import device_lib  # the only place that tells a device's memory
 
 from dftk.training.config import Config
 from dftk.training.devices import cluster
 from dftk.training.resume.interruption import ending_at_once
+from dftk.utils import tensorflow_internals
 from dftk.utils.errors import UsageError, UserError
 from dftk.utils.progress import say
 
@@ -172,8 +172,7 @@ def choose_precision(mixed: bool) -> tuple[str, str]:
 def _gpu_memory() -> int | None:
     if not tf.config.list_logical_devices("GPU"):
         return None
-    found = device_lib.list_local_devices()
-    return min(device.memory_limit for device in found if device.device_type == "GPU")
+    return tensorflow_internals.gpu_memory_limit()
 
 
 def _name() -> str:
