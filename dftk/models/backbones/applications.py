@@ -36,4 +36,4 @@ def network(name: str, **options: Any) -> Callable[[str | None, int | None], ker
 
 def backbone(multilevel: bool, name: str, **options: Any) -> Backbone:
     """Returns a network of keras.applications as a backbone; see catalog.Architecture."""
-    return Backbone(network(name, **options), taps=residual_sums if multilevel else None)
+    return Backbone(network(name, **options), levels=residual_sums if multilevel else None)

@@ -66,4 +66,4 @@ def _block(activation: keras.KerasTensor, filters: int, strides: int) -> keras.K
 def backbone(multilevel: bool) -> Backbone:
     """Returns the network as a backbone, whose head sees every level; see catalog.Architecture."""
     del multilevel  # the catalog names no other model
-    return Backbone(network, taps=residual_sums)
+    return Backbone(network, levels=residual_sums)

@@ -33,7 +33,7 @@ SIZES = {
 def backbone(multilevel: bool) -> Backbone:
     """Returns the network as a backbone; see catalog.Architecture."""
     return Backbone(
-        network, taps=block_maps if multilevel else last_map, require_package=require_package
+        network, levels=block_maps if multilevel else last_map, require_package=require_package
     )
 
 

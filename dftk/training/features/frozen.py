@@ -166,7 +166,8 @@ def folder(
       root: the folder above; `dftk_features` beside the shards if not given.
     """
     weights = hashlib.sha256()
-    for variable in detector.base.variables:
+    # Not `variables`: these include the states of stochastic depth, which follow from --seed.
+    for variable in detector.base.weights:
         weights.update(variable.numpy().tobytes())
     model, augment = config.model, config.augment.enabled
     choices = (model.backbone, model.image_size, model.scaling, config.stored_size, augment)

@@ -156,6 +156,7 @@ class FoldTrainer:
             run.best_weights = loop.Snapshot(self._variables(state.best_phase), best)
             run.best_is_new = False
             loop.Snapshot(self._variables(state.phase), variables["model"]).restore()
+            self.detector.resume_dropout()
             optimizer = self.phases[self._schedule[state.phase]].optimizer
             loop.Snapshot(optimizer.variables, variables["optimizer"]).restore()
             say(f"fold {fold}: goes on {self._where(state)}")

@@ -120,7 +120,7 @@ from dftk.utils.errors import UserError
 from dftk.training.config import resolve
 from dftk.datasets import catalog
 from dftk.input import batches, pipeline, residency
-from dftk.models import registry
+from dftk.models import dropout, registry
 from dftk.training.devices import devices as devices_lib
 from dftk.training.step import loop
 from dftk.training.step.scorer import Scorer
@@ -141,6 +141,7 @@ for phase in ("frozen", "finetune"):
     train_loop = loop.TrainLoop(detector, devices, config, phase == "finetune", pixels)
     train_loop.optimizer.learning_rate = 1e-4
     for epoch in range(2):
+        detector.reset_dropout([0, epoch])
         dataset = examples.batches(np.arange(rows), batch_size=batch_size,
                                    num_replicas=devices.replicas, shuffle=(0, epoch))
         iterator = loop.distribute(devices, dataset)
@@ -153,7 +154,8 @@ batchnorm = [v for v in detector.base.variables if "moving_mean" in v.path][:4]
 per_replica = [[x.numpy().tolist() for x in devices.strategy.experimental_local_results(v.value)]
                for v in batchnorm]
 def mask():
-    return [layer(tf.ones([1, 64]), training=True) for layer in registry.dropouts(detector.head)]
+    layers = dropout.random_layers(detector.head)
+    return [layer(tf.ones([1, 64]), training=True) for layer in layers]
 masks = [devices.strategy.experimental_local_results(m) for m in devices.strategy.run(mask)]
 masks = masks[0] if masks else ()
 scorer = Scorer(detector, devices, pixels)

@@ -15,6 +15,10 @@ import tensorflow as tf
 from features_rig import Rig
 from repository import ROOT
 
+from dftk.models import dropout, registry
+from dftk.training.config import resolve
+from dftk.training.devices import devices as devices_lib
+from dftk.training.features import frozen
 from dftk.training.resume.interruption import Interrupted
 from dftk.training.step import loop
 from dftk.utils.errors import UserError
@@ -85,6 +89,25 @@ def test_other_weights_have_other_features(rig):
     first, kernel = rig.features().path, rig.detector.base.variables[0]
     kernel.assign_add(tf.fill(kernel.shape, 1e-6))
     assert rig.features().path != first
+
+
+def test_the_state_of_stochastic_depth_is_no_weight():
+    """It follows from the seed: every seed of EfficientNetV2B0 had features of its own."""
+    config = resolve({"model": "efficientnetv2b0", "weights": "none", "image_size": 32})
+    detector = registry.build(config, "float32", False)
+    devices = devices_lib.choose(config)
+    weights = [variable.path for variable in detector.base.weights]
+    assert len(detector.base.variables) == len(weights) + len(dropout.random_layers(detector.base))
+    folders = []
+    for key in ((1, 0), (2, 0)):
+        detector.reset_dropout(key)
+        folders.append(frozen.folder(config, devices, detector, [], Path("features")))
+    assert folders[0] == folders[1]
+
+
+def test_without_such_states_folders_of_the_first_edition_keep_their_names(rig):
+    base = rig.detector.base
+    assert [v.path for v in base.weights] == [v.path for v in base.variables]
 
 
 def test_other_images_have_other_features(rig):
