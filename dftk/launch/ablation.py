@@ -19,7 +19,7 @@ from dftk.runs.results import chooses_by_held_out
 from dftk.runs.workdir import Workdir
 from dftk.training.config import Config, as_flags
 from dftk.training.folds import crossval
-from dftk.training.resume.interruption import SAVED, Interrupted, listening
+from dftk.training.resume.interruption import SAVED, Interrupted, catch_signals
 from dftk.utils.errors import UsageError, UserError
 from dftk.utils.files import write_text
 from dftk.utils.progress import say
@@ -112,7 +112,7 @@ def _train(config: Config, folds: Sequence[int], workdir: Workdir) -> int:
     command = [sys.executable, "-m", "dftk.train", f"--workdir={workdir.path}"]
     command += [f"--fold={','.join(map(str, folds))}", *as_flags(config)]
     together = tied(sorted(os.sched_getaffinity(0)))
-    with listening() as signals:
+    with catch_signals() as signals:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, preexec_fn=together)
         told = False
         while process.poll() is None:

@@ -19,7 +19,7 @@ from typing import IO
 from dftk.runs.workdir import Workdir
 from dftk.training.config import Config, as_flags
 from dftk.training.execution import ExecutionOptions
-from dftk.training.resume.interruption import Interrupted, Interruption, listening
+from dftk.training.resume.interruption import Interrupted, StopRequest, catch_signals
 from dftk.utils import limits
 from dftk.utils.errors import UsageError
 from dftk.utils.progress import ERASE, Board
@@ -81,7 +81,7 @@ def train_folds(
     todo = [fold for fold in folds if not workdir.is_finished(fold)]
     processes = min(options.processes or max(1, len(gpus)), len(todo))
     cores = sorted(os.sched_getaffinity(0))
-    with listening() as signals:
+    with catch_signals() as signals:
         pool = _Pool(config, workdir, options, slots(processes, gpus, cores), signals)
         failed = pool.run(todo)
     if signals.number:
@@ -145,7 +145,7 @@ class _Pool:
         workdir: Workdir,
         options: ExecutionOptions,
         free: list[Slot],
-        signals: Interruption,
+        signals: StopRequest,
     ):
         self._config, self._workdir, self._options = config, workdir, options
         self._free, self._signals = free, signals

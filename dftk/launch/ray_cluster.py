@@ -18,7 +18,7 @@ from dftk.launch.ray_session import (
 from dftk.runs.workdir import Workdir
 from dftk.training.config import Config
 from dftk.training.execution import ExecutionOptions
-from dftk.training.resume.interruption import Interrupted, Interruption, listening
+from dftk.training.resume.interruption import Interrupted, StopRequest, catch_signals
 from dftk.utils import cpu, limits
 from dftk.utils.errors import UserError
 from dftk.utils.progress import say
@@ -78,7 +78,7 @@ def train_folds_on_ray(
         joined(address) as ray,
         marked(workdir) as mark,
         notes_into(workdir.path / "ray.log"),
-        listening() as signals,
+        catch_signals() as signals,
     ):
         room = room_per_fold(ray.nodes(), len(todo))
         together = folds_on_a_node(ray.nodes(), room, len(todo))
@@ -115,7 +115,7 @@ class _Folds:
         """Hands a fold to Ray, which starts it where there is room."""
         self._running[self._start(fold)] = _Attempt(fold, number)
 
-    def wait(self, signals: Interruption) -> None:
+    def wait(self, signals: StopRequest) -> None:
         """Until every fold has ended; a signal ends them early.
 
         Raises:

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from dftk.training.config import Config
 from dftk.training.devices import cluster
-from dftk.training.resume.interruption import ending_at_once
+from dftk.training.resume.interruption import end_at_ctrl_c
 from dftk.utils import tensorflow_internals
 from dftk.utils.errors import UsageError, UserError
 from dftk.utils.progress import say
@@ -116,7 +116,7 @@ def choose(config: Config) -> Devices:
 
 def _over_workers() -> tf.distribute.MultiWorkerMirroredStrategy:
     try:
-        with ending_at_once():
+        with end_at_ctrl_c():
             return tf.distribute.MultiWorkerMirroredStrategy()
     except tf.errors.OpError as error:
         raise UserError(
