@@ -92,7 +92,7 @@ def choose(config: Config) -> Devices:
       UsageError: a global batch size below the number of replicas; a TF_CONFIG or --jit=on that
         cannot be.
     """
-    worker, workers = cluster.place(os.environ)
+    worker, workers = cluster.find_worker(os.environ)
     if workers > 1:
         say(f"worker {worker} of {workers}: waiting for all in TF_CONFIG={os.environ['TF_CONFIG']}")
         strategy: tf.distribute.Strategy = _over_workers()
