@@ -1,4 +1,4 @@
-"""How a run is gone about: validated as the config is; no TensorFlow here."""
+"""Execution options of a run, and the flags that they are read from; no TensorFlow here."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -8,18 +8,30 @@ from dftk.utils.errors import UsageError
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExecutionOptions:
-    """How a run is gone about; nothing of it changes what is computed."""
+    """Execution options. They never change results.
 
-    checkpoint_steps: int | None = None  # save the state also every so many steps of an epoch
-    profile_steps: tuple[int, int] | None = None  # first and last step of a TensorBoard trace
-    job: bool = False  # a task of an array of jobs: one fold, no report
-    parallel: str = "1"  # folds at once on this machine, auto for one a GPU; or ray
-    workers: int = 1  # processes that train each fold together, started by Ray
-    ray_address: str | None = None  # of the cluster to join; None starts one here
+    Attributes:
+      checkpoint_steps: the state is also saved after every so many steps of an epoch.
+      profile_steps: first and last step of a TensorBoard trace.
+      job: whether this process is a task of an array of jobs: it trains one fold, without a report.
+      parallel: number of folds at once on this machine, "auto" for one on each GPU, or "ray".
+      workers: processes that train each fold together, started by Ray.
+      ray_address: of the cluster to join; None starts one here.
+
+    Raises:
+      UsageError: a value out of range, or options that exclude each other.
+    """
+
+    checkpoint_steps: int | None = None
+    profile_steps: tuple[int, int] | None = None
+    job: bool = False
+    parallel: str = "1"
+    workers: int = 1
+    ray_address: str | None = None
 
     @property
     def processes(self) -> int | None:
-        """Folds at once on this machine; None for as many as it has GPUs."""
+        """Number of folds at once on this machine; None for as many as it has GPUs."""
         return None if self.parallel == "auto" else int(self.parallel)
 
     def __post_init__(self) -> None:
@@ -49,7 +61,7 @@ class ExecutionOptions:
 
 
 def parse_steps(parts: Sequence[str] | None) -> tuple[int, int] | None:
-    """Reads `--profile_steps`: the first and the last of them.
+    """Returns the first and the last step that `--profile_steps` names; None if it is not given.
 
     Raises:
       UsageError: not two numbers.
@@ -65,7 +77,11 @@ def parse_steps(parts: Sequence[str] | None) -> tuple[int, int] | None:
 
 
 def parse_folds(text: str, folds: int) -> tuple[int, ...]:
-    """Reads `--fold`: "all", or fold indices with commas between.
+    """Returns the folds that `--fold` names: "all", or indices separated by commas.
+
+    Args:
+      text: value of the flag.
+      folds: number of folds.
 
     Raises:
       UsageError: not a number, or not one of the folds.
