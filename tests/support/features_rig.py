@@ -1,5 +1,6 @@
 """Drawn images and all that computes their features."""
 
+import dataclasses
 from pathlib import Path
 
 from dftk.input import residency
@@ -21,17 +22,20 @@ class Rig:
         self.devices = devices_lib.choose(self.config)
         self.detector = registry.build(self.config, "float32", False)
         self.examples = residency.open_examples(residency.limit(shards, images), "ram")
+        self._context = TrainingContext.create(
+            config=self.config,
+            devices=self.devices,
+            detector=self.detector,
+            examples=self.examples,
+        )
 
     def folder(self):
         return Path(self.examples.shards[0].path).parent / "dftk_features"
 
     def context(self, check_stop=None):
-        return TrainingContext.create(
-            config=self.config,
-            devices=self.devices,
-            detector=self.detector,
-            examples=self.examples,
-            check_stop=check_stop,
+        """With the config as it is now, and always the same compiled forward pass."""
+        return dataclasses.replace(
+            self._context, config=self.config, check_stop=check_stop or self._context.check_stop
         )
 
     def features(self, check_stop=None):

@@ -37,7 +37,7 @@ def saved(tmp_path):
 
 @pytest.fixture(scope="module")
 def trainer(data_dir, examples):
-    config = quick_config(data_dir).replaced(model="cnn", finetune_epochs=0, frozen_epochs=4,
+    config = quick_config(data_dir).replaced(finetune_epochs=0, frozen_epochs=4,
                                  frozen_stop=2, frozen_plateau=1, frozen_lr=3e-3)  # fmt: skip
     return make(config, examples)
 
@@ -93,7 +93,7 @@ def test_patience_halves_the_rate_ends_the_phase_and_brings_the_best_weights_bac
 
 
 def test_a_loss_that_is_no_number_stops_with_the_epoch_and_the_rate(data_dir, saved, examples):
-    config = quick_config(data_dir).replaced(model="cnn", finetune_epochs=0, frozen_lr=1e30)
+    config = quick_config(data_dir).replaced(finetune_epochs=0, frozen_lr=1e30)
     trainer = make(config, examples)
     with pytest.raises(UserError, match=r"learning rate .*1e\+30"):
         trainer.run(0, saved())
@@ -121,7 +121,7 @@ def test_a_loss_that_is_no_number_stops_with_the_epoch_and_the_rate(data_dir, sa
 def test_the_heads_batchnorm_is_measured_on_whole_training_images(
     given, data_dir, examples, saved, monkeypatch
 ):
-    chosen = {"model": "residual", "weights": "none", "head": "linear", "head_batchnorm": "precise",
+    chosen = {"head": "linear", "head_batchnorm": "precise",
               "keep": "last"}  # fmt: skip
     config = quick_config(data_dir).replaced(**chosen, **given)
     trainer, seen, measure = make(config, examples), [], heads.measure_batchnorm
