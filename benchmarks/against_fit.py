@@ -66,7 +66,7 @@ def ours(
 ) -> tuple[loop.TrainLoop, registry.Detector]:
     with devices.strategy.scope():
         detector = registry.build(config, devices.policy, devices.replicas > 1)
-    pixels = loop.Pixels(devices, examples)
+    pixels = loop.BatchImages(devices, examples)
     train_loop = loop.TrainLoop(detector, devices, config, phase == "finetune", pixels)
     train_loop.optimizer.learning_rate = 1e-5
     return train_loop, detector

@@ -63,7 +63,7 @@ def augmenting_in_the_step_costs_no_more(ratio: Ratio) -> None:
 
 def steps_are_as_fast_as_fit(ratio: Ratio) -> None:
     """keras.Model.fit / our loop, the same steps."""
-    _at_least(1.0, ratio, "Keras's own loop is faster; see loop.TrainLoop, models.folding")
+    _at_least(1.0, ratio, "Keras's own loop is faster; see loop.TrainLoop, models.batchnorm")
 
 
 def the_kernel_beats_keras_s_batchnorm(ratio: Ratio) -> None:

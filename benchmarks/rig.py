@@ -44,7 +44,7 @@ class Rig:
     @functools.cache  # noqa: B019  one rig in a session
     def train_loop(self, phase: str, on_device: bool) -> loop.TrainLoop:
         """A phase, for pixels that live on the device or for those that come with the batch."""
-        pixels = loop.Pixels(self.devices, self._opened("device" if on_device else "ram"))
+        pixels = loop.BatchImages(self.devices, self._opened("device" if on_device else "ram"))
         return loop.TrainLoop(self.detector, self.devices, self.config, phase == "finetune", pixels)
 
     def batches(self, phase: str, residency: str) -> tf.data.Dataset:
@@ -80,7 +80,7 @@ class Rig:
             self.devices,
             self.config.replaced(augment=False),
             False,
-            loop.Pixels(self.devices, self._opened("ram")),
+            loop.BatchImages(self.devices, self._opened("ram")),
         )
         in_step = self.train_loop("frozen", on_device=False)
 

@@ -115,7 +115,7 @@ def test_an_augmentation_that_is_not_compiled(opened, monkeypatch):
 
 def test_a_retrace(rig, opened):
     train_loop = loop.TrainLoop(
-        rig.detector, rig.devices, rig.config, False, loop.Pixels(rig.devices, opened("ram"))
+        rig.detector, rig.devices, rig.config, False, loop.BatchImages(rig.devices, opened("ram"))
     )
     rig.run(train_loop, rig.batches("frozen", "ram"), 1)
     rig.run(train_loop, rig.batches("frozen", "ram"), 2)

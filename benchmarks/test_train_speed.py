@@ -22,7 +22,8 @@ from dftk.training.config import resolve
 from dftk.training.devices import devices as devices_lib
 from dftk.training.folds.fold import FoldTrainer
 from dftk.training.resume.checkpoint import Checkpoints
-from dftk.training.step import loop
+from dftk.training.resume.snapshot import VariableSnapshot
+from dftk.training.step.context import TrainingContext
 
 pytest_plugins = ["drawn"]
 
@@ -68,7 +69,7 @@ def test_saving_costs_little_of_an_epoch(rig, tmp_path):
     checkpoints = Checkpoints(tmp_path / "checkpoint")
 
     def save() -> None:
-        values = {name: loop.Snapshot(group).values for name, group in variables.items()}
+        values = {name: VariableSnapshot(group).values for name, group in variables.items()}
         checkpoints.save({}, values, values["model"])
 
     run = lambda: rig.run(train_loop, rig.batches("finetune", "ram"), 2)  # noqa: E731
@@ -100,7 +101,11 @@ def test_five_folds_of_the_sample_against_rebuilding_for_each(tmp_path):
     def trainer() -> FoldTrainer:
         keras.backend.clear_session()
         detector = registry.build(config, devices.policy, False)
-        return FoldTrainer(config, devices, detector, examples)
+        return FoldTrainer(
+            TrainingContext.create(
+                config=config, devices=devices, detector=detector, examples=examples
+            )
+        )
 
     def train(rebuild: bool) -> tuple[float, list]:
         began, one, results = time.perf_counter(), None, []

@@ -18,7 +18,7 @@ from dftk.runs.results import chooses_by_held_out
 from dftk.runs.workdir import Workdir
 from dftk.training.config import Config, as_flags
 from dftk.training.folds import crossval
-from dftk.training.resume.interruption import SAVED, Interrupted, listening
+from dftk.training.resume.interruption import SAVED, Interrupted, catch_signals
 from dftk.utils.errors import UsageError, UserError
 from dftk.utils.files import write_text
 from dftk.utils.option import as_words
@@ -122,7 +122,7 @@ def _train(config: Config, folds: Sequence[int], workdir: Workdir) -> int:
         return 0
     command = [sys.executable, "-m", "dftk.train", f"--workdir={workdir.path}"]
     command += [f"--fold={','.join(map(str, folds))}", *as_flags(config)]
-    with listening() as signals:
+    with catch_signals() as signals:
         process = child_process.start(command, stdout=subprocess.DEVNULL)
         asked_to_stop = False
         while process.poll() is None:

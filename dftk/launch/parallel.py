@@ -20,7 +20,7 @@ from dftk.launch.machine_shares import MachineShare, split_machine
 from dftk.runs.workdir import Workdir
 from dftk.training.config import Config, as_flags
 from dftk.training.execution import ExecutionOptions
-from dftk.training.resume.interruption import Interrupted, Interruption, listening
+from dftk.training.resume.interruption import Interrupted, StopRequest, catch_signals
 from dftk.utils import events
 from dftk.utils.errors import UsageError
 from dftk.utils.progress import MultiProgress
@@ -54,7 +54,7 @@ def train_folds(
     unfinished = [fold for fold in folds if not workdir.is_finished(fold)]
     processes = min(options.processes or max(1, len(gpus)), len(unfinished))
     shares = split_machine(processes, gpus, sorted(os.sched_getaffinity(0)))
-    with listening() as signals:
+    with catch_signals() as signals:
         pool = _ProcessPool(config, workdir, options, shares, signals)
         failed = pool.run(unfinished)
     if signals.number:
@@ -127,7 +127,7 @@ class _ProcessPool:
         workdir: Workdir,
         options: ExecutionOptions,
         shares: Sequence[MachineShare],
-        signals: Interruption,
+        signals: StopRequest,
     ):
         self._config, self._workdir, self._options = config, workdir, options
         self._free_shares, self._signals = list(shares), signals

@@ -19,7 +19,7 @@ from dftk.launch.ray_session import (
 from dftk.runs.workdir import Workdir
 from dftk.training.config import Config
 from dftk.training.execution import ExecutionOptions
-from dftk.training.resume.interruption import Interrupted, Interruption, listening
+from dftk.training.resume.interruption import Interrupted, StopRequest, catch_signals
 from dftk.utils import cpu, limits
 from dftk.utils.errors import UserError
 from dftk.utils.progress import say
@@ -109,7 +109,7 @@ def train_folds_on_ray(
         connect(options.ray_address) as ray,
         shared_folder_token(workdir) as token,
         stdout_to_file(workdir.path / "ray.log"),
-        listening() as signals,
+        catch_signals() as signals,
     ):
         resources = resources_per_fold(ray.nodes(), len(unfinished))
         folds_per_node = most_folds_per_node(ray.nodes(), resources, len(unfinished))
@@ -155,7 +155,7 @@ class _FoldTasks:
         """Hands a fold to Ray, which starts it where there is room."""
         self._running[self._start(fold)] = _Attempt(fold, attempt)
 
-    def wait(self, signals: Interruption) -> None:
+    def wait(self, signals: StopRequest) -> None:
         """Waits until every fold has ended; a signal ends them early.
 
         Raises:

@@ -49,7 +49,7 @@ def train(
         crossval.train_folds(config, folds, workdir, options)
         say(f"no report yet; when all folds are trained: --merge --workdir={workdir.path}")
         return {}
-    worker, workers = cluster.place(os.environ)
+    worker, workers = cluster.find_worker(os.environ)
     if workers > 1 and (options.parallel, options.workers) != ("1", 1):
         raise UsageError("TF_CONFIG is set: these workers train together; unset it, or give "
                          "neither --parallel nor --workers")  # fmt: skip

@@ -1,1 +1,1 @@
-"""uint8 image to probability of fake."""
+"""A uint8 image in, a probability of fake out."""

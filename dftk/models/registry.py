@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from dftk.models import batchnorm, folding, preprocess
+from dftk.models import batchnorm, dropout, preprocess
 from dftk.models.backbones.backbone import Backbone, depths
 from dftk.models.backbones.catalog import ARCHITECTURES, MODELS
 from dftk.models.config import DetectorConfig, HeadConfig, ModelConfig
@@ -37,17 +36,30 @@ class Detector:
     """A network and its parts, which share their weights with it.
 
     `model` is what is saved: uint8 [b, h, w, 3] of any size to probability of fake, float32
-    [b, 1]. Training calls the parts one by one, with augmentation after `unit_image`, and with
-    logits: the numerically safe form of the loss.
+    [b, 1]. Training calls the parts one by one, with augmentation after `unit_image`, and computes
+    the loss of logits, which is numerically safe.
+
+    Attributes:
+      model: the whole network.
+      unit_image: uint8 [b, h, w, 3] to float32 [b, s, s, 3] in [0, 1].
+      scale: [0, 1] to the range that the base expects.
+      base: the network below the head, as it is saved.
+      base_in_training: its twin with faster BatchNorm; see dftk.models.batchnorm.
+      base_at_inference: likewise.
+      pool: the outputs of the base to one vector, float32 [b, width].
+      head: this vector to the logit, float32 [b, 1].
+      strategy: in whose scope all of them were built.
     """
 
     model: keras.Model
     unit_image: keras.Model
-    scale: keras.layers.Layer  # [0, 1] to the range that the base expects
+    scale: keras.layers.Layer
     base: keras.Model
-    folded: keras.Model  # the base at inference, with its weights; see dftk.models.folding
-    pool: keras.layers.Layer  # what the base gives to a vector
+    base_in_training: keras.Model
+    base_at_inference: keras.Model
+    pool: keras.layers.Layer
     head: keras.Model
+    strategy: tf.distribute.Strategy
 
     @property
     def width(self) -> int:
@@ -55,19 +67,28 @@ class Detector:
         return self.head.input_shape[-1]
 
     def features(self, unit: tf.Tensor, training: bool) -> tf.Tensor:
-        """float32 [b, s, s, 3] in [0, 1] to what the head sees, float32 [b, width].
+        """Returns what the head sees of images, float32 [b, width].
 
-        `training` decides what BatchNorm of the base does. It holds because the base is called
-        directly: inside an outer model, Keras 3 lets the outer call's `training` override it.
+        Args:
+          unit: float32 [b, s, s, 3] in [0, 1].
+          training: what BatchNorm and stochastic depth of the base do. It holds because the base is
+            called directly: inside an outer model, Keras 3 lets the outer call override it.
         """
         scaled = self.scale(unit)
-        return self.pool(self.base(scaled, training=True) if training else self.folded(scaled))
+        if training:
+            return self.pool(self.base_in_training(scaled, training=True))
+        return self.pool(self.base_at_inference(scaled, training=False))
 
     def reset_dropout(self, key: Sequence[int]) -> None:
-        """Sets the state of every layer that draws from integers such as (seed, fold, epoch)."""
-        for position, layer in enumerate((*dropouts(self.head), *dropouts(self.base))):
-            state = np.random.SeedSequence([*key, position]).generate_state(2)
-            layer.seed_generator.state.assign(state)
+        """Makes the masks of dropout and stochastic depth follow from a key; see dropout.reset."""
+        dropout.reset(self._random_layers(), key, self.strategy)
+
+    def resume_dropout(self) -> None:
+        """Is to be called after saved values were assigned to the model; see dropout.resume."""
+        dropout.resume(self._random_layers(), self.strategy)
+
+    def _random_layers(self) -> list[keras.layers.Layer]:
+        return [*dropout.random_layers(self.head), *dropout.random_layers(self.base)]
 
 
 def find_backbone(model: ModelConfig) -> Backbone:
@@ -86,48 +107,59 @@ def require_package(model: ModelConfig) -> None:
 def build(config: DetectorConfig, policy: str, synchronized: bool) -> Detector:
     """Builds the detector of a run, with the weights of its base loaded.
 
+    Call it in the scope of the strategy that will train the detector.
+
     Args:
       config: of the network, the head and the seed; a training run's Config is one.
-      policy: Keras dtype policy of the base; the head is float32 always.
-      synchronized: BatchNorm statistics over all replicas. Without it every replica keeps moving
-        statistics of its own, and only the first one's would be saved.
+      policy: Keras dtype policy of the base; the head is always float32.
+      synchronized: whether BatchNorm statistics are over all replicas. Without it every replica
+        keeps moving statistics of its own, and only the first one's would be saved.
 
     Raises:
       UserError: weights that are not there or do not fit; a package that is not installed.
     """
-    model_config, backbone = config.model, find_backbone(config.model)
+    backbone = find_backbone(config.model)
     backbone.require_package()
     keras.utils.set_random_seed(config.seed)
     with dtype_policy(policy):
-        base = backbone.base(load_network(backbone, model_config))
-        depth = depths(base)
-        if model_config.freeze_blocks > (last := max(depth.values())):
-            raise UserError(
-                f"--freeze_blocks={model_config.freeze_blocks}: {model_config.name} has {last + 1} "
-                f"blocks, and phase 2 trains at least one of them; give at most {last}"
-            )
-        for layer in base.layers:
-            if isinstance(layer, keras.layers.BatchNormalization):
-                layer.momentum = model_config.batchnorm_momentum
-                layer.synchronized = synchronized
-                if not synchronized:
-                    batchnorm.fuse(layer)
-            if depth[layer.name] < model_config.freeze_blocks:
-                layer.trainable = False
-        unit_image = preprocess.unit_image(model_config.image_size)
+        base = backbone.base(load_network(backbone, config.model))
+        _prepare_layers(base, config.model, synchronized)
+        pool = backbone.pooling_of(base)
+        unit_image = preprocess.unit_image(config.model.image_size)
         # In float32: rounding to bfloat16 before the shift would cost mid-grey three bits.
-        scale = keras.layers.Rescaling(*SCALINGS[model_config.scaling], dtype="float32")
+        scale = keras.layers.Rescaling(*SCALINGS[config.model.scaling], dtype="float32")
         image = keras.Input((None, None, 3), dtype="uint8", name="image")
-        pool = backbone.pooling(base)
         vector = pool(base(scale(unit_image(image))))
-        width = vector.shape[-1]
-        head = _head(config.head, width, config.seed, synchronized)
-        for layer in (*dropouts(head), *dropouts(base)):
-            _differ_by_replica(layer.seed_generator)
-        logit = head(vector)
-        probability = keras.layers.Activation("sigmoid", dtype="float32", name="probability")(logit)
-    model = keras.Model(image, probability, name=f"{model_config.name}_detector")
-    return Detector(model, unit_image, scale, base, folding.fold_batchnorm(base), pool, head)
+        head = _head(config.head, vector.shape[-1], config.seed, synchronized)
+        sigmoid = keras.layers.Activation("sigmoid", dtype="float32", name="probability")
+        model = keras.Model(image, sigmoid(head(vector)), name=f"{config.model.name}_detector")
+        return Detector(
+            model=model,
+            unit_image=unit_image,
+            scale=scale,
+            base=base,
+            base_in_training=base if synchronized else batchnorm.fuse_batchnorm(base),
+            base_at_inference=batchnorm.fold_batchnorm(base),
+            pool=pool,
+            head=head,
+            strategy=tf.distribute.get_strategy(),
+        )
+
+
+def _prepare_layers(base: keras.Model, config: ModelConfig, synchronized: bool) -> None:
+    """Sets up BatchNorm of the base, and which of its blocks train; raises as `build`."""
+    depth = depths(base)
+    if config.freeze_blocks > (last := max(depth.values())):
+        raise UserError(
+            f"--freeze_blocks={config.freeze_blocks}: {config.name} has {last + 1} blocks, and "
+            f"phase 2 trains at least one of them; give at most {last}"
+        )
+    for layer in base.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = config.batchnorm_momentum
+            layer.synchronized = synchronized
+        if depth[layer.name] < config.freeze_blocks:
+            layer.trainable = False
 
 
 def _head(config: HeadConfig, width: int, seed: int, synchronized: bool) -> keras.Model:
@@ -137,26 +169,12 @@ def _head(config: HeadConfig, width: int, seed: int, synchronized: bool) -> kera
     return make(width, config.dropout, config.l2, seed, synchronized)
 
 
-def dropouts(model: keras.Model) -> list[keras.layers.Layer]:
-    """The layers that draw, stochastic depth included: Keras gives a rate of 0 no generator."""
-    return [layer for layer in model.layers if getattr(layer, "seed_generator", None) is not None]
-
-
-def _differ_by_replica(generator: keras.random.SeedGenerator) -> None:
-    """Shifts each replica's seeds: the mirrored state would give all of them the same mask."""
-    draw = generator.next
-
-    def draw_for_replica(ordered: bool = True) -> tf.Tensor:
-        context = tf.distribute.get_replica_context()
-        replica = context.replica_id_in_sync_group if context else 0
-        seed = draw(ordered)
-        return seed + tf.cast(tf.stack([0, replica]), seed.dtype)
-
-    generator.next = draw_for_replica
-
-
 def load_network(backbone: Backbone, config: ModelConfig) -> keras.Model:
-    """Returns the network with its weights: "imagenet" (downloaded by Keras), "none", or a file.
+    """Returns the network with its weights.
+
+    Args:
+      backbone: of the network.
+      config: weights are "imagenet" (downloaded by Keras), "none" or the path of a file.
 
     Raises:
       UserError: no such file, not weights of this base, or no download.
@@ -164,7 +182,8 @@ def load_network(backbone: Backbone, config: ModelConfig) -> keras.Model:
     weights, size = config.weights, config.image_size
     if weights == "imagenet":
         try:
-            # What comes of the download; that MobileNetV2's weights are of one size of input.
+            # Keras prints its download on stdout, and warns that MobileNetV2's weights were
+            # trained on images of one size.
             with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "`input_shape` is undefined or non-square")
                 return backbone.network("imagenet", size)
@@ -188,7 +207,7 @@ def load_network(backbone: Backbone, config: ModelConfig) -> keras.Model:
 
 
 def weights_identity(weights: str) -> str:
-    """What tells two runs' weights apart: "imagenet", "none", or the file's SHA-256.
+    """Returns what identifies the weights of a run: "imagenet", "none", or the SHA-256 of a file.
 
     Raises:
       UserError: no such file.
@@ -215,7 +234,7 @@ def _first_line(error: Exception) -> str:
 
 @contextlib.contextmanager
 def dtype_policy(name: str) -> Iterator[None]:
-    """Keras's global dtype policy inside the block, and the former one after it."""
+    """Sets Keras's global dtype policy inside the block, and the former one after it."""
     former = keras.config.dtype_policy()
     keras.config.set_dtype_policy(name)
     try:

@@ -15,7 +15,7 @@ from dftk.training.config import Config
 from dftk.training.devices.devices import Devices
 from dftk.training.features import frozen
 from dftk.training.step import loop
-from dftk.training.step.scorer import Scorer
+from dftk.training.step.context import TrainingContext
 from dftk.utils.progress import say
 
 _STEPS = 256  # of the head in one measurement, at most
@@ -32,7 +32,14 @@ class FrozenStages(StepStages):
     def __init__(self, config: Config, devices: Devices, source: InputStages, root: Path):
         super().__init__(config, devices, source, "frozen")
         self._augmentation = Augmentation(flip=False, colour=False, crop=None)
-        self._scorer, self._root = Scorer(self._detector, devices, self._pixels), root
+        self._root = root
+        self._context = TrainingContext.create(
+            config=config,
+            devices=devices,
+            detector=self._detector,
+            examples=source.examples,
+            images=self._pixels,
+        )
         self._trainable = loop.TrainLoop(self._detector, devices, config, False, None)
 
     def there(self, shards: Sequence[Shard]) -> bool:
@@ -41,14 +48,7 @@ class FrozenStages(StepStages):
 
     def head(self) -> tuple[float, float]:
         """Training steps of the head, img/s: on features from a file, and on one batch of them."""
-        features = frozen.FrozenFeatures(
-            self._config,
-            self._devices,
-            self._detector,
-            self._scorer,
-            self._source.examples,
-            root=self._root,
-        )
+        features = frozen.FrozenFeatures(self._context, root=self._root)
         rows = np.resize(self._source.rows, _STEPS * self._config.batch_size)
         step_s, real_s, _ = self._in_turn(super()._run, features.batches, rows)
         say(f"head: {1 / real_s:.0f} img/s, on one batch repeated {1 / step_s:.0f} img/s")
@@ -70,7 +70,7 @@ class FrozenStages(StepStages):
         """Features of so many batches; returns their number of images."""
         images = 0
         for _ in range(steps):
-            _, features = self._scorer.run(iterator, self._config.augment.enabled)
+            _, features = self._context.forward.run(iterator, self._config.augment.enabled)
             for part in self._devices.strategy.experimental_local_results(features):
                 images += len(part.numpy())
         return images

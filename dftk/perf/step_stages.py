@@ -33,7 +33,7 @@ class StepStages:
         self._config, self._devices, self._source = config, devices, source
         with devices.strategy.scope():
             self._detector = registry.build(config, devices.policy, devices.replicas > 1)
-        self._pixels = loop.Pixels(devices, source.examples)
+        self._pixels = loop.BatchImages(devices, source.examples)
         self._augmentation = Augmentation.of(config.augment)
         self._trainable = loop.TrainLoop(
             self._detector, devices, config, phase == "finetune", self._pixels

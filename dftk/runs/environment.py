@@ -16,10 +16,11 @@ def environment(device: str) -> dict[str, Any]:
     import tensorflow_datasets as tfds
 
     import dftk
+    from dftk.utils import tensorflow_internals
 
     return {
         "device": device,
-        "onednn": uses_onednn(),  # its kernels round differently
+        "onednn": tensorflow_internals.onednn_is_enabled(),  # its kernels round differently
         "machine": f"{platform.machine()}, {os.cpu_count()} CPU cores",
         "versions": {
             "dftk": dftk.__version__,
@@ -32,19 +33,6 @@ def environment(device: str) -> dict[str, Any]:
         },
         "git_revision": git_revision(),
     }
-
-
-def uses_onednn() -> bool | None:
-    """Whether TensorFlow computes with oneDNN. None if this TensorFlow does not tell.
-
-    TensorFlow has no public function for this.
-    """
-    try:
-        from tensorflow.python.util import _pywrap_util_port
-
-        return bool(_pywrap_util_port.IsMklEnabled())
-    except (ImportError, AttributeError):
-        return None
 
 
 def git_revision() -> str | None:

@@ -1,1 +1,1 @@
-"""Batches and a model to weights."""
+"""Batches and a model in, trained weights out."""

@@ -1,9 +1,9 @@
-"""The two phases, and what val_loss does to them: learning rate, early stop, best weights."""
+"""The phases of a run, their learning rates and early stops, and how long all of it takes."""
 
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from dftk.training.config import Config
 from dftk.training.phase_config import PhaseConfig
@@ -12,13 +12,21 @@ from dftk.utils.errors import UsageError
 
 @dataclasses.dataclass(frozen=True)
 class Phase:
-    """One phase of the schedule."""
+    """One phase of the schedule.
+
+    Attributes:
+      name: "frozen" or "finetune".
+      config: its flags.
+      train_base: whether the base is trained, and not the head alone.
+      warmup: steps in which the learning rate rises from 0.
+      cosine: whether the learning rate falls to 0 over all steps, without plateaus and early stop.
+    """
 
     name: str
     config: PhaseConfig
     train_base: bool
-    warmup: int = 0  # steps in which the rate rises from 0
-    cosine: bool = False  # the rate falls to 0 over all steps; no plateau and no early stop
+    warmup: int = 0
+    cosine: bool = False
 
     @property
     def epochs(self) -> int:
@@ -26,23 +34,27 @@ class Phase:
         return self.config.epochs
 
 
-def rates(
-    phase: Phase, rate: float, steps_done: int, steps_per_epoch: int
-) -> tuple[float, float, float, float]:
-    """What the learning rate of every step from here on follows from, see loop.rate_at.
+class RateSchedule(NamedTuple):
+    """What the learning rates of the next steps follow from; see loop.rate_at."""
+
+    rate: float  # after the warm-up
+    steps_done: float  # in this phase
+    warmup: float  # steps
+    cosine: float  # steps of the half cosine after the warm-up; infinity without one
+
+
+def rate_schedule(phase: Phase, rate: float, steps_done: int, steps_per_epoch: int) -> RateSchedule:
+    """Returns the schedule of the learning rate from a step of a phase on.
 
     Args:
-      phase: at hand.
-      rate: its learning rate, as val_loss has left it.
+      phase: of the schedule.
+      rate: its learning rate after plateaus.
       steps_done: in this phase.
       steps_per_epoch: of this fold.
-
-    Returns:
-      rate; steps done; steps of the warm-up; steps of the half cosine after it, or infinity.
     """
     steps = phase.epochs * steps_per_epoch
     cosine = steps - phase.warmup if phase.cosine else math.inf
-    return rate, float(steps_done), float(phase.warmup), float(cosine)
+    return RateSchedule(rate, float(steps_done), float(phase.warmup), float(cosine))
 
 
 def check_warmup(phase: Phase, steps_per_epoch: int) -> None:
@@ -77,7 +89,16 @@ def phases(config: Config) -> tuple[Phase, ...]:
 
 @dataclasses.dataclass
 class PlateauRate:
-    """keras.callbacks.ReduceLROnPlateau(monitor="val_loss"), without a Keras `fit` around it."""
+    """The learning rate of keras.callbacks.ReduceLROnPlateau(monitor="val_loss").
+
+    Attributes:
+      rate: of the next epoch.
+      factor: of the rate on a plateau.
+      patience: epochs without a better val_loss that are a plateau.
+      floor: smallest rate.
+      best: smallest val_loss so far.
+      wait: epochs since then, or since the last plateau.
+    """
 
     rate: float
     factor: float
@@ -89,7 +110,7 @@ class PlateauRate:
     min_delta: ClassVar = 1e-4  # Keras's default
 
     def update(self, val_loss: float) -> float:
-        """Takes an epoch's val_loss; returns the learning rate of the next epoch."""
+        """Returns the learning rate of the next epoch, given the val_loss of the last."""
         if val_loss < self.best - self.min_delta:
             self.best, self.wait = val_loss, 0
         else:
@@ -101,14 +122,20 @@ class PlateauRate:
 
 @dataclasses.dataclass
 class EarlyStop:
-    """keras.callbacks.EarlyStopping(monitor="val_loss"), likewise."""
+    """The decision of keras.callbacks.EarlyStopping(monitor="val_loss").
+
+    Attributes:
+      patience: epochs without a better val_loss that end a phase.
+      best: smallest val_loss so far.
+      wait: epochs since then.
+    """
 
     patience: int
     best: float = math.inf
     wait: int = 0
 
     def update(self, val_loss: float) -> bool:
-        """Takes an epoch's val_loss; returns whether the phase ends here."""
+        """Returns whether the phase ends, given the val_loss of its last epoch."""
         if val_loss < self.best:
             self.best, self.wait = val_loss, 0
         else:
@@ -116,8 +143,8 @@ class EarlyStop:
         return self.wait >= self.patience
 
 
-def patience(phase: Phase, config: Config) -> tuple[PlateauRate, EarlyStop]:
-    """What val_loss does to a phase, at its beginning."""
+def plateau_and_stop(phase: Phase, config: Config) -> tuple[PlateauRate, EarlyStop]:
+    """Returns the learning rate and the early stop of a phase that has not begun."""
     never = phase.epochs + 1
     plateau, stop = (never, never) if phase.cosine else (phase.config.plateau, phase.config.stop)
     rate = PlateauRate(phase.config.lr, config.lr_factor, plateau, config.min_lr)
@@ -125,35 +152,35 @@ def patience(phase: Phase, config: Config) -> tuple[PlateauRate, EarlyStop]:
 
 
 class EtaEstimator:
-    """How long a run still takes, from the epochs that it has seen.
+    """Estimates how long a run still takes from the epochs that it has finished.
 
-    A phase that none was seen of is taken at what forward and backward passes cost: an epoch that
-    trains everything at three of one with the base frozen.
+    Until a phase has finished an epoch, its epochs are estimated from those of the other phase: an
+    epoch that trains the base takes three times as long as one with the base frozen.
 
     Args:
       phases: of the schedule.
-      folds: to train, the one at hand included.
+      folds: left to train, the current one included.
     """
 
     def __init__(self, phases: Sequence[Phase], folds: int):
         self._phases, self._folds = phases, folds
         self._seconds: dict[str, float] = {}  # of the last whole epoch, by phase
 
-    def saw(self, phase: Phase, seconds: float) -> None:
-        """Takes the time of a whole epoch, validation included, without compiling."""
+    def add_epoch(self, phase: Phase, seconds: float) -> None:
+        """Notes how long an epoch took with its validation and without compiling."""
         self._seconds[phase.name] = seconds
 
     def end_fold(self) -> None:
-        """One fold less."""
+        """Counts one fold less."""
         self._folds -= 1
 
     def left(self, index: int, epochs: int, now: float | None = None) -> float:
-        """Seconds until the last fold ends, if no phase stops early; NaN if nothing is known yet.
+        """Returns the seconds until the last fold ends, if no phase stops early; NaN if unknown.
 
         Args:
-          index: of the phase at hand.
+          index: of the current phase.
           epochs: left in it.
-          now: seconds of an epoch in this phase, if none was seen.
+          now: seconds of the current epoch, used until one of its phase has finished.
         """
         here = self._phases[index]
         known = {**({here.name: now} if now else {}), **self._seconds}
@@ -170,5 +197,5 @@ class EtaEstimator:
 
 
 def _passes(phase: Phase) -> int:
-    """A backward pass costs two forward ones."""
+    """Returns the cost of a step in forward passes; a backward pass costs two."""
     return 3 if phase.train_base else 1

@@ -49,6 +49,6 @@ def test_making_features_and_the_head_on_them_are_measured(config, copy, tmp_pat
     assert wait == pytest.approx(max(0, 1 - step_s / real_s))
     assert min(steps.head()) > 1 / real_s
     assert not steps.there(shards), "those of the measurement lie elsewhere"
-    FrozenFeatures(config, devices, steps._detector, steps._scorer, source.examples)
+    FrozenFeatures(steps._context)
     assert steps.there(shards)
     assert not steps.there(residency.limit_examples(shards, 50))

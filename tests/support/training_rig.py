@@ -8,9 +8,14 @@ import tensorflow as tf
 from dftk.models import registry
 from dftk.training.config import resolve
 from dftk.training.devices import devices as devices_lib
+from dftk.training.resume.snapshot import VariableSnapshot
 from dftk.training.step import loop
+from dftk.training.step.context import TrainingContext
 
 GIVEN = {"dataset": "sample", "image_size": 32, "batch_size": 16, "augment": True, "seed": 5}
+# The smallest network with BatchNorm and residual blocks, under the notebook's head.
+SMALL = {"model": "residual", "head": "dense", "weights": "none", "crop_size": 0,
+         "augment_colour": True, "head_batchnorm": "moving"}  # fmt: skip
 
 
 class Rig:
@@ -22,17 +27,23 @@ class Rig:
         self.devices = dataclasses.replace(devices_lib.choose(self.config), policy=policy)
         with self.devices.strategy.scope():
             self.detector = registry.build(self.config, self.devices.policy, False)
-        self.pixels = loop.Pixels(self.devices, examples)
+        self.images = loop.BatchImages(self.devices, examples)
         self.phases = {
             name: loop.TrainLoop(
-                self.detector, self.devices, self.config, name == "finetune", self.pixels
+                self.detector, self.devices, self.config, name == "finetune", self.images
             )
             for name in ("frozen", "finetune")
         }
-        self.initial = loop.Snapshot(
+        self.initial = VariableSnapshot(
             self.detector.model.variables
             + [v for phase in self.phases.values() for v in phase.optimizer.variables]
         )
+
+    def context(self, **parts):
+        return TrainingContext.create(
+            config=self.config, devices=self.devices, detector=self.detector,
+            examples=self.examples, images=self.images, **parts,
+        )  # fmt: skip
 
     def train(self, phase, rows=48, epoch=0, rate=1e-3, calls=(1, 2)):
         train_loop = self.phases[phase]

@@ -1,4 +1,4 @@
-"""A run of xception_multilevel from the command line, on the sample."""
+"""A run of a multilevel model from the command line, on the sample."""
 
 import json
 
@@ -16,7 +16,8 @@ def test_features_once_for_all_folds_then_fine_tuning_and_what_people_do_with_it
 ):
     run = tmp_path / "run"
     given = [
-        "--model=xception_multilevel", "--dataset=sample", f"--data_dir={data_dir}", "--fold=0,1",
+        "--model=mobilenetv2_multilevel", "--dataset=sample", f"--data_dir={data_dir}",
+        "--fold=0,1",
         "--weights=none", "--image_size=48", "--batch_size=16", "--max_examples=200",
         "--frozen_epochs=3", "--finetune_epochs=1", "--finetune_lr=1e-3", "--crop_size=32",
         "--warmup=4", f"--workdir={run}",

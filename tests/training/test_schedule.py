@@ -89,7 +89,7 @@ def test_a_cosine_runs_its_epochs_whatever_val_loss_does():
     config = resolve({"decay": "cosine", "warmup": 9, "frozen_epochs": 12})
     phase = schedule.phases(config)[0]
     assert (phase.cosine, phase.warmup) == (True, 9)
-    rate, stop = schedule.patience(phase, config)
+    rate, stop = schedule.plateau_and_stop(phase, config)
     assert [rate.update(1.0) for _ in range(12)] == [1e-3] * 12
     assert not any(stop.update(1.0) for _ in range(12))
 
@@ -97,9 +97,9 @@ def test_a_cosine_runs_its_epochs_whatever_val_loss_does():
 def test_a_rest_of_a_cosine_goes_on_where_it_was():
     four = PhaseConfig(epochs=4, lr=1e-3, stop=9, plateau=9)
     phase = schedule.Phase("finetune", four, train_base=True, warmup=5, cosine=True)
-    assert schedule.rates(phase, 1e-3, 17, 10) == (1e-3, 17.0, 5.0, 35.0)
+    assert schedule.rate_schedule(phase, 1e-3, 17, 10) == (1e-3, 17.0, 5.0, 35.0)
     still = schedule.Phase("finetune", four, train_base=True)
-    assert schedule.rates(still, 5e-4, 17, 10) == (5e-4, 17.0, 0.0, float("inf"))
+    assert schedule.rate_schedule(still, 5e-4, 17, 10) == (5e-4, 17.0, 0.0, float("inf"))
 
 
 def test_a_warm_up_that_never_ends_is_refused():
@@ -107,4 +107,4 @@ def test_a_warm_up_that_never_ends_is_refused():
     with pytest.raises(UsageError, match="--warmup=20: the phase finetune has 20 steps"):
         schedule.check_warmup(phase, 10)
     schedule.check_warmup(phase, 11)
-    assert schedule.rates(phase, 1e-3, 0, 11)[2] == 20
+    assert schedule.rate_schedule(phase, 1e-3, 0, 11).warmup == 20

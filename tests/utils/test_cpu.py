@@ -63,8 +63,8 @@ def test_onednn_is_used_unless_the_environment_says_otherwise(given, expected, m
         monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", given)
     code = (
         "from dftk.utils import cpu; cpu.prepare();"
-        "from tensorflow.python.util import _pywrap_util_port as port;"
-        "print(int(port.IsMklEnabled()))"
+        "from dftk.utils import tensorflow_internals;"
+        "print(int(tensorflow_internals.onednn_is_enabled()))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == expected

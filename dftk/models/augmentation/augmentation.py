@@ -50,11 +50,11 @@ class Augmentation:
             images = compression.random_blur_jpeg(images, randoms[:, 7:9])
         return images
 
-    def view(self, features: tf.Tensor, randoms: tf.Tensor) -> tf.Tensor:
-        """Features of an image and, where `flip`, of its mirror image: the one that is drawn.
+    def choose_view(self, features: tf.Tensor, randoms: tf.Tensor) -> tf.Tensor:
+        """Returns features of the image or, in one case of two if `flip`, of the flipped image.
 
         Args:
-          features: float32 [b, 1 or 2, width].
+          features: float32 [b, 1 or 2, width], of the image and of the flipped image.
           randoms: float32 [b, NUM_AUGMENT_RANDOMS].
 
         Returns:

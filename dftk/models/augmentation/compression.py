@@ -1,11 +1,11 @@
-"""What images go through on their way: blur and JPEG, for whole batches, on the device."""
+"""Random blur and JPEG of whole batches, on the device, as images get when they are shared."""
 
 import numpy as np
 import tensorflow as tf
 
 QUALITY = (50, 100)  # of JPEG
 SIGMA = (0.1, 1.5)  # of the Gaussian, in pixels
-_REACH = 4  # pixels on each side that the Gaussian sees: three sigma at least, nearly
+_REACH = 4  # radius of the Gaussian in pixels: 2.7 times the largest sigma
 # Quantisation steps at quality 50, by frequency down and across; T.81, tables K.1 and K.2.
 _LUMA = """16 11 10 16 24 40 51 61  12 12 14 19 26 58 60 55  14 13 16 24 40 57 69 56
  14 17 22 29 51 87 80 62  18 22 37 56 68 109 103 77  24 35 55 64 81 104 113 92
@@ -27,10 +27,10 @@ _WAVES = _WAVES.astype(np.float32)
 
 @tf.function(jit_compile=True, reduce_retracing=True)
 def jpeg(images: tf.Tensor, quality: tf.Tensor) -> tf.Tensor:
-    """Each image as it comes back from a JPEG file of its quality, colour at full resolution.
+    """Returns each image after JPEG compression of its own quality, colour at full resolution.
 
-    libjpeg's tables; it rounds its integers elsewhere, which makes less than half a level on
-    average. No gradient passes.
+    The quantisation tables are libjpeg's. libjpeg rounds its integers at other places, which makes
+    a difference of less than half a level on average. No gradient passes.
 
     Args:
       images: float32 [b, h, w, 3]; clipped to [0, 1].
@@ -64,7 +64,9 @@ def jpeg(images: tf.Tensor, quality: tf.Tensor) -> tf.Tensor:
 
 @tf.function(jit_compile=True, reduce_retracing=True)
 def blur(images: tf.Tensor, sigma: tf.Tensor) -> tf.Tensor:
-    """Each image under its own Gaussian, cut off at 4 pixels; borders are mirrored.
+    """Returns each image blurred by a Gaussian of its own sigma, cut off at 4 pixels.
+
+    Images are mirrored at their borders.
 
     Args:
       images: float32 [b, h, w, c].
@@ -84,12 +86,12 @@ def blur(images: tf.Tensor, sigma: tf.Tensor) -> tf.Tensor:
 
 
 def random_blur_jpeg(images: tf.Tensor, randoms: tf.Tensor) -> tf.Tensor:
-    """Blurs one image in two, and takes one in two, blurred or not, through JPEG.
+    """Blurs each image with probability one half, then compresses it with probability one half.
 
     Args:
       images: float32 [b, h, w, 3].
-      randoms: float32 [b, 2], [0, 1): of the blur, of the JPEG. Below one half nothing happens;
-        above it the number goes on evenly through SIGMA, through QUALITY.
+      randoms: float32 [b, 2] in [0, 1), for blur and JPEG. Numbers below one half change nothing.
+        Those from one half to 1 are mapped evenly to SIGMA and to QUALITY.
 
     Returns:
       float32 [b, h, w, 3].

@@ -1,4 +1,4 @@
-"""Flip, colour and crop of whole batches, on the device, each image by its own random numbers."""
+"""Flip, colour and crop of whole batches on the device, each image by its own random numbers."""
 
 import tensorflow as tf
 
@@ -10,16 +10,16 @@ NUM_RANDOMS = 5  # that `flip_and_jitter` takes
 
 @tf.function(jit_compile=True, reduce_retracing=True)
 def flip_and_jitter(images: tf.Tensor, randoms: tf.Tensor) -> tf.Tensor:
-    """Flips, then shifts brightness, contrast, saturation and hue of each image on its own.
+    """Flips each image at random, then changes its brightness, contrast, saturation and hue.
 
-    Equal to the chain tf.image.flip_left_right, adjust_brightness, adjust_contrast,
-    adjust_saturation, adjust_hue on one image at a time, without a clip in between or after.
-    It is one XLA computation on channel planes. On a CPU, too, it takes a fraction of the time of
-    the operations one by one (benchmarks/test_augment_speed.py).
+    The result equals the chain tf.image.flip_left_right, adjust_brightness, adjust_contrast,
+    adjust_saturation, adjust_hue on one image at a time, without a clip in between or after. Here
+    it is one XLA computation on channel planes. On a CPU, too, it takes a fraction of the time of
+    single operations (benchmarks/test_augment_speed.py).
 
     Args:
       images: float32 [b, h, w, 3], [0, 1].
-      randoms: float32 [b, 5], [0, 1): of flip, brightness, contrast, saturation and hue.
+      randoms: float32 [b, 5] in [0, 1), for flip, brightness, contrast, saturation and hue.
 
     Returns:
       float32 [b, h, w, 3].
@@ -29,32 +29,32 @@ def flip_and_jitter(images: tf.Tensor, randoms: tf.Tensor) -> tf.Tensor:
     planes = tf.where(flip < 0.5, planes[..., ::-1], planes)
     mean = tf.reduce_mean(planes, axis=[2, 3], keepdims=True)
     # Brightness and contrast in one: the shift moves the mean along.
-    factor = _between(*CONTRAST, contrast)
+    factor = _uniform(*CONTRAST, contrast)
     planes = planes * factor
-    planes += mean * (1.0 - factor) + _between(-BRIGHTNESS, BRIGHTNESS, brightness)
+    planes += mean * (1.0 - factor) + _uniform(-BRIGHTNESS, BRIGHTNESS, brightness)
     planes = _saturation_and_hue(
-        planes, _between(*SATURATION, saturation), _between(-HUE, HUE, hue)
+        planes, _uniform(*SATURATION, saturation), _uniform(-HUE, HUE, hue)
     )
     return tf.transpose(planes, [1, 2, 3, 0])
 
 
 def flip(images: tf.Tensor, randoms: tf.Tensor) -> tf.Tensor:
-    """Swaps left and right of images whose number is below one half, as `flip_and_jitter` does.
+    """Swaps left and right of images with a number below one half, as `flip_and_jitter` does.
 
     Args:
       images: [b, h, w, c].
-      randoms: float32 [b], [0, 1).
+      randoms: float32 [b] in [0, 1).
     """
     return tf.where(randoms[:, None, None, None] < 0.5, images[:, :, ::-1], images)
 
 
 def crop(images: tf.Tensor, randoms: tf.Tensor, size: int) -> tf.Tensor:
-    """A square of each image, where its random numbers put it; pixels as they are.
+    """Returns a random square of each image. Pixels are not changed.
 
     Args:
       images: [b, h, w, c], h and w at least `size`.
-      randoms: float32 [b, 2], [0, 1): of the top, of the left.
-      size: both sides in pixels.
+      randoms: float32 [b, 2] in [0, 1), for the place of its top and of its left side.
+      size: height and width in pixels.
 
     Returns:
       [b, size, size, c].
@@ -62,21 +62,21 @@ def crop(images: tf.Tensor, randoms: tf.Tensor, size: int) -> tf.Tensor:
     room = tf.cast(tf.shape(images)[1:3] - size + 1, tf.float32)
     corner = tf.cast(randoms * room, tf.int32)
     corner = tf.minimum(corner, tf.shape(images)[1:3] - size)  # 0.9999999 * 129 rounds up
-    places = corner[:, :, None] + tf.range(size)
-    images = tf.gather(images, places[:, 0], axis=1, batch_dims=1)
-    return tf.gather(images, places[:, 1], axis=2, batch_dims=1)
+    indices = corner[:, :, None] + tf.range(size)
+    images = tf.gather(images, indices[:, 0], axis=1, batch_dims=1)
+    return tf.gather(images, indices[:, 1], axis=2, batch_dims=1)
 
 
-def _between(low: float, high: float, draw: tf.Tensor) -> tf.Tensor:
-    return low + (high - low) * draw
+def _uniform(low: float, high: float, random: tf.Tensor) -> tf.Tensor:
+    return low + (high - low) * random
 
 
 def _saturation_and_hue(planes: tf.Tensor, factor: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
-    """Adjusts saturation, then hue, in one pass through hue, chroma and value.
+    """Adjusts saturation, then hue, by one conversion to hue, chroma and value.
 
-    As TensorFlow's kernels (adjust_saturation_op.cc, adjust_hue_op.cc), also outside [0, 1]:
-    saturation is 0 where the value is not positive, and is clipped to [0, 1] after scaling; so
-    the scaled chroma, saturation times value, lies between 0 and the value.
+    The result is that of TensorFlow's kernels (adjust_saturation_op.cc, adjust_hue_op.cc), also
+    outside [0, 1]: saturation is 0 where the value is not positive, and is clipped to [0, 1] after
+    scaling. So the scaled chroma, saturation times value, is between 0 and the value.
 
     Args:
       planes: float32 [3, b, h, w].

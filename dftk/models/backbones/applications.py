@@ -1,8 +1,8 @@
-"""Networks of keras.applications, without their tops, for images of any size.
+"""Networks of keras.applications without their tops, for images of any size.
 
 Xception (Chollet 2017, arXiv:1610.02357), MobileNetV2 (Sandler et al. 2018, arXiv:1801.04381),
 ResNet50V2 (He et al. 2016, arXiv:1603.05027), EfficientNetV2B0 (Tan and Le 2021, arXiv:2104.00298),
-ConvNeXtTiny (Liu et al. 2022, arXiv:2201.03545). None scales its own input here: see --scaling.
+ConvNeXtTiny (Liu et al. 2022, arXiv:2201.03545). None of them scales its input: see --scaling.
 """
 
 from collections.abc import Callable
@@ -36,4 +36,4 @@ def network(name: str, **options: Any) -> Callable[[str | None, int | None], ker
 
 def backbone(multilevel: bool, name: str, **options: Any) -> Backbone:
     """Returns a network of keras.applications as a backbone; see catalog.Architecture."""
-    return Backbone(network(name, **options), taps=residual_sums if multilevel else None)
+    return Backbone(network(name, **options), levels=residual_sums if multilevel else None)

@@ -1,9 +1,9 @@
-"""A plain convolutional network trained from scratch, the yardstick for transfer learning.
+"""A plain convolutional network, trained from scratch, to compare transfer learning with.
 
-Stages of Conv2D, ReLU and MaxPooling2D, then Flatten and one dense layer: what people build first,
-and what the notebook that this project replaces names as its alternative, for 256x256 images.
-Kernels begin as He et al. 2015 (arXiv:1502.01852) have it for ReLU: from Keras's default, what
-tells images apart shrinks from stage to stage, and the first epochs learn nothing.
+It has stages of Conv2D, ReLU and MaxPooling2D, then Flatten and one dense layer. People build this
+first, and the notebook that this project replaces names it as an alternative, for 256x256 images.
+Kernels are initialised for ReLU as by He et al. 2015 (arXiv:1502.01852). With Keras's default,
+differences between images shrink from stage to stage, and the first epochs learn nothing.
 """
 
 import keras
@@ -14,11 +14,11 @@ FILTERS = (32, 64, 128, 128)  # of the stages; each halves the image
 
 
 def network(weights: str | None, image_size: int) -> keras.Model:
-    """float [b, image_size, image_size, 3] to features [b, image_size / 16, image_size / 16, 128].
+    """Returns the network, from float [b, s, s, 3] to features [b, s / 16, s / 16, 128].
 
     Args:
-      weights: None, for random ones; the config refuses ImageNet's, there are none.
-      image_size: multiples of 16 lose nothing at the border.
+      weights: None, for random ones; the config refuses "imagenet", because there are none.
+      image_size: s; if it is no multiple of 16, pixels at the border are lost.
     """
     del weights
     activation = image = keras.Input((image_size, image_size, 3))
@@ -35,7 +35,7 @@ def network(weights: str | None, image_size: int) -> keras.Model:
 
 
 def flatten() -> keras.layers.Layer:
-    """The last stage's activation to a vector that keeps the place of everything."""
+    """Returns a layer from the last activation to a vector of all its values in their order."""
     return keras.layers.Flatten(dtype="float32")
 
 

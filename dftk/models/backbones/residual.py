@@ -1,12 +1,12 @@
-"""A small network that sees how pixels differ from their neighbours, and nothing else.
+"""A small network whose input is the differences of neighbouring pixels.
 
-A generator's traces lie in the finest detail, where a photograph's noise is; what the picture
-shows hides them. So the first layer is fixed, as in steganalysis (Fridrich and Kodovsky 2012,
-doi:10.1109/TIFS.2012.2190402) and in Tan et al. 2024 (arXiv:2312.10461): differences of
-neighbouring pixels, colour by colour, cut off where they are an edge's and not the noise's. Behind
-it are residual blocks (He et al. 2016, arXiv:1603.05027) as wide as a CPU trains within minutes. It
-is for images as the camera or the generator left them: resizing and compression take away what it
-looks at.
+The traces of a generator are in the finest detail, where the noise of a photograph is, and the
+content of the picture hides them. So the first layer is fixed, as in steganalysis (Fridrich and
+Kodovsky 2012, doi:10.1109/TIFS.2012.2190402) and in Tan et al. 2024 (arXiv:2312.10461). It computes
+differences of neighbouring pixels in each colour, and clips them, because large ones are edges and
+not noise. Residual blocks follow (He et al. 2016, arXiv:1603.05027), so narrow that a CPU trains
+them within minutes. The network is for images as they left the camera or the generator. Resizing
+and compression remove what it looks at.
 """
 
 import keras
@@ -15,17 +15,17 @@ import numpy as np
 from dftk.models.backbones.backbone import Backbone, residual_sums
 
 FILTERS = (16, 32, 64, 128)  # of the stages; each halves the image
-CUT = 8  # levels of 255 to either side
-# [row, column, sort]: a pixel less its neighbour on the right, below, and below on the right.
+CUT = 8  # largest difference, in levels of 255
+# [row, column, kind]: a pixel minus its neighbour on the right, below, and below on the right.
 DIFFERENCES = np.array([[[1, 1, 1], [-1, 0, 0]], [[0, -1, 0], [0, 0, -1]]], np.float32)
 
 
 def network(weights: str | None, image_size: int | None = None) -> keras.Model:
-    """float [b, h, w, 3] in [-1, 1], of any size, to features [b, h / 16, w / 16, 128].
+    """Returns the network, from float [b, h, w, 3] in [-1, 1] to features [b, h / 16, w / 16, 128].
 
     Args:
-      weights: None, for random ones; the config refuses ImageNet's, there are none.
-      image_size: any.
+      weights: None, for random ones; the config refuses "imagenet", because there are none.
+      image_size: of no effect; the network takes images of any size.
     """
     del weights, image_size
     image = keras.Input((None, None, 3))
@@ -55,7 +55,7 @@ def _normal(activation: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def _block(activation: keras.KerasTensor, filters: int, strides: int) -> keras.KerasTensor:
-    """Two convolutions around which the input goes on."""
+    """Returns the input plus two convolutions of it."""
     change = _convolution(filters, 3, strides)(_normal(activation))
     change = _convolution(filters, 3, 1)(_normal(change))
     if strides > 1:
@@ -66,4 +66,4 @@ def _block(activation: keras.KerasTensor, filters: int, strides: int) -> keras.K
 def backbone(multilevel: bool) -> Backbone:
     """Returns the network as a backbone, whose head sees every level; see catalog.Architecture."""
     del multilevel  # the catalog names no other model
-    return Backbone(network, taps=residual_sums)
+    return Backbone(network, levels=residual_sums)

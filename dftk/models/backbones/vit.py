@@ -1,14 +1,14 @@
-"""A Vision Transformer of KerasHub, as a network that gives maps of an image.
+"""A Vision Transformer of KerasHub as a network whose activations are maps of the image.
 
 DeiT-S/16 (Touvron et al. 2021, arXiv:2012.12877): ViT-S/16 (Dosovitskiy et al. 2021,
 arXiv:2010.11929) with a second token beside the class token, 22 million parameters, about
 Xception's; KerasHub's plain ViTs begin at four times that. Its weights were trained on ImageNet-1k,
 as those of keras.applications, in images of 224 pixels.
 
-What is trained and saved is KerasHub's network again in Keras's own layers, with its weights: a
-saved file then loads with Keras alone. KerasHub's encoder hides its blocks from whoever wants what
-lies between them, and what its blocks and embeddings say of themselves (`get_config`, 0.32) is more
-than they take back when a file is loaded.
+What is trained and saved is a copy of KerasHub's network in Keras's own layers, with its weights. A
+saved file then loads with Keras alone. KerasHub's own network could not be used: its encoder does
+not give the activations between blocks, and its blocks and embeddings do not load from what their
+`get_config` (0.32) returns.
 """
 
 import importlib.util
@@ -33,12 +33,12 @@ SIZES = {
 def backbone(multilevel: bool) -> Backbone:
     """Returns the network as a backbone; see catalog.Architecture."""
     return Backbone(
-        network, taps=block_maps if multilevel else last_map, require_package=require_package
+        network, levels=block_maps if multilevel else last_map, require_package=require_package
     )
 
 
 def require_package() -> None:
-    """Raises UserError where KerasHub is not installed."""
+    """Raises UserError if KerasHub is not installed."""
     if importlib.util.find_spec("keras_hub") is None:
         raise UserError(
             "--model=vit and vit_multilevel need KerasHub, not installed here: "
@@ -47,11 +47,11 @@ def require_package() -> None:
 
 
 def network(weights: str | None, image_size: int) -> keras.Model:
-    """KerasHub's own: float [b, image_size, image_size, 3] to tokens [b, tokens, 384].
+    """Returns KerasHub's network, from float [b, s, s, 3] to tokens [b, tokens, 384].
 
     Args:
-      weights: "imagenet", which are for 224 pixels and come from Kaggle, or None.
-      image_size: a multiple of 16; the config refuses others.
+      weights: "imagenet", which are downloaded from Kaggle and for 224 pixels, or None.
+      image_size: s, a multiple of 16; the config refuses others.
 
     Raises:
       Exception: no download; KerasHub has no class of its own for it.
@@ -64,19 +64,19 @@ def network(weights: str | None, image_size: int) -> keras.Model:
 
 
 def last_map(network: keras.Model) -> list[keras.KerasTensor]:
-    """The tokens of the image after the last normalisation, as a map [b, s / 16, s / 16, 384]."""
+    """Returns tokens after the last normalisation as one map; see block_maps."""
     return block_maps(network)[-1:]
 
 
 def block_maps(network: keras.Model) -> list[keras.KerasTensor]:
-    """The tokens of the image after every block, and after the last normalisation, as maps.
+    """Returns the tokens of the image after every block and the last normalisation, as maps.
 
     Args:
-      network: as `network` makes it; its weights are copied.
+      network: see `network`; its weights are copied.
 
     Returns:
-      float [b, s / 16, s / 16, 384] on its input, each. The class token and the one beside it are
-      left out: in early blocks they know little of the image.
+      float [b, s / 16, s / 16, 384] each. The class token and the distillation token are left out,
+      because in early blocks they know little of the image.
     """
     tokens, levels = _embedded(network), []
     for number in range(1, network.num_layers + 1):
@@ -132,7 +132,7 @@ def _normalised(network: keras.Model, tokens: keras.KerasTensor, name: str) -> k
 
 
 def _weights(network: keras.Model) -> list[Any]:
-    """Those of KerasHub's network in the order of these layers, the embedding's as one."""
+    """Returns the weights of KerasHub's network in the order of these layers."""
     embedding, encoder = network.layers[1:]
     own = [embedding.class_token.numpy()[0], embedding.distillation_token.numpy()[0]]
     kernel, bias = embedding.patch_embedding.get_weights()

@@ -1,7 +1,8 @@
-"""Heads that know real images only: fitted once, on the features of these, by scikit-learn.
+"""One-class heads: fitted once by scikit-learn on features of real images alone.
 
-What is fitted is written into layers of Keras, so that a saved model needs nothing else: features
-standardised, their first components, and a score of how far from real images' they are.
+What is fitted becomes weights of Keras layers, so that a saved model loads with Keras alone. The
+layers standardise the features, project them onto their first principal components, and compute a
+score of how far they are from those of real images.
 """
 
 from typing import Any
@@ -15,42 +16,47 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 COMPONENTS = 256
-_TREES, _LEAVES = 100, 256  # an isolation tree sees 256 examples, as Liu et al. 2008 have it
+_TREES, _LEAVES = 100, 256  # each isolation tree is fitted on 256 examples (Liu et al. 2008)
 _SPLITS = _LEAVES - 1
 
 Weights = dict[str, list[np.ndarray]]  # by the name of a layer
 
 
 def components(features: np.ndarray, seed: int) -> Pipeline:
-    """StandardScaler and PCA to COMPONENTS or fewer, fitted on float32 [n, width]."""
+    """Returns StandardScaler and PCA to at most COMPONENTS, fitted on features.
+
+    Args:
+      features: float32 [n, width].
+      seed: of PCA's random projections.
+    """
     count = min(COMPONENTS, features.shape[0] - 1, features.shape[1])
     pca = PCA(count, svd_solver="randomized", random_state=seed)
     return make_pipeline(StandardScaler(), pca).fit(features)
 
 
 class Mahalanobis:
-    """Squared Mahalanobis distance of the components, by Ledoit and Wolf's covariance (2004)."""
+    """Squared Mahalanobis distance of the components; covariance by Ledoit and Wolf (2004)."""
 
     def fit(self, features: np.ndarray, seed: int) -> Weights:
-        """Fits on real images' features, float32 [n, width]; what the layers become."""
+        """Fits on features of real images, float32 [n, width]; returns weights of the layers."""
         self.components = components(features, seed)
         self.covariance = LedoitWolf().fit(self.components.transform(features))
         whitening = np.linalg.cholesky(self.covariance.precision_)
         return _projection(self.components, whitening, self.covariance.location_)
 
     def score(self, features: np.ndarray) -> np.ndarray:
-        """scikit-learn's own, float [n]."""
+        """Returns the scores by scikit-learn of features, float32 [n, width]; float [n]."""
         return self.covariance.mahalanobis(self.components.transform(features))
 
     @staticmethod
     def layers(features: keras.KerasTensor) -> keras.KerasTensor:
-        """The same from float32 [b, width], [b, 1]."""
+        """Returns the score by Keras layers, float32 [b, 1], of features, float32 [b, width]."""
         part = _components(_standardise(features))
         return keras.layers.Dot(1, dtype="float32", name="score")([part, part])
 
 
 class Residual:
-    """Squared error of the standardised features as rebuilt from their components."""
+    """Squared error of the standardised features when they are rebuilt from their components."""
 
     def fit(self, features: np.ndarray, seed: int) -> Weights:
         """As Mahalanobis.fit."""
@@ -65,7 +71,7 @@ class Residual:
 
     @staticmethod
     def layers(features: keras.KerasTensor) -> keras.KerasTensor:
-        """As Mahalanobis.layers; what components hold of a vector's square is not in its error."""
+        """As Mahalanobis.layers; the error is the square of all minus that of the components."""
         whole = _standardise(features)
         part = _components(whole)
         squares = [keras.layers.Dot(1, dtype="float32")([one, one]) for one in (whole, part)]
@@ -75,8 +81,9 @@ class Residual:
 class Forest:
     """Anomaly score of an isolation forest (Liu et al. 2008, doi:10.1109/ICDM.2008.17), (0, 1).
 
-    A tree in three products, as Hummingbird's GEMM strategy (Nakandala et al. 2020,
-    arXiv:2010.04804): which splits go right, which leaf that leads to, how deep it lies.
+    The layers compute a tree by three products, which is the GEMM strategy of Hummingbird
+    (Nakandala et al. 2020, arXiv:2010.04804): which splits go right, which leaf is reached, and how
+    deep it is.
     """
 
     def fit(self, features: np.ndarray, seed: int) -> Weights:
@@ -93,7 +100,7 @@ class Forest:
 
     @staticmethod
     def layers(features: keras.KerasTensor) -> keras.KerasTensor:
-        """As Mahalanobis.layers; a step has no gradient, and so has none of this."""
+        """As Mahalanobis.layers; it has no gradient, because a step has none."""
         splits = keras.layers.Dense(_TREES * _SPLITS, dtype="float32", name="splits")
         by_tree = keras.layers.Reshape((_TREES, _SPLITS), dtype="float32")
         leaves = keras.layers.EinsumDense(
@@ -109,7 +116,7 @@ KINDS: dict[str, Any] = {"mahalanobis": Mahalanobis, "pca": Residual, "forest": 
 
 
 def head(kind: str, width: int) -> keras.Model:
-    """From features, float32 [b, width], to a logit; knows nothing until `assign`.
+    """Returns a model from features, float32 [b, width], to a logit, to be fitted by `assign`.
 
     Args:
       kind: a key of KINDS.
@@ -123,7 +130,12 @@ def head(kind: str, width: int) -> keras.Model:
 
 
 def assign(head: keras.Model, weights: Weights) -> None:
-    """Puts what was fitted into a head's layers; where there is less of it, zeros follow."""
+    """Assigns fitted weights to the layers of a head, padded with zeros to their shapes.
+
+    Args:
+      head: see `head`.
+      weights: by the name of the layer.
+    """
     for name, arrays in weights.items():
         for variable, array in zip(head.get_layer(name).variables, arrays, strict=True):
             room = [(0, size - used) for size, used in zip(variable.shape, array.shape)]
@@ -144,10 +156,10 @@ def _components(standardised: keras.KerasTensor) -> keras.KerasTensor:
 def _projection(
     fitted: Pipeline, onto: np.ndarray | None = None, origin: np.ndarray | float = 0.0
 ) -> Weights:
-    """Of the layers that `components` becomes, with (components - origin) @ onto after them."""
+    """Returns weights of layers that compute (components - origin) @ onto from features."""
     scaler, pca = (step for _, step in fitted.steps)
     onto = np.eye(len(pca.components_)) if onto is None else onto
-    # scikit-learn subtracts PCA's mean, zero but for rounding, from the standardised features.
+    # PCA subtracts its mean, which is zero but for rounding, from the standardised features.
     mean = scaler.mean_ + pca.mean_ * scaler.scale_
     kernel = pca.components_.T.astype(np.float64) @ onto
     bias = -np.broadcast_to(origin, len(onto)) @ onto
@@ -166,32 +178,32 @@ def _forest(forest: IsolationForest, width: int) -> Weights:
 
 
 def _tree(nodes: Any, inputs: int) -> tuple[np.ndarray, ...]:
-    """Kernel and bias of a tree's splits, kernel and bias of its leaves, and their depths."""
+    """Returns kernel and bias of a tree's splits, those of its leaves, and the leaves' depths."""
     kernel, bias = np.zeros((inputs, _SPLITS)), np.zeros(_SPLITS)
     leaf_kernel, leaf_bias = np.zeros((_SPLITS, _LEAVES)), np.zeros(_LEAVES)
     length = np.zeros(_LEAVES)
     splits = np.flatnonzero(nodes.children_left >= 0).tolist()
-    place = {node: split for split, node in enumerate(splits)}
-    for node, split in place.items():
+    split_of_node = {node: split for split, node in enumerate(splits)}
+    for node, split in split_of_node.items():
         kernel[nodes.feature[node], split] = 1
         bias[split] = -_below(nodes.threshold[node])
     for leaf, (node, path) in enumerate(_paths(nodes, 0, ())):
         for parent, right in path:
-            leaf_kernel[place[parent], leaf] = 1 if right else -1
-        # All turns as they should be give 1; each that is not takes 1 away.
+            leaf_kernel[split_of_node[parent], leaf] = 1 if right else -1
+        # 1 if all turns lead to this leaf; each other turn takes 1 away.
         leaf_bias[leaf] = 1 - sum(right for _, right in path)
         length[leaf] = len(path) + expected_path(int(nodes.n_node_samples[node]))
     return kernel, bias, leaf_kernel, leaf_bias, length
 
 
 def _below(threshold: float) -> np.float32:
-    """The largest float32 up to a threshold: what a float32 exceeds if it exceeds that."""
+    """Returns the largest float32 up to a threshold: a float32 exceeds either both or none."""
     rounded = np.float32(threshold)
     return rounded if rounded <= threshold else np.nextafter(rounded, np.float32(-np.inf))
 
 
 def _paths(nodes: Any, node: int, path: tuple) -> list[tuple[int, tuple]]:
-    """Leaves under a node of a scikit-learn tree, each with its turns: (parent, went right)."""
+    """Returns the leaves below a node of a scikit-learn tree, with their turns: (node, right)."""
     if nodes.children_left[node] < 0:
         return [(node, path)]
     left = _paths(nodes, nodes.children_left[node], (*path, (node, False)))
@@ -199,7 +211,11 @@ def _paths(nodes: Any, node: int, path: tuple) -> list[tuple[int, tuple]]:
 
 
 def expected_path(examples: int) -> float:
-    """Mean depth at which a tree isolates one of so many examples: Liu et al. 2008, equation 1."""
+    """Returns the mean depth at which a tree isolates an example (Liu et al. 2008, equation 1).
+
+    Args:
+      examples: number of examples that the tree was fitted on.
+    """
     if examples <= 2:
         return float(examples == 2)
     harmonic = np.log(examples - 1) + np.euler_gamma

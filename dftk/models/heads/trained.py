@@ -1,6 +1,6 @@
-"""From the vector that a base gives of an image to one logit, all in float32.
+"""Heads that are trained: from the features of an image to one logit.
 
-It costs next to nothing, and a loss in half precision would.
+They compute in float32, which costs next to nothing. A loss in half precision would cost accuracy.
 """
 
 import keras
@@ -9,14 +9,18 @@ import tensorflow as tf
 
 
 def dense(width: int, dropout: float, l2: float, seed: int, synchronized: bool) -> keras.Model:
-    """The notebook's: two dense layers, each with BatchNorm and dropout; logits float32 [b, 1].
+    """Returns the notebook's head: two dense layers, each with BatchNorm and dropout.
 
     Args:
       width: of the features, float32 [b, width].
       dropout: rate after each dense layer.
-      l2: penalty on the dense kernels, not on the output layer's.
+      l2: penalty on the dense kernels, without that of the output layer.
       seed: of initial kernels and dropout.
-      synchronized: BatchNorm statistics over all replicas, not over each one's part of a batch.
+      synchronized: whether BatchNorm statistics are over all replicas, not over each replica's part
+        of a batch.
+
+    Returns:
+      a model to the logit, float32 [b, 1].
     """
     layers = [keras.Input((width,))]
     for position, units in enumerate((256, 128)):
@@ -37,9 +41,9 @@ def dense(width: int, dropout: float, l2: float, seed: int, synchronized: bool) 
 
 
 def linear(width: int, dropout: float, l2: float, seed: int, synchronized: bool) -> keras.Model:
-    """Logistic regression on features of mean 0 and variance 1: dropout, then one dense layer.
+    """Returns logistic regression on features of mean 0 and variance 1, with dropout of them.
 
-    Args: as `dense`; l2 is the penalty on the one kernel, which begins at zero.
+    Args: as `dense`; l2 is the penalty on the only kernel, which is zero at first.
     """
     norm = keras.layers.BatchNormalization(
         center=False, scale=False, synchronized=synchronized, dtype="float32", name="standardise"
@@ -56,9 +60,9 @@ def linear(width: int, dropout: float, l2: float, seed: int, synchronized: bool)
 
 
 def hidden(width: int, dropout: float, l2: float, seed: int, synchronized: bool) -> keras.Model:
-    """One dense layer between features and logit.
+    """Returns a head with one dense layer and dropout between features and logit.
 
-    Args: as `dense`; nothing here depends on other replicas.
+    Args: as `dense`; without BatchNorm, `synchronized` has no effect.
     """
     del synchronized
     glorot = keras.initializers.GlorotUniform
@@ -78,32 +82,33 @@ def hidden(width: int, dropout: float, l2: float, seed: int, synchronized: bool)
 
 
 def divide_logit(head: keras.Model, by: float) -> None:
-    """Divides the logit by a positive number, in the weights: nothing is added to the model.
+    """Divides the weights of the logit, and so the logit, by a positive number.
 
     Args:
       head: `dense`, `linear` or `hidden`.
+      by: the number.
     """
     for variable in head.get_layer("logit").variables:
         variable.assign(variable / by)
 
 
 def measure_batchnorm(head: keras.Model, features: np.ndarray) -> None:
-    """Sets what a head's BatchNorm normalises with to mean and variance over given features.
+    """Sets the stored mean and variance of a head's BatchNorm to those over given features.
 
-    Training saw features of squares of images, say; of whole images means differ, and with them
-    where the head says 0.5.
+    If training saw squares of images, the stored ones are those of squares. Features of whole
+    images have other means, and the head would say 0.5 at another place.
 
     Args:
       head: `dense` or `linear`.
-      features: float32 [n, width], as the head shall see them.
+      features: float32 [n, width], of whole images.
     """
-    seen = tf.constant(features)
+    inputs = tf.constant(features)
     for layer in head.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
-            mean, variance = tf.nn.moments(seen, axes=[0])
+            mean, variance = tf.nn.moments(inputs, axes=[0])
             layer.moving_mean.assign(mean)
             layer.moving_variance.assign(variance)
-        seen = layer(seen, training=False)
+        inputs = layer(inputs, training=False)
 
 
-HEADS = {"dense": dense, "hidden": hidden, "linear": linear}  # of --head; see also one_class
+HEADS = {"dense": dense, "hidden": hidden, "linear": linear}  # by --head; others in one_class

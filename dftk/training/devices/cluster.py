@@ -1,4 +1,4 @@
-"""Which worker of how many this process is, by TF_CONFIG."""
+"""Which of the workers that train one model together this process is."""
 
 import json
 from collections.abc import Mapping
@@ -6,17 +6,20 @@ from collections.abc import Mapping
 from dftk.utils.errors import UsageError
 
 
-def place(environ: Mapping[str, str]) -> tuple[int, int]:
-    """This process's index among the workers that train one model together, and their number.
+def find_worker(environ: Mapping[str, str]) -> tuple[int, int]:
+    """Returns the index of this process among the workers, and their number.
 
-    TF_CONFIG as tf.distribute reads it: {"cluster": {"worker": ["host:port", ...]}, "task":
-    {"type": "worker", "index": 0}}, with or without a "chief", which then is worker 0.
+    It reads TF_CONFIG as tf.distribute does: {"cluster": {"worker": ["host:port", ...]}, "task":
+    {"type": "worker", "index": 0}}. If there is a "chief", that one is worker 0.
+
+    Args:
+      environ: of the process.
 
     Returns:
       (0, 1) without TF_CONFIG.
 
     Raises:
-      UsageError: a TF_CONFIG that tells neither.
+      UsageError: a TF_CONFIG that cannot be read or names no such worker.
     """
     if not (text := environ.get("TF_CONFIG")):
         return 0, 1

@@ -1,4 +1,4 @@
-"""Which devices train, how they share the work, and in which precision."""
+"""The devices that train, how they share the work, and in which precision they compute."""
 
 import dataclasses
 import os
@@ -8,30 +8,41 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.client import device_lib  # the only place that tells a device's memory
 
 from dftk.training.config import Config
 from dftk.training.devices import cluster
-from dftk.training.resume.interruption import ending_at_once
+from dftk.training.resume.interruption import end_at_ctrl_c
+from dftk.utils import tensorflow_internals
 from dftk.utils.errors import UsageError, UserError
 from dftk.utils.progress import say
 
 
 @dataclasses.dataclass(frozen=True)
 class Devices:
-    """A tf.distribute strategy, what comes with it, and all in words."""
+    """The devices of a run.
+
+    Attributes:
+      strategy: of tf.distribute.
+      names: of the devices of this worker's replicas.
+      policy: Keras dtype policy of the base.
+      jit: whether XLA compiles the base.
+      description: all of this in words, for config.json.
+      memory: bytes that TensorFlow may use on the smallest GPU; None without a GPU.
+      worker: index of this process; 0 is the chief, and only the chief writes.
+      workers: number of processes that train one model together.
+    """
 
     strategy: tf.distribute.Strategy
-    names: tuple[str, ...]  # of the devices of this worker's replicas
+    names: tuple[str, ...]
     policy: str
-    jit: bool  # compile the base by XLA
+    jit: bool
     description: str
-    memory: int | None  # bytes that TensorFlow may use on the smallest of the GPUs; None without
-    worker: int = 0  # index of this process; 0 is the chief, which alone writes
-    workers: int = 1  # processes that train one model together
+    memory: int | None
+    worker: int = 0
+    workers: int = 1
 
     def replicate(self, array: np.ndarray) -> Any:
-        """A copy of the array in each replica's device memory, one value per replica."""
+        """Copies an array into the device memory of each replica; returns a PerReplica value."""
 
         def copy(context: Any) -> tf.Tensor:  # a tf.distribute ValueContext
             with tf.device(self.names[context.replica_id_in_sync_group - self.local.start]):
@@ -43,7 +54,7 @@ class Devices:
 
     @property
     def replicas(self) -> int:
-        """Number of devices that train in step, over all workers."""
+        """Number of devices that make each step together, over all workers."""
         return self.strategy.num_replicas_in_sync
 
     @property
@@ -57,7 +68,7 @@ class Devices:
         return self.worker == 0
 
     def sum_over_workers(self, array: np.ndarray) -> np.ndarray:
-        """The sum of what the workers give, in all of them; each must come here."""
+        """Returns the sum of all workers' arrays, in each of them. All workers have to call it."""
         if self.workers == 1:
             return array
         zeros = np.zeros_like(array)
@@ -69,30 +80,38 @@ class Devices:
         return self.strategy.reduce("SUM", values, axis=None).numpy()
 
     def require_same(self, numbers: Sequence[int], what: str) -> None:
-        """That all workers come here with the same numbers: else each trains another model.
+        """Requires that all workers have the same numbers. Else each would train another model.
+
+        Args:
+          numbers: of this worker.
+          what: the numbers stand for, for the error.
 
         Raises:
-          UserError: they do not; `what` says what the numbers stand for.
+          UserError: they have not.
         """
-        seen = np.zeros((self.workers, len(numbers)), np.int64)
-        seen[self.worker] = numbers
-        if (self.sum_over_workers(seen) != seen[self.worker]).any():
+        by_worker = np.zeros((self.workers, len(numbers)), np.int64)
+        by_worker[self.worker] = numbers
+        if (self.sum_over_workers(by_worker) != by_worker[self.worker]).any():
             raise UserError(
                 f"worker {self.worker} of {self.workers}: not all of them see the same {what}"
             )
 
 
 def choose(config: Config) -> Devices:
-    """Takes all GPUs, or else all logical CPUs: mirrored when there are several.
+    """Takes all GPUs, or all logical CPUs if there is none; several are mirrored.
 
-    With a TF_CONFIG of several workers, those of all of them. Must then come before anything else
-    of TensorFlow.
+    With a TF_CONFIG of several workers it takes the devices of all of them. It must then be the
+    first use of TensorFlow.
+
+    Args:
+      config: batch_size, mixed_precision, jit and base_batchnorm.
 
     Raises:
       UsageError: a global batch size below the number of replicas; a TF_CONFIG or --jit=on that
-        cannot be.
+        cannot be used.
+      UserError: the other workers cannot be joined.
     """
-    worker, workers = cluster.place(os.environ)
+    worker, workers = cluster.find_worker(os.environ)
     if workers > 1:
         say(f"worker {worker} of {workers}: waiting for all in TF_CONFIG={os.environ['TF_CONFIG']}")
         strategy: tf.distribute.Strategy = _over_workers()
@@ -116,7 +135,7 @@ def choose(config: Config) -> Devices:
 
 def _over_workers() -> tf.distribute.MultiWorkerMirroredStrategy:
     try:
-        with ending_at_once():
+        with end_at_ctrl_c():
             return tf.distribute.MultiWorkerMirroredStrategy()
     except tf.errors.OpError as error:
         raise UserError(
@@ -134,12 +153,12 @@ def _on_one_machine(names: Sequence[str]) -> tf.distribute.Strategy:
 
 
 def choose_jit(config: Config, replicas: int) -> bool:
-    """Whether XLA compiles the base: where it is faster, and can be.
+    """Returns whether XLA compiles the base. By default it does on GPUs, where that is faster.
 
     Raises:
-      UsageError: asked for where it cannot be.
+      UsageError: --jit=on where XLA cannot compile the base.
     """
-    # Statistics of BatchNorm over all replicas are a collective, which XLA cannot hold.
+    # BatchNorm statistics over all replicas are a collective, which XLA cannot compile.
     collective = replicas > 1 and config.base_batchnorm == "update"
     if config.jit == "on" and collective:
         raise UsageError(
@@ -151,7 +170,11 @@ def choose_jit(config: Config, replicas: int) -> bool:
 
 
 def choose_precision(mixed: bool) -> tuple[str, str]:
-    """Returns the Keras dtype policy and the reason for it, in words."""
+    """Returns the Keras dtype policy and the reason for it, in words.
+
+    Args:
+      mixed: whether half precision is asked for.
+    """
     if not mixed:
         return "float32", "float32"
     gpus = tf.config.list_physical_devices("GPU")
@@ -161,7 +184,7 @@ def choose_precision(mixed: bool) -> tuple[str, str]:
         if major >= 8:  # Ampere brought bfloat16 tensor cores
             return "mixed_bfloat16", f"mixed bfloat16 (compute capability {major}.{minor})"
         return "mixed_float16", f"mixed float16 (compute capability {major}.{minor}: no bfloat16)"
-    # Without these instructions bfloat16 is emulated, and float16 always is (half the speed).
+    # Without these instructions bfloat16 is emulated. float16 always is, at half the speed.
     flags = set(Path("/proc/cpuinfo").read_text().split())
     for flag in ("amx_bf16", "avx512_bf16"):
         if flag in flags:
@@ -172,8 +195,7 @@ def choose_precision(mixed: bool) -> tuple[str, str]:
 def _gpu_memory() -> int | None:
     if not tf.config.list_logical_devices("GPU"):
         return None
-    found = device_lib.list_local_devices()
-    return min(device.memory_limit for device in found if device.device_type == "GPU")
+    return tensorflow_internals.gpu_memory_limit()
 
 
 def _name() -> str:

@@ -1,153 +1,157 @@
-"""Features of every training image while the base rests: made once, for all folds and runs.
+"""Features of every training image by the initial base: computed once for all folds and runs.
 
-As long as the base rests, what the head sees of an image changes with its augmentation only. Of a
-fixed set, the image and its mirror image, it is computed once; an epoch of the head is then a
-matter of reading vectors. They lie in a file beside the dataset, which the kernel maps: rows are
-read as they are asked for, and a run with the same base finds them there. A process that is stopped
-leaves what it has made of them to the next.
+As long as the base is frozen, the features of an image change with its augmentation only. They are
+computed once for a fixed set of views: the image, and the image flipped. An epoch of the head then
+only reads vectors. They are in a file beside the dataset, which is mapped into memory: rows are
+read when they are asked for, and a run with the same base finds the file. If a process is stopped,
+the next one goes on with what it has computed.
 """
 
 import hashlib
 import json
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from dftk.input import batches, disk_cache
-from dftk.input.residency import Examples
 from dftk.input.resumable_file import ResumableFile
 from dftk.input.shards import Shard
 from dftk.models.registry import Detector
 from dftk.training.config import Config
 from dftk.training.devices.devices import Devices
 from dftk.training.resume.interruption import Interrupted
-from dftk.training.step.scorer import Scorer
+from dftk.training.step.context import TrainingContext
 from dftk.utils.progress import Progress, Throughput, say
 
 _NOTE, _FILE = "note.json", "features.f32"
 _FLAG = "--frozen_features=cached"
 _REMEDY = "make room or let it be written, or give --frozen_features=live"
-_FORMAT = 2  # part of the name: for a change of what lies in the folder
+_FORMAT = 2  # part of the folder's name; to be raised if the folder's contents change
+_FLOAT_BYTES = 4
 
 
 class FrozenFeatures:
-    """What the head sees of every example, and of its mirror image where training flips.
+    """Features of every example, and of its flipped image if training flips.
 
     Args:
-      config: of the run.
-      devices: as chosen for it.
-      detector: its base as phase 1 keeps it.
-      scorer: of the detector.
-      examples: all of `train`.
-      between: called before each batch that has to be computed.
+      context: of the run, its detector with the initial base.
       root: see `folder`.
+
+    Attributes:
+      path: the folder of the features.
+      speeds: throughput of computing them, by "features"; whichever run did it.
+      batches: makes batches of them in place of images, float32 [b, views, width].
 
     Raises:
       UserError: the folder beside the dataset cannot be written.
+      Interrupted: by a signal; what is computed is kept.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        devices: Devices,
-        detector: Detector,
-        scorer: Scorer,
-        examples: Examples,
-        between: Callable[[], None] = lambda: None,
-        root: Path | None = None,
-    ):
-        self._devices, self._scorer, self._examples = devices, scorer, examples
-        self._batch_size, self._between = config.batch_size, between
-        self._shape = (len(examples.labels), 2 if config.augment.enabled else 1, detector.width)
-        self._images, self._row = math.prod(self._shape[:2]), 4 * detector.width  # bytes
-        self.path = folder(config, devices, detector, examples.shards, root)
+    def __init__(self, context: TrainingContext, root: Path | None = None):
+        self._context = context
+        config, detector, examples = context.config, context.detector, context.examples
+        self._count, self._views = len(examples.labels), 2 if config.augment.enabled else 1
+        self._width = detector.width
+        self.path = folder(config, context.devices, detector, examples.shards, root)
         self._cache = disk_cache.DiskCache(self.path, (_NOTE, _FILE), _FLAG, _REMEDY)
-        self._make()
+        self._ensure_computed()
         seconds = json.loads((self.path / _NOTE).read_text())["seconds"]
-        # Of making them, whichever run did: for the first fold, whose time it is counted as.
-        self.speeds = {"features": Throughput(self._images, seconds=seconds)}
-        self._features = np.memmap(self.path / _FILE, "<f4", "r", shape=self._shape)
-        views, width = self._shape[1:]
+        self.speeds = {"features": Throughput(self._count * self._views, seconds=seconds)}
+        shape = (self._count, self._views, self._width)
+        self._features = np.memmap(self.path / _FILE, "<f4", "r", shape=shape)
 
         def fetch(rows: tf.Tensor) -> tf.Tensor:
             found = tf.numpy_function(lambda index: self._features[index], [rows], tf.float32)
-            return tf.reshape(found, [-1, views, width])
+            return tf.reshape(found, [-1, *shape[1:]])
 
         self.batches = batches.Batcher(fetch, examples.labels, max_parallel=2)
 
-    def of(self, rows: np.ndarray) -> np.ndarray:
-        """What the head sees of the images as they are, float32 [len(rows), width]."""
+    def features_of(self, rows: np.ndarray) -> np.ndarray:
+        """Returns the features of unchanged images, float32 [len(rows), width]."""
         return self._features[rows, 0]
 
-    def _make(self) -> None:
-        """Computes them where no process has yet; workers of one fold compute together."""
-        if self._devices.workers > 1:
-            there = self._cache.validate()
-            if self._devices.sum_over_workers(np.array([float(there)])) < self._devices.workers:
-                self._compute(not there)
+    def _ensure_computed(self) -> None:
+        """Computes the features if no process has yet. Workers of one fold compute together."""
+        devices = self._context.devices
+        if devices.workers > 1:
+            usable = self._cache.validate()
+            if devices.sum_over_workers(np.array([float(usable)])) < devices.workers:
+                self._compute(write=not usable)
             return
         with self._cache.lock():
             if self._cache.validate():
                 self._cache.remove_partial()
-                say(f"features: of {self._shape[0]} images, from {self.path}")
+                say(f"features: of {self._count} images, from {self.path}")
             else:
-                self._compute(True)
+                self._compute(write=True)
 
     def _compute(self, write: bool) -> None:
-        progress = Progress("features", self._images)
+        """Computes the features; `write` is False if this machine has them and others do not."""
+        progress = Progress("features", self._count * self._views)
         if write:
-            # Several workers begin anew: how far each had come need not be the same.
-            alone = self._devices.workers == 1
+            # Several workers start anew: they may have come differently far.
+            alone = self._context.devices.workers == 1
             begin = self._cache.resumable_write if alone else self._cache.atomic_write
-            with begin() as folder, self._growing(folder) as file:
+            with begin() as folder, self._open_file(folder) as file:
                 self._write(file, progress)
             seconds = file.seconds
-        else:  # on this machine they are there; others need this one's part of the work
-            for _ in self._batches(progress):
+        else:
+            for _ in self._compute_batches(progress):
                 pass
             seconds = progress.seconds
-        rate = self._images / seconds
-        progress.close(f"{self._shape[0]} images, {rate:.0f} img/s, kept in {self.path}")
+        rate = self._count * self._views / seconds
+        progress.close(f"{self._count} images, {rate:.0f} img/s, kept in {self.path}")
 
-    def _growing(self, folder: Path) -> ResumableFile:
-        # One device's arithmetic is not another's, to the last bits.
-        plan = f"batches of {self._batch_size} on {self._devices.description}"
-        return ResumableFile(folder / _FILE, folder / _NOTE, self._images * self._row, plan)
+    def _open_file(self, folder: Path) -> ResumableFile:
+        # Another device or batch size computes other last bits.
+        context = self._context
+        plan = f"batches of {context.config.batch_size} on {context.devices.description}"
+        size = self._count * self._views * self._width * _FLOAT_BYTES
+        return ResumableFile(folder / _FILE, folder / _NOTE, size, plan)
 
     def _write(self, file: ResumableFile, progress: Progress) -> None:
-        before = file.bytes // self._row
-        begin = f"going on after {before} of" if before else "the base looks at"
-        say(f"features: {begin} {self._images} images")
+        images = self._count * self._views
+        done = self._images_in(file)
+        say(f"features: {f'going on after {done} of' if done else 'the base looks at'} "
+            f"{images} images")  # fmt: skip
         try:
-            for found in self._batches(progress, file.count, before):
-                file.append(found.data)
+            for features in self._compute_batches(progress, first=file.count, done=done):
+                file.append(features.data)
         except Interrupted as stop:
-            if self._devices.workers > 1:
+            if self._context.devices.workers > 1:
                 raise
-            done = f"{file.bytes // self._row} of {self._images} images"
             raise Interrupted(
-                f"features: stopped by a signal after {done}; the same command goes on from there",
+                f"features: stopped by a signal after {self._images_in(file)} of {images} images; "
+                "the same command goes on from there",
                 stop.number,
             ) from stop
 
-    def _batches(self, progress: Progress, first: int = 0, before: int = 0) -> Iterator[np.ndarray]:
-        """Rows of the file, float32 [b, views, width], from one of the batches to the last.
+    def _images_in(self, file: ResumableFile) -> int:
+        return file.bytes // (self._width * _FLOAT_BYTES)
+
+    def _compute_batches(
+        self, progress: Progress, first: int = 0, done: int = 0
+    ) -> Iterator[np.ndarray]:
+        """Yields rows of the file, float32 [b, views, width], from one of the batches to the last.
 
         Args:
-          progress: told of each batch.
-          first: the batch to begin with.
-          before: images in the batches before it, their mirror images counted.
+          progress: updated after each batch.
+          first: index of the batch to begin with.
+          done: images in the batches before it, flipped ones included.
         """
-        (count, views, _), done = self._shape, before
-        rows, mirror = np.arange(count), views > 1
-        for found in self._scorer.views(
-            self._examples, rows, self._batch_size, self._between, mirror, first
+        context, before = self._context, done
+        for features in context.forward.feature_batches(
+            context.examples,
+            np.arange(self._count),
+            context.config.batch_size,
+            context.check_stop,
+            flipped=self._views > 1,
+            first=first,
         ):
-            yield found
-            done += len(found) * views
+            yield features
+            done += len(features) * self._views
             progress.update(done, (done - before) / progress.seconds)
 
 
@@ -158,15 +162,18 @@ def folder(
     shards: Sequence[Shard],
     root: Path | None = None,
 ) -> Path:
-    """The folder of these features, named by all that decides them; see disk_cache.cache_path.
+    """Returns the folder of features, which is named by all that decides them.
 
     Args:
-      config, devices, detector: see FrozenFeatures.
-      shards: as of a split, or less.
+      config: of the run.
+      devices: that compute.
+      detector: with the initial base.
+      shards: of the images.
       root: the folder above; `dftk_features` beside the shards if not given.
     """
     weights = hashlib.sha256()
-    for variable in detector.base.variables:
+    # Not `variables`: these include the states of stochastic depth, which follow from --seed.
+    for variable in detector.base.weights:
         weights.update(variable.numpy().tobytes())
     model, augment = config.model, config.augment.enabled
     choices = (model.backbone, model.image_size, model.scaling, config.stored_size, augment)

@@ -1,117 +1,105 @@
-"""What a head takes from training images as they are, where training sees squares of them.
+"""What a head takes from whole training images, where training sees squares of them.
 
-Its BatchNorm, what it normalises with: precise BatchNorm in the words of Wu and Johnson 2021
-(arXiv:2105.07576, section 3). Its logit, how sure it is: temperature scaling, Guo et al. 2017
-(arXiv:1706.04599), who fit it on images that were kept back. Here none are, and the fold held out
-has no say, for it is to be scored: training images do it, of which a model that has them by heart
-is too sure.
+BatchNorm of the head can normalise with mean and variance over whole images: precise BatchNorm (Wu
+and Johnson 2021, arXiv:2105.07576, section 3). The logit can be divided by a temperature (Guo et
+al. 2017, arXiv:1706.04599), so that probabilities tell how often they are right. Guo et al. fit it
+on images that were kept back. Here no images are kept back, and the held-out fold must not take
+part because it is to be scored. So it is fitted on training images, of which a model that knows
+them by heart is too sure.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from dftk.input.residency import Examples
 from dftk.models.heads import trained as heads
-from dftk.models.registry import Detector
-from dftk.training.config import Config
 from dftk.training.features.frozen import FrozenFeatures
-from dftk.training.step.scorer import Scorer
+from dftk.training.step.context import TrainingContext
 from dftk.utils.progress import Progress
 
-_DRAW = 2**16  # ends the key; those of dftk.input.batches end on small numbers
+_KEY = 2**16  # last number of the key; those of dftk.input.batches end on small numbers
 _MEASURED = 512  # training images: the mean logit to a twentieth of its standard deviation
-_DOUBLINGS = 4.0  # of the temperature at most, from 1 up or down
+_MAX_DOUBLINGS = 4.0  # of the temperature, from 1 up or down
 
 
-class WholeImages:
-    """What a head takes from the training images of a fold.
+class HeadStatistics:
+    """Sets what a head takes from whole training images of a fold.
 
     Args:
-      config: of the run.
-      detector: whose head it is.
-      scorer: of the detector.
-      examples: all of `train`.
-      frozen: what the head sees of them before the base is trained, if that is kept.
-      between: called before each batch that has to be computed.
+      context: of the run.
+      frozen: features of the initial base, if they are kept.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        detector: Detector,
-        scorer: Scorer,
-        examples: Examples,
-        frozen: FrozenFeatures | None,
-        between: Callable[[], None],
-    ):
-        self._seed, self._batch_size, self._between = config.seed, config.batch_size, between
-        self._head, self._scorer = detector.head, scorer
-        self._examples, self._frozen = examples, frozen
+    def __init__(self, context: TrainingContext, frozen: FrozenFeatures | None):
+        self._context, self._frozen = context, frozen
 
-    def measure_batchnorm(self, fold: int, rows: np.ndarray, at_rest: bool) -> None:
-        """Sets what the head's BatchNorm normalises with, by some of the images.
+    def measure_batchnorm(self, fold: int, rows: np.ndarray, base_trained: bool) -> None:
+        """Sets mean and variance of the head's BatchNorm to those over some of the images.
 
         Args:
           fold: index.
           rows: int64, of the images to train on.
-          at_rest: the base is as it was before any training.
+          base_trained: whether the base is no longer the initial one.
         """
-        drawn = draw(rows, (self._seed, fold))
-        heads.measure_batchnorm(self._head, np.concatenate(list(self._features(drawn, at_rest))))
+        drawn = draw(rows, (self._context.config.seed, fold))
+        features = np.concatenate(list(self._feature_batches(drawn, base_trained)))
+        heads.measure_batchnorm(self._context.detector.head, features)
 
-    def scale_logit(self, fold: int, rows: np.ndarray, at_rest: bool) -> float:
-        """Divides the logit by the temperature of all images, and returns that.
+    def fit_temperature(self, fold: int, rows: np.ndarray, base_trained: bool) -> float:
+        """Divides the logit by the temperature of all images, and returns the temperature.
 
         Args: as of measure_batchnorm.
         """
         progress = Progress(f"fold {fold}  temperature", len(rows), milestone=True)
         logits, done = [], 0
-        for features in self._features(rows, at_rest):
-            logits.append(self._scorer.logits(features))
+        for features in self._feature_batches(rows, base_trained):
+            logits.append(self._context.forward.logits(features))
             done += len(features)
             progress.update(done)
-        found = temperature(np.concatenate(logits), self._examples.labels[rows])
-        heads.divide_logit(self._head, found)
-        bound = ", as far as it goes" if abs(abs(math.log2(found)) - _DOUBLINGS) < 0.01 else ""
+        found = temperature(np.concatenate(logits), self._context.examples.labels[rows])
+        heads.divide_logit(self._context.detector.head, found)
+        at_bound = abs(abs(math.log2(found)) - _MAX_DOUBLINGS) < 0.01
+        bound = ", as far as it goes" if at_bound else ""
         progress.close(f"{found:.3f}{bound}, fitted on {len(rows)} training images")
         return found
 
-    def _features(self, rows: np.ndarray, at_rest: bool) -> Iterator[np.ndarray]:
-        """Parts of them, float32 [b, width]."""
-        if self._frozen and at_rest:
-            for part in np.array_split(rows, math.ceil(len(rows) / _MEASURED)):
-                yield self._frozen.of(part)
-        else:
-            parts = (self._examples, rows, self._batch_size, self._between)
-            for found in self._scorer.views(*parts):
-                yield found[:, 0]
+    def _feature_batches(self, rows: np.ndarray, base_trained: bool) -> Iterator[np.ndarray]:
+        """Yields features of the rows in their order, float32 [b, width]."""
+        if self._frozen and not base_trained:
+            for batch in np.array_split(rows, math.ceil(len(rows) / _MEASURED)):
+                yield self._frozen.features_of(batch)
+            return
+        context = self._context
+        for features in context.forward.feature_batches(
+            context.examples, rows, context.config.batch_size, context.check_stop
+        ):
+            yield features[:, 0]
 
 
 def draw(rows: np.ndarray, key: Sequence[int]) -> np.ndarray:
-    """The rows of the images to measure, ascending; the same ones for the same key.
+    """Returns the rows of the images to measure, ascending. The same key gives the same rows.
 
     Args:
       rows: int64, of the images to train on.
       key: non-negative integers such as (seed, fold).
     """
-    return np.sort(np.random.default_rng([*key, _DRAW]).permutation(rows)[:_MEASURED])
+    return np.sort(np.random.default_rng([*key, _KEY]).permutation(rows)[:_MEASURED])
 
 
 def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """What logits are to be divided by for the least cross-entropy.
+    """Returns what logits are to be divided by for the least cross-entropy.
 
-    Against labels as Platt (1999) smooths them, by one more example of each class: where all
-    decisions are right, plain labels would ask for infinite logits.
+    Labels are smoothed as by Platt (1999), by one more example of each class. If all decisions are
+    right, the least cross-entropy against plain labels would be at infinite logits.
 
     Args:
       logits: float [n].
       labels: int [n], 0 real, 1 fake.
 
     Returns:
-      between 1/16 and 16.
+      a number from 1/16 to 16.
     """
     reals, fakes = np.bincount(labels, minlength=2)
     targets = np.where(labels == 1, (fakes + 1) / (fakes + 2), 1 / (reals + 2))
@@ -121,6 +109,6 @@ def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         return float(np.mean(np.logaddexp(0, scaled) - targets * scaled))
 
     found = minimize_scalar(
-        loss, bounds=(-_DOUBLINGS, _DOUBLINGS), method="bounded", options={"xatol": 1e-4}
+        loss, bounds=(-_MAX_DOUBLINGS, _MAX_DOUBLINGS), method="bounded", options={"xatol": 1e-4}
     )
     return float(2**found.x)

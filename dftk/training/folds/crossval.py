@@ -1,4 +1,4 @@
-"""Folds in one process: dataset and model opened once, one fold trained after the other."""
+"""Training folds in one process: dataset and model are opened once for all of them."""
 
 import contextlib
 import dataclasses
@@ -20,12 +20,13 @@ from dftk.training import schedule
 from dftk.training.config import Config
 from dftk.training.devices import devices as devices_lib
 from dftk.training.execution import ExecutionOptions
-from dftk.training.folds.fitting import FitTrainer
+from dftk.training.folds.fitting import OneClassTrainer
 from dftk.training.folds.fold import FoldTrainer
 from dftk.training.folds.history import FoldResult
 from dftk.training.resume import interruption
 from dftk.training.resume.checkpoint import Checkpoints
-from dftk.training.resume.stop import StopIfAsked
+from dftk.training.resume.stop_check import StopCheck
+from dftk.training.step.context import TrainingContext
 from dftk.training.step.profile import StepProfile
 from dftk.utils.errors import UserError
 from dftk.utils.files import replacing, write_csv, write_json
@@ -35,21 +36,21 @@ from dftk.utils.progress import Progress, say
 def train_folds(
     config: Config, folds: Sequence[int], workdir: Workdir, options: ExecutionOptions
 ) -> None:
-    """Trains the folds that the workdir does not hold yet; writes their folders and no report.
+    """Trains the folds that the workdir does not hold yet. Writes their folders and no report.
 
     Args:
       config: of the run.
       folds: indices, each below config.folds.
-      workdir: made if it is not there; may hold folds of the same run.
-      options: how to go about it.
+      workdir: created if it does not exist; may hold folds of the same run.
+      options: of the execution; they never change results.
 
     Raises:
       Interrupted: by a signal; what is trained is saved.
       UserError: see dftk.datasets.catalog, dftk.input.residency, dftk.models.registry,
         Workdir.open, FoldTrainer.run.
     """
-    with interruption.listening() as signals:
-        _train_folds(config, folds, workdir, options, signals)
+    with interruption.catch_signals() as request:
+        _train_folds(config, folds, workdir, options, request)
 
 
 def _train_folds(
@@ -57,17 +58,14 @@ def _train_folds(
     folds: Sequence[int],
     workdir: Workdir,
     options: ExecutionOptions,
-    signals: interruption.Interruption,
+    request: interruption.StopRequest,
 ) -> None:
     devices = devices_lib.choose(config)
     dataset, record = describe(config)
     todo = [fold for fold in folds if not workdir.is_finished(fold)]
     identity = _identity(record)
-    steps = [options.checkpoint_steps or 0, *(options.profile_steps or (0, 0))]
-    devices.require_same(
-        [int(identity[:12], 16), *steps, *(fold in todo for fold in range(config.folds))],
-        "flags, dataset and --workdir, which must be one folder that all of them share",
-    )
+    _require_same_run(devices, config, options, todo, identity)
+    shards, where = None, None
     if todo:
         shards = residency.limit_examples(dataset.train, config.max_examples)
         where = residency.choose_residency(
@@ -84,26 +82,45 @@ def _train_folds(
             if devices.chief:
                 workdir.remove_leftovers(fold)
         say(f"already trained in this workdir: fold {', '.join(map(str, done))}")
-    if todo:
-        say(f"cache: {where.kind}, {where.reason}")
-        with devices.strategy.scope():  # before the pixels: a fault in the weights shows at once
-            detector = registry.build(config, devices.policy, devices.replicas > 1)
-        examples = _load(shards, where.kind, config.stored_size)
-        profile = StepProfile(options.profile_steps, workdir.path / "tensorboard")
-        parts, stop_if_asked = (config, devices, detector, examples), StopIfAsked(devices, signals)
-        with contextlib.closing(profile), examples.translate_data_errors():
-            trainer: FitTrainer | FoldTrainer
-            if config.head.is_fitted:
-                trainer = FitTrainer(*parts, stop_if_asked=stop_if_asked)
-            else:
-                trainer = FoldTrainer(
-                    *parts,
-                    folds=len(todo),
-                    save_steps=options.checkpoint_steps,
-                    stop_if_asked=stop_if_asked,
-                    profile=profile,
-                )
-            _train_each(trainer, todo, workdir, devices, identity)
+    if shards is None or where is None:
+        return
+    say(f"cache: {where.kind}, {where.reason}")
+    with devices.strategy.scope():  # before images are read: faulty weights show at once
+        detector = registry.build(config, devices.policy, devices.replicas > 1)
+    examples = _load(shards, where.kind, config.stored_size)
+    profile = StepProfile(options.profile_steps, workdir.path / "tensorboard")
+    with contextlib.closing(profile), examples.translate_data_errors():
+        context = TrainingContext.create(
+            config=config,
+            devices=devices,
+            detector=detector,
+            examples=examples,
+            check_stop=StopCheck(devices, request),
+        )
+        trainer: OneClassTrainer | FoldTrainer
+        if config.head.is_fitted:
+            trainer = OneClassTrainer(context)
+        else:
+            trainer = FoldTrainer(
+                context, folds=len(todo), save_steps=options.checkpoint_steps, profile=profile
+            )
+        _train_each(trainer, todo, workdir, devices, identity)
+
+
+def _require_same_run(
+    devices: devices_lib.Devices,
+    config: Config,
+    options: ExecutionOptions,
+    todo: Sequence[int],
+    identity: str,
+) -> None:
+    """Raises UserError if not all workers train the same folds of the same run alike."""
+    first, last = options.profile_steps or (0, 0)
+    numbers = [int(identity[:12], 16), options.checkpoint_steps or 0, first, last]
+    numbers += [fold in todo for fold in range(config.folds)]
+    devices.require_same(
+        numbers, "flags, dataset and --workdir, which must be one folder that all of them share"
+    )
 
 
 def _check_warmup(
@@ -111,36 +128,36 @@ def _check_warmup(
 ) -> None:
     """Raises UsageError if a phase of a fold is shorter than its warm-up.
 
-    Here, and not where the learning rate is computed, because frozen features may take an hour.
+    This comes before features of the frozen base are computed, which may take an hour.
     """
     if config.head.is_fitted:
         return
     total = sum(shard.length for shard in shards)
-    rows = min(total - sum(s.length for s in shards if s.fold == fold) for fold in folds)
+    fewest = min(total - sum(s.length for s in shards if s.fold == fold) for fold in folds)
     for phase in schedule.phases(config):
-        steps = batches.steps_per_epoch(rows, config.batch_size, replicas)
+        steps = batches.steps_per_epoch(fewest, config.batch_size, replicas)
         schedule.check_warmup(phase, steps)
 
 
 def prepare_workdir(config: Config, workdir: Workdir) -> None:
     """Opens a workdir for processes that will train its folds; raises as train_folds.
 
-    What they would have to make is made: the sample is drawn, the folder there, and refused if it
-    holds another run.
+    Whatever they would all have to make is made here: the dataset is built, the folder is created,
+    and a folder that holds another run is refused.
     """
     _, record = describe(config)
     workdir.open({**record, **environment("see fold_*/train.log")})
 
 
 def _identity(record: dict[str, Any]) -> str:
-    """Hash of all that a run's results depend on: workers share it, and states and their run."""
+    """Returns a hash of all that results depend on; workers and saved states are compared by it."""
     config = {name: v for name, v in record["config"].items() if name not in CHANGEABLE_FIELDS}
     text = json.dumps([config, record["inputs"]], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def describe(config: Config) -> tuple[catalog.Catalog, dict[str, Any]]:
-    """The run's dataset, and what config.json says of the run whatever the device.
+    """Returns the dataset of a run, and what config.json says of the run on any device.
 
     Raises:
       UserError: see dftk.datasets.catalog, dftk.models.registry.weights_identity.
@@ -158,13 +175,13 @@ def describe(config: Config) -> tuple[catalog.Catalog, dict[str, Any]]:
 
 
 def _train_each(
-    trainer: FoldTrainer | FitTrainer,
+    trainer: FoldTrainer | OneClassTrainer,
     folds: Sequence[int],
     workdir: Workdir,
     devices: devices_lib.Devices,
     identity: str,
 ) -> None:
-    """Trains one fold after the other, through the same compiled phases."""
+    """Trains one fold after the other with the same compiled phases."""
     for fold in folds:
         with workdir.locked(fold) if devices.chief else contextlib.nullcontext():
             if devices.workers == 1 and workdir.is_finished(fold):
@@ -172,7 +189,7 @@ def _train_each(
                 continue
             if devices.chief:
                 workdir.begin_fold(fold)
-            devices.require_same([fold], "fold")  # none reads before the chief has the lock
+            devices.require_same([fold], "fold")  # no worker reads before the chief has the lock
             checkpoints = Checkpoints(
                 workdir.fold_dir(fold) / "checkpoint", identity, write=devices.chief
             )
@@ -184,7 +201,10 @@ def _train_each(
 
 
 def _events(workdir: Workdir, fold: int, chief: bool) -> tf.summary.SummaryWriter:
-    """TensorBoard's, begun anew: a fold that goes on writes the history of its epochs again."""
+    """Returns a writer for TensorBoard in an empty folder.
+
+    A fold that goes on from a checkpoint writes the history of its epochs again.
+    """
     if not chief:
         return tf.summary.create_noop_writer()
     folder = workdir.path / "tensorboard" / f"fold_{fold}"
@@ -193,7 +213,7 @@ def _events(workdir: Workdir, fold: int, chief: bool) -> tf.summary.SummaryWrite
 
 
 def _load(shards: Sequence[Shard], kind: str, size: int | None) -> residency.Examples:
-    """Opens the shards once for the whole run, with progress."""
+    """Opens the shards once for the whole run, and shows progress."""
     total = sum(shard.length for shard in shards)
     progress = Progress("reading", total)
     examples = residency.open_examples(shards, kind, size=size, progress=progress.update)
@@ -202,7 +222,7 @@ def _load(shards: Sequence[Shard], kind: str, size: int | None) -> residency.Exa
 
 
 def _write_fold(workdir: Workdir, fold: int, model: Any, result: FoldResult) -> None:
-    """Writes `fold_<f>/`, predictions.csv last: with it the fold counts as finished."""
+    """Writes `fold_<f>/`. The last file is predictions.csv: with it the fold is finished."""
     folder = workdir.fold_dir(fold)
     try:
         with replacing(workdir.model_path(fold)) as path:

@@ -1,4 +1,4 @@
-"""The examples that a fold holds out: how training does on them, and what the saved model says."""
+"""The fold that is held out: its validation in training, and its predictions by the saved model."""
 
 import math
 from collections.abc import Callable
@@ -8,63 +8,60 @@ import numpy as np
 from scipy.special import expit
 
 from dftk.evaluation.stats import metrics
-from dftk.input.residency import Examples
-from dftk.models.registry import Detector
 from dftk.runs.saved_models import Ensemble
 from dftk.training.step import loop
-from dftk.training.step.scorer import Scorer
+from dftk.training.step.context import TrainingContext
 
-_CHECKED = 32  # images that the saved model scores, where features are known
+_CHECKED = 32  # images that the saved model scores even if their features are known
 _TOLERANCE = 0.05  # of a probability: bfloat16 with BatchNorm folded, against without
 
 
-class HeldOut:
+class HeldOutFold:
     """The held-out examples of one fold.
 
     Args:
       fold: index.
-      rows: int64, theirs.
-      examples: all of `train`.
-      detector: in training.
-      scorer: of it.
-      batch_size: global.
-      features: what the head sees of them before the base is trained, if it is known.
+      rows: int64 [n], of its examples.
+      context: of the run.
+      features: of the initial base for these examples, float32 [n, width], if they are known.
     """
 
     def __init__(
         self,
         fold: int,
         rows: np.ndarray,
-        examples: Examples,
-        detector: Detector,
-        scorer: Scorer,
-        batch_size: int,
+        context: TrainingContext,
         features: np.ndarray | None = None,
     ):
-        self._fold, self._rows, self._examples = fold, rows, examples
-        self._detector, self._scorer, self._batch_size = detector, scorer, batch_size
-        self._frozen = features
-        self._features = features  # as long as the base rests
+        self._fold, self._rows, self._context = fold, rows, context
+        self._initial_features = features
+        self._features = features  # of the base as it is now
 
-    def validate(self, base_moved: bool, between: Callable[[], None]) -> dict[str, float]:
-        """val_loss, with the L2 penalty as Keras's, val_accuracy and val_auc.
+    def validate(
+        self, base_changed: bool, before_batch: Callable[[], None] | None = None
+    ) -> dict[str, float]:
+        """Returns val_loss, with the L2 penalty as in Keras, val_accuracy and val_auc.
 
-        As long as the base rests, what the head sees of an image stays as it is: it is computed
-        once, and the base's forward pass over the fold saved in every epoch but the first.
+        Features are kept as long as the base does not change. So the forward pass of a frozen base
+        over the fold is made in the first epoch only.
 
         Args:
-          base_moved: the base was trained since the last call.
-          between: called before each batch.
+          base_changed: whether the base was trained since the last call.
+          before_batch: called before each batch; checks for a stop if not given.
         """
-        labels = self._examples.labels[self._rows]
-        if self._features is None or base_moved:
-            self._features = self._scorer.features(
-                self._examples, self._rows, self._batch_size, between
+        context = self._context
+        if self._features is None or base_changed:
+            self._features = context.forward.features(
+                context.examples,
+                self._rows,
+                context.config.batch_size,
+                before_batch or context.check_stop,
             )
-        logits = self._scorer.logits(self._features)
+        logits = context.forward.logits(self._features)
         if not np.isfinite(logits).all():
             return dict.fromkeys(("val_loss", "val_accuracy", "val_auc"), math.nan)
-        penalty = float(loop.l2_penalty(self._detector))
+        labels = context.examples.labels[self._rows]
+        penalty = float(loop.l2_penalty(context.detector))
         return {
             "val_loss": loop.binary_cross_entropy(labels, logits) + penalty,
             "val_accuracy": float(np.mean((logits >= 0) == labels)),
@@ -72,33 +69,37 @@ class HeldOut:
         }
 
     def predict(
-        self, saved: Ensemble, base_moved: bool = True, temperature: float = 1.0
+        self, saved: Ensemble, base_trained: bool = True, temperature: float = 1.0
     ) -> list[dict[str, Any]]:
-        """Predictions of the model as it is saved, by the code that later scores the file.
+        """Returns the rows of predictions.csv, by the code that later scores the saved file.
 
-        With frozen features and a base that never moved, only the first images go through the
-        whole model: the rest is the head's work on features that are known.
+        If the features of the initial base are known and the base was never trained, the whole
+        model scores only the first images. They check the rest, which is scored by the head alone.
 
         Args:
-          saved: the model.
-          base_moved: its base is not the one that the features are of.
-          temperature: that its logits were divided by, and with them what rounding makes of them.
+          saved: the model as it is saved.
+          base_trained: whether its base is no longer the initial one.
+          temperature: by which its logits were divided, and with them their rounding errors.
+
+        Raises:
+          RuntimeError: the saved model disagrees with the known features.
         """
-        if self._frozen is None or base_moved:
-            (probabilities,) = saved.score(self._examples, self._rows)
+        examples, rows = self._context.examples, self._rows
+        if self._initial_features is None or base_trained:
+            (probabilities,) = saved.score(examples, rows)
         else:
-            logits = self._scorer.logits(self._frozen)
+            logits = self._context.forward.logits(self._initial_features)
             probabilities = expit(logits.astype(np.float64))
-            (first,) = saved.score(self._examples, self._rows[:_CHECKED])
-            off = float(np.abs(first - probabilities[:_CHECKED]).max())
-            if off > _TOLERANCE / min(temperature, 1.0):
-                raise RuntimeError(f"the saved model is off its frozen features by {off:.3f}")
+            (checked,) = saved.score(examples, rows[:_CHECKED])
+            error = float(np.abs(checked - probabilities[:_CHECKED]).max())
+            if error > _TOLERANCE / min(temperature, 1.0):
+                raise RuntimeError(f"the saved model is off its frozen features by {error:.3f}")
         return [
             {
-                "filename": self._examples.filenames[row],
+                "filename": examples.filenames[row],
                 "fold": self._fold,
-                "label": int(self._examples.labels[row]),
+                "label": int(examples.labels[row]),
                 "probability": float(probability),
             }
-            for row, probability in zip(self._rows, probabilities)
+            for row, probability in zip(rows, probabilities)
         ]

@@ -1,4 +1,4 @@
-"""The state of a fold on disk: written whole, checked when it is read, the last good one kept."""
+"""The saved states of a fold: written atomically, checked on reading, the last good one kept."""
 
 import concurrent.futures
 import json
@@ -15,21 +15,21 @@ from dftk.utils.files import replacing
 from dftk.utils.progress import say
 
 Arrays = Sequence[np.ndarray]
-# RuntimeError: what zipfile has for flags and methods that make no sense.
+# zipfile raises RuntimeError for flags and methods that do not exist.
 _DAMAGE = (ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile)
-_KEPT = 2  # states on disk: should the newest not be readable, the one before it is
+_KEPT = 2  # states on disk: if the newest is damaged, the one before it is taken
 
 
 class Checkpoints:
-    """Saves the states of one fold in the background, and finds the newest whole one.
+    """Saves the states of one fold in the background, and loads the newest undamaged one.
 
-    A state is an npz file, which carries a CRC-32 of each array: a file that was cut or changed is
-    found out. It takes its name only when all of it is on the disk. The best weights, which most
-    states share, are a file of their own, written before the first state that names it.
+    A state is an npz file with a CRC-32 of each array, so that a truncated or changed file is
+    detected. It gets its name when all of it is on the disk. The best weights are the same in most
+    states. They are a file of their own, written before the first state that names it.
 
     Args:
-      folder: of the fold's states; made when the first is saved, removed when the fold is done.
-      run: what tells the run from others; a state of another is refused.
+      folder: of the fold's states; created with the first, removed when the fold is done.
+      run: identity of the run; a state of another run is refused.
       write: False in workers that only read.
     """
 
@@ -43,12 +43,12 @@ class Checkpoints:
     def save(
         self, record: Mapping[str, Any], variables: Mapping[str, Arrays], best: Arrays | None
     ) -> None:
-        """Hands a state to the writer; waits for the one before it.
+        """Writes a state in the background, after the state before it.
 
         Args:
-          record: what is not an array; JSON.
-          variables: arrays by the name of their group; not changed afterwards by the caller.
-          best: the best weights where they are others than in the state before, else None.
+          record: everything but arrays, as JSON has it.
+          variables: arrays by the name of their group. The caller must not change them afterwards.
+          best: the best weights; None if they are those of the state before.
 
         Raises:
           UserError: the state before could not be written.
@@ -58,7 +58,7 @@ class Checkpoints:
         self._pending = self._writer.submit(self._write, self._number, record, variables, best)
 
     def wait(self) -> None:
-        """Until all that was saved is on the disk; raises as `save`."""
+        """Waits until every saved state is on the disk; raises as `save`."""
         pending, self._pending = self._pending, None
         try:
             if pending:
@@ -72,12 +72,12 @@ class Checkpoints:
             ) from error
 
     def load(self) -> tuple[dict[str, Any], dict[str, list[np.ndarray]], list[np.ndarray]] | None:
-        """The newest state that is whole: record, variables and best weights; None without any.
+        """Returns the newest undamaged state: record, variables and best weights; None without any.
 
-        One that is damaged is named on stderr, and the one before it taken.
+        A damaged state is named on stderr and renamed, and the state before it is taken.
 
         Raises:
-          UserError: the state of another run, or one that cannot be read, damaged or not.
+          UserError: the state of another run, or a state that the storage does not give.
         """
         for path in reversed(self._files("state")):
             try:
@@ -89,7 +89,7 @@ class Checkpoints:
                 if self._write_allowed:
                     path.rename(path.with_suffix(".damaged"))
                 continue
-            except OSError as error:  # the storage's fault, which may pass: nothing is touched
+            except OSError as error:  # of the storage, and may pass: nothing is renamed
                 raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
             if record["run"] != self._run:
                 raise UserError(f"{path}: of a run with other settings; choose another --workdir")
@@ -99,13 +99,13 @@ class Checkpoints:
         return None
 
     def _forget_newer(self, state: Path) -> None:
-        """Removes best weights of states that never came to be."""
+        """Removes best weights whose state was never written."""
         for best in self._files("best"):
             if self._write_allowed and _number(best) > _number(state):
                 best.unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Removes all states: the fold is done."""
+        """Removes all states. To be called when the fold is done."""
         self.wait()
         self._writer.shutdown()
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -129,7 +129,7 @@ class Checkpoints:
         states = self._files("state")
         for path in states[:-_KEPT]:
             path.unlink()
-        # A state names the newest best file that is not newer than itself.
+        # A state names the newest file of best weights that is not newer than the state.
         oldest = _number(states[-_KEPT:][0])
         older = [path for path in self._files("best") if _number(path) <= oldest]
         for path in older[:-1]:
@@ -161,7 +161,7 @@ def _store(path: Path, groups: Mapping[str, Arrays]) -> None:
 
 
 def _read(path: Path) -> dict[str, list[np.ndarray]]:
-    """Groups of arrays in their order; reading them checks their CRCs."""
+    """Returns groups of arrays in their order. Reading checks their CRCs."""
     groups: dict[str, list[np.ndarray]] = {}
     with np.load(path, allow_pickle=False) as file:
         for key in file.files:  # in the order in which they were written

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C become a question that the training loop asks between two calls."""
+"""SIGTERM and Ctrl-C as a request that the training loop looks at between two calls."""
 
 import contextlib
 import signal
@@ -12,7 +12,12 @@ SAVED = 75  # EX_TEMPFAIL of sysexits.h: try again, as schedulers can be told
 
 
 class Interrupted(UserError):
-    """Stopped by a signal, with the state saved."""
+    """A signal stopped the run, and its state is saved.
+
+    Attributes:
+      number: of the signal.
+      exit_status: 130 for SIGINT, as shells have it; 75 for others, at which schedulers try again.
+    """
 
     def __init__(self, text: str, number: int):
         super().__init__(text, number)
@@ -23,24 +28,47 @@ class Interrupted(UserError):
         return self.args[0]
 
 
-class Interruption:
-    """The signal that asked this process to stop, if any."""
+class StopRequest:
+    """Whether a signal asked this process to stop.
+
+    Attributes:
+      number: of the signal; 0 if there was none.
+    """
 
     number = 0
 
     def handle(self, number: int, _: FrameType | None) -> None:
-        """A signal handler."""
-        if self.number == number == signal.SIGINT:  # twice: now
+        """Notes a signal; is a signal handler. A second Ctrl-C stops at once."""
+        if self.number == number == signal.SIGINT:
             raise KeyboardInterrupt
         self.number = number
 
 
 @contextlib.contextmanager
-def ending_at_once() -> Iterator[None]:
-    """Inside the block Ctrl-C ends the process, even while TensorFlow waits in C++.
+def catch_signals() -> Iterator[StopRequest]:
+    """Notes SIGTERM and SIGINT inside the block, in place of the former handlers.
 
-    Python's handlers would not run until that returns, and other threads do not either. SIGTERM
-    TensorFlow takes for itself while it waits for workers: a scheduler then has to kill.
+    Outside the main thread Python allows no handlers: there nothing is ever noted.
+    """
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    former = [signal.signal(number, request.handle) for number in numbers]
+    try:
+        yield request
+    finally:
+        for number, handler in zip(numbers, former):
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def end_at_ctrl_c() -> Iterator[None]:
+    """Lets Ctrl-C end the process inside the block, even while TensorFlow waits in C++.
+
+    Python's handlers run only when C++ returns, and other threads wait, too. TensorFlow handles
+    SIGTERM itself while it waits for workers, so that a scheduler has to kill the process.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -50,22 +78,3 @@ def ending_at_once() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, former)
-
-
-@contextlib.contextmanager
-def listening() -> Iterator[Interruption]:
-    """Inside the block SIGTERM and SIGINT are noted, and the former handlers rest.
-
-    Outside the main thread, where Python allows no handlers, nothing is ever noted.
-    """
-    interruption = Interruption()
-    if threading.current_thread() is not threading.main_thread():
-        yield interruption
-        return
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    former = [signal.signal(number, interruption.handle) for number in numbers]
-    try:
-        yield interruption
-    finally:
-        for number, handler in zip(numbers, former):
-            signal.signal(number, handler)

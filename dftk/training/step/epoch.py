@@ -1,4 +1,4 @@
-"""One epoch through a compiled phase: how many steps to a call, and what happens between calls."""
+"""Training for one epoch: how many steps a call makes, and what happens between calls."""
 
 import dataclasses
 import math
@@ -9,40 +9,34 @@ import numpy as np
 import tensorflow as tf
 
 from dftk.input import batches
-from dftk.models.registry import Detector
 from dftk.training import schedule
-from dftk.training.config import Config
-from dftk.training.devices.devices import Devices
-from dftk.training.resume.state import FoldState
-from dftk.training.resume.stop import StopIfAsked
+from dftk.training.resume.state import EpochTotals, FoldState
 from dftk.training.step import loop
+from dftk.training.step.context import TrainingContext
 from dftk.training.step.profile import StepProfile
 from dftk.utils.errors import UserError
 from dftk.utils.progress import Throughput
 
-_CALL_SECONDS = 1.0  # of training per call of the compiled loop: rare enough, and still live
+_CALL_SECONDS = 1.0  # of one call of the compiled loop: few calls, and progress is still shown
 
 
-@dataclasses.dataclass(frozen=True)
-class Epochs:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EpochTrainer:
     """Trains epochs of any phase and fold.
 
-    Args:
-      config: batch_size, seed.
-      save_steps: calls `save` after every so many steps; None never does.
-      stop_if_asked: called between calls of the compiled loop.
+    Attributes:
+      context: of the run.
+      save_steps: a checkpoint is saved after every so many steps; None saves none.
       profile: of some steps, or of none.
     """
 
-    config: Config
-    devices: Devices
-    detector: Detector
+    context: TrainingContext
     save_steps: int | None
-    stop_if_asked: StopIfAsked
     profile: StepProfile
 
     def train(
         self,
+        *,
         train_loop: loop.TrainLoop,
         phase: schedule.Phase,
         state: FoldState,
@@ -51,68 +45,70 @@ class Epochs:
         save: Callable[[], None],
         show: Callable[[int, Throughput, float], None],
     ) -> tuple[dict[str, float], Throughput]:
-        """Visits every row once, from the step where `state` stands; moves `state` along.
+        """Visits every row once, from the step at which `state` is; updates `state` with each call.
 
-        Order and augmentation are keyed by the seed and the epoch, dropout also by the fold; the
-        epoch is counted over both phases.
+        Order and augmentation are keyed by the seed and the epoch, dropout by the fold, too. Epochs
+        are counted over all phases.
 
         Args:
           train_loop: the compiled loop of the phase.
           phase: of the schedule.
           state: of the fold.
           rows: int64, of the examples to train on.
-          batcher: makes batches of them as Examples.batches does.
+          batcher: makes batches of them, as Examples.batches does.
           save: writes a checkpoint of `state`.
-          show: called after each call with examples done, speed and mean loss so far.
+          show: called after each call with the number of examples done, the speed and the mean loss
+            so far.
 
         Returns:
-          loss, accuracy and speed as they stand in the history, and the epoch's throughput.
+          loss, accuracy and speed for the history, and the throughput of this call of `train`.
 
         Raises:
-          Interrupted: a signal came; `state` is where the weights are.
-          UserError: the loss is no longer a number.
+          Interrupted: a signal came; `state` fits the weights.
+          UserError: the loss is not finite.
         """
-        key = (self.config.seed, state.total_epochs)
+        config, devices = self.context.config, self.context.devices
+        detector = self.context.detector
         if state.step == 0:
-            self.detector.reset_dropout([self.config.seed, state.fold, state.total_epochs])
-        devices = self.devices
-        total = batches.steps_per_epoch(len(rows), self.config.batch_size, devices.replicas)
+            detector.reset_dropout([config.seed, state.fold, state.total_epochs])
         dataset = batcher(
             rows,
-            batch_size=self.config.batch_size,
+            batch_size=config.batch_size,
             num_replicas=devices.replicas,
             local_replicas=devices.local,
             start_step=state.step,
-            shuffle=key,
+            shuffle=(config.seed, state.total_epochs),
         )
         iterator = loop.distribute(devices, dataset)
+        steps_per_epoch = batches.steps_per_epoch(len(rows), config.batch_size, devices.replicas)
         speed, steps = Throughput(), 1
-        while state.step < total:
-            steps = self._until_next(state.step, min(steps, total - state.step))
-            done = state.epoch * total + state.step
-            rates = schedule.rates(phase, state.rate.rate, done, total)
-            called = self._call(train_loop, iterator, state, steps, rates)
-            speed.add(called)
-            self._check(state)
+        while state.step < steps_per_epoch:
+            steps = self._limit_steps(min(steps, steps_per_epoch - state.step), state.step)
+            steps_done = state.epoch * steps_per_epoch + state.step
+            rates = schedule.rate_schedule(phase, state.rate.rate, steps_done, steps_per_epoch)
+            call_speed = self._call(train_loop, iterator, state, steps, rates)
+            speed.add(call_speed)
+            self._require_finite_loss(state)
+            self.context.check_stop()
             if self.save_steps and state.step % self.save_steps == 0:
                 save()
-            if called.seconds:
-                steps = max(1, round(steps * _CALL_SECONDS / called.seconds))
-            loss, _, seen, _ = state.totals
-            show(int(seen), speed, loss / seen)
-        loss, right, seen, _ = state.totals
-        result = {
-            "loss": loss / seen + float(loop.l2_penalty(self.detector)),
-            "accuracy": right / seen,
+            if call_speed.seconds:
+                steps = max(1, round(steps * _CALL_SECONDS / call_speed.seconds))
+            totals = state.totals
+            show(int(totals.examples), speed, totals.loss / totals.examples)
+        totals = state.totals
+        row = {
+            "loss": totals.loss / totals.examples + float(loop.l2_penalty(detector)),
+            "accuracy": totals.correct / totals.examples,
             "examples_per_s": speed.examples_per_s,
             "input_wait": speed.input_wait,
         }
-        return result, speed
+        return row, speed
 
-    def _until_next(self, step: int, steps: int) -> int:
-        """At most `steps`, ending where a checkpoint is due or a profile begins or ends."""
+    def _limit_steps(self, steps: int, done: int) -> int:
+        """Returns at most `steps`, up to where a checkpoint is due or a profile begins or ends."""
         if self.save_steps:
-            steps = min(steps, self.save_steps - step % self.save_steps)
+            steps = min(steps, self.save_steps - done % self.save_steps)
         return self.profile.before(steps)
 
     def _call(
@@ -121,27 +117,27 @@ class Epochs:
         iterator: tf.data.Iterator,
         state: FoldState,
         steps: int,
-        rates: tuple[float, ...],
+        rates: schedule.RateSchedule,
     ) -> Throughput:
-        """Trains some steps in one call; its speed, the same in all workers."""
-        before, traces, called = state.totals, train_loop.traces, time.perf_counter()
+        """Trains some steps in one call; returns their throughput, the same in all workers."""
+        devices, before = self.context.devices, state.totals
+        traces, start = train_loop.traces, time.perf_counter()
         so_far = tf.constant(before, tf.float32)
-        run = train_loop.run(iterator, tf.constant(steps), so_far, tf.constant(rates))
-        totals = run.numpy().tolist()
-        seconds = time.perf_counter() - called
+        result = train_loop.run(iterator, tf.constant(steps), so_far, tf.constant(rates))
+        totals = EpochTotals(*result.numpy().tolist())
+        seconds = time.perf_counter() - start
         self.profile.after(steps)
         state.step, state.totals = state.step + steps, totals
         if train_loop.traces > traces:
             return Throughput(compile_seconds=seconds)
-        if self.devices.workers > 1:  # the next call's steps follow from it
-            seconds = self.devices.sum_over_workers(np.array([seconds])).item()
-            seconds /= self.devices.workers
-        return Throughput(totals[2] - before[2], steps, seconds, totals[3] - before[3])
+        if devices.workers > 1:  # all have to make the next call with equally many steps
+            seconds = devices.sum_over_workers(np.array([seconds])).item() / devices.workers
+        examples = totals.examples - before.examples
+        return Throughput(examples, steps, seconds, totals.waiting_s - before.waiting_s)
 
-    def _check(self, state: FoldState) -> None:
-        if not math.isfinite(state.totals[0]):
+    def _require_finite_loss(self, state: FoldState) -> None:
+        if not math.isfinite(state.totals.loss):
             raise UserError(
-                f"the loss is {state.totals[0]} after step {state.step} of this epoch, at learning "
-                f"rate {state.rate.rate}; lower it (in another --workdir)"
+                f"the loss is {state.totals.loss} after step {state.step} of this epoch, at "
+                f"learning rate {state.rate.rate}; lower it (in another --workdir)"
             )
-        self.stop_if_asked()

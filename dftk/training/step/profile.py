@@ -8,11 +8,11 @@ from dftk.utils.progress import say
 
 
 class StepProfile:
-    """Traces the steps from `first` to `last`, counted over all that this process trains.
+    """Traces some of the steps that this process trains.
 
     Args:
-      steps: first and last, from 1 on; None traces nothing.
-      folder: where TensorBoard looks; the trace goes to `plugins/profile` in it.
+      steps: first and last, counted from 1; None traces nothing.
+      folder: that TensorBoard reads; the trace is written to `plugins/profile` in it.
     """
 
     def __init__(self, steps: tuple[int, int] | None, folder: Path):
@@ -20,7 +20,7 @@ class StepProfile:
         self._folder, self._done = folder, 0
 
     def before(self, steps: int) -> int:
-        """How many of the next `steps` may be trained in one call; starts the trace when due."""
+        """Returns how many of the next steps may be one call; starts the trace if it is due."""
         if self._done >= self._last:
             return steps
         if self._done + 1 == self._first:
@@ -29,7 +29,7 @@ class StepProfile:
         return min(steps, end - self._done)
 
     def after(self, steps: int) -> None:
-        """Takes note of trained steps; ends the trace when due."""
+        """Counts steps that were trained; ends the trace if it is due."""
         former, self._done = self._done, self._done + steps
         if former < self._last <= self._done:
             tf.profiler.experimental.stop()
@@ -37,7 +37,7 @@ class StepProfile:
                 f"{self._folder}")  # fmt: skip
 
     def close(self) -> None:
-        """Ends a trace that is under way; says so of one that never was complete."""
+        """Ends a trace that has begun; says so on stderr if it is not complete."""
         if self._first <= self._done < self._last:
             tf.profiler.experimental.stop()
         if self._done < self._last:

@@ -52,7 +52,7 @@ def test_cropping_works_in_a_compiled_step_of_unknown_size():
 def test_a_view_is_the_mirror_image_where_the_image_would_be_flipped():
     features = RNG.random((6, 2, 4), np.float32)
     augmentation = Augmentation.of(resolve({"augment_colour": False}).augment)
-    found = augmentation.view(features, TABLE).numpy()
+    found = augmentation.choose_view(features, TABLE).numpy()
     for views, randoms, got in zip(features, TABLE, found):
         np.testing.assert_array_equal(got, views[1 if randoms[0] < 0.5 else 0])
     still = Augmentation.of(resolve({"augment": False}).augment)

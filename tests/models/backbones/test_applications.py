@@ -1,4 +1,4 @@
-"""Every architecture: its range, its taps, what each phase trains, and a saved file that loads."""
+"""Every architecture: its range, its levels, what each phase trains; a saved file loads."""
 
 import keras
 import numpy as np
@@ -18,7 +18,7 @@ PREPROCESSING = {
     "mobilenetv2": keras.applications.mobilenet_v2,
     "resnet50v2": keras.applications.resnet_v2,
 }
-TAPS = {"xception": 13, "mobilenetv2": 11, "resnet50v2": 17, "efficientnetv2b0": 16,
+LEVELS = {"xception": 13, "mobilenetv2": 11, "resnet50v2": 17, "efficientnetv2b0": 16,
         "convnext_tiny": 19}  # fmt: skip
 
 
@@ -52,7 +52,7 @@ def test_one_step_of_each_phase_trains_what_it_should(name, examples, tmp_path):
     rig = Rig(examples, model=f"{name}_multilevel", frozen_features="live", weights="none",
               image_size=64, base_batchnorm="update")  # fmt: skip
     base, head = rig.detector.base, rig.detector.head
-    assert len(base.outputs) == TAPS[name]
+    assert len(base.outputs) == LEVELS[name]
     for phase, train_base in (("frozen", False), ("finetune", True)):
         before = rig.weights(base.trainable_variables), rig.weights(head.trainable_variables)
         rig.train(phase, calls=(1,), rate=1e-2)

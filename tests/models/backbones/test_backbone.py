@@ -35,7 +35,7 @@ def test_xception_is_tapped_at_twelve_sums_and_its_end(detector):
 
 
 def test_the_head_sees_the_means_of_the_plain_networks_own_activations(detector):
-    """Weights are for the plain network; the taps are of its layers, none is copied."""
+    """Weights are for the plain network; the levels are of its layers, none is copied."""
     plain = network(None)
     plain.set_weights(detector.base.get_weights())
     last = plain(IMAGES, training=False).numpy()
@@ -47,7 +47,7 @@ def test_the_head_sees_the_means_of_the_plain_networks_own_activations(detector)
 
 
 def test_the_folded_base_gives_the_same(detector):
-    for a, b in zip(detector.base(IMAGES, training=False), detector.folded(IMAGES)):
+    for a, b in zip(detector.base(IMAGES, training=False), detector.base_at_inference(IMAGES)):
         assert_close(a.numpy(), b.numpy())
 
 
@@ -66,7 +66,7 @@ def test_pooled_in_float32_of_half_precision_activations():
 def test_one_activation_needs_no_joining():
     backbone = Backbone(network)
     base = backbone.base(network(None))
-    assert isinstance(backbone.pooling(base), keras.layers.GlobalAveragePooling2D)
+    assert isinstance(backbone.pooling_of(base), keras.layers.GlobalAveragePooling2D)
 
 
 def test_a_layer_belongs_to_the_block_of_the_sums_before_it():

@@ -23,7 +23,7 @@ def environ(jobs, kind="worker", index=0):
 
 
 @pytest.mark.parametrize(
-    ("environment", "place"),
+    ("environment", "expected"),
     [
         ({}, (0, 1)),
         ({"TF_CONFIG": "{}"}, (0, 1)),
@@ -33,8 +33,8 @@ def environ(jobs, kind="worker", index=0):
         (environ({"chief": ["c:1"], **WORKERS}, index=1), (2, 3)),
     ],
 )
-def test_place(environment, place):
-    assert cluster.place(environment) == place
+def test_this_process_is_found_among_the_workers(environment, expected):
+    assert cluster.find_worker(environment) == expected
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_place(environment, place):
 )
 def test_what_it_cannot_mean_is_named(environment, message):
     with pytest.raises(UsageError, match=message):
-        cluster.place(environment)
+        cluster.find_worker(environment)
 
 
 def start_workers(count, flags, workdirs):
@@ -74,12 +74,13 @@ cli.run(train.main)
 
 
 @pytest.mark.slow
-def test_two_workers_and_two_devices_give_the_metrics_of_one(data_dir, calibrated, tmp_path):
+def test_two_workers_and_two_devices_give_the_metrics_of_one(data_dir, tmp_path):
     """Without dropout, whose masks differ by replica; the base frozen, see test_devices."""
     flags = [
         "--dataset=sample", f"--data_dir={data_dir}", "--fold=0,1", "--image_size=32",
         "--max_examples=100", "--finetune_epochs=0", "--frozen_epochs=2", "--dropout=0",
-        f"--weights={calibrated}",
+        "--model=residual", "--head=dense", "--crop_size=0", "--head_batchnorm=moving",
+        "--decay=plateau", "--keep=best", "--augment_colour", "--warmup=0",
     ]  # fmt: skip
     two, one, devices = (tmp_path / name for name in ("two", "one", "devices"))
     workers = start_workers(2, flags, [two, two])

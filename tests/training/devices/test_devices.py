@@ -43,8 +43,8 @@ shards = catalog.open_dataset("sample", data_dir, 5).train
 examples = residency.open_examples(shards, "ram")
 with devices.strategy.scope():
     detector = registry.build(config, devices.policy, devices.replicas > 1)
-pixels = loop.Pixels(devices, examples)
-train_loop = loop.TrainLoop(detector, devices, config, phase == "finetune", pixels)
+images = loop.BatchImages(devices, examples)
+train_loop = loop.TrainLoop(detector, devices, config, phase == "finetune", images)
 train_loop.optimizer.learning_rate = float(rate)
 dataset = examples.batches(
     np.arange(320), batch_size=16, num_replicas=devices.replicas, shuffle=(0, 0)
@@ -120,10 +120,10 @@ from dftk.utils.errors import UserError
 from dftk.training.config import resolve
 from dftk.datasets import catalog
 from dftk.input import batches, pipeline, residency
-from dftk.models import registry
+from dftk.models import dropout, registry
 from dftk.training.devices import devices as devices_lib
 from dftk.training.step import loop
-from dftk.training.step.scorer import Scorer
+from dftk.training.step.forward_pass import ForwardPass
 
 config = resolve({"dataset": "sample", "image_size": 32, "batch_size": batch_size,
                   "dropout": float(sys.argv[5]), "base_batchnorm": sys.argv[6], "augment": True})
@@ -135,12 +135,13 @@ except UserError as error:
 examples = residency.open_examples(catalog.open_dataset("sample", data_dir, 5).train, sys.argv[7])
 with devices.strategy.scope():
     detector = registry.build(config, devices.policy, devices.replicas > 1)
-pixels = loop.Pixels(devices, examples)
+images = loop.BatchImages(devices, examples)
 losses = []
 for phase in ("frozen", "finetune"):
-    train_loop = loop.TrainLoop(detector, devices, config, phase == "finetune", pixels)
+    train_loop = loop.TrainLoop(detector, devices, config, phase == "finetune", images)
     train_loop.optimizer.learning_rate = 1e-4
     for epoch in range(2):
+        detector.reset_dropout([0, epoch])
         dataset = examples.batches(np.arange(rows), batch_size=batch_size,
                                    num_replicas=devices.replicas, shuffle=(0, epoch))
         iterator = loop.distribute(devices, dataset)
@@ -153,11 +154,12 @@ batchnorm = [v for v in detector.base.variables if "moving_mean" in v.path][:4]
 per_replica = [[x.numpy().tolist() for x in devices.strategy.experimental_local_results(v.value)]
                for v in batchnorm]
 def mask():
-    return [layer(tf.ones([1, 64]), training=True) for layer in registry.dropouts(detector.head)]
+    layers = dropout.random_layers(detector.head)
+    return [layer(tf.ones([1, 64]), training=True) for layer in layers]
 masks = [devices.strategy.experimental_local_results(m) for m in devices.strategy.run(mask)]
 masks = masks[0] if masks else ()
-scorer = Scorer(detector, devices, pixels)
-scores = scorer.logits(scorer.features(examples, np.arange(3, 44), batch_size=16))
+forward = ForwardPass(detector, devices, images)
+scores = forward.logits(forward.features(examples, np.arange(3, 44), batch_size=16))
 print(json.dumps({"replicas": devices.replicas, "losses": losses, "scores": scores.tolist(),
                   "per_replica": per_replica, "masks": [m.numpy().tolist() for m in masks],
                   "description": devices.description}))
@@ -176,7 +178,7 @@ def run(count, rows, batch_size, data_dir, dropout=0.0, base_batchnorm="inferenc
 def test_two_replicas_train_and_score_as_one(data_dir):
     """An odd number of examples: uneven parts, exact weights, synchronised BatchNorm.
 
-    One with the pixels in RAM, two with a copy on each device.
+    One with the images in RAM, two with a copy on each device.
     """
     one, two = (run(n, 37, 10, data_dir, cache=c) for n, c in ((1, "ram"), (2, "device")))
     assert one.returncode == 0, one.stderr[-3000:]

@@ -15,7 +15,12 @@ import tensorflow as tf
 from features_rig import Rig
 from repository import ROOT
 
+from dftk.models import dropout, registry
+from dftk.training.config import resolve
+from dftk.training.devices import devices as devices_lib
+from dftk.training.features import frozen
 from dftk.training.resume.interruption import Interrupted
+from dftk.training.resume.snapshot import VariableSnapshot
 from dftk.training.step import loop
 from dftk.utils.errors import UserError
 
@@ -41,9 +46,10 @@ def test_a_batch_is_what_the_head_sees_of_the_images_and_their_mirror_images(rig
 def test_training_on_them_is_training_on_images(rig):
     """The same order, flips and dropout; the weights differ by rounding alone."""
     ends = []
-    for pixels, batcher in [(rig.pixels, rig.examples.batches), (None, rig.features().batches)]:
-        train_loop = loop.TrainLoop(rig.detector, rig.devices, rig.config, False, pixels)
-        before = loop.Snapshot(rig.detector.model.variables)
+    from_images = (rig.context().images, rig.examples.batches)
+    for images, batcher in [from_images, (None, rig.features().batches)]:
+        train_loop = loop.TrainLoop(rig.detector, rig.devices, rig.config, False, images)
+        before = VariableSnapshot(rig.detector.model.variables)
         train_loop.optimizer.learning_rate = 1e-3
         rig.detector.reset_dropout((5, 0, 0))
         iterator = loop.distribute(
@@ -61,7 +67,9 @@ def test_the_second_run_computes_nothing(rig, capfd):
     again = rig.features(lambda: calls.append(1))
     assert not calls
     assert f"features: of 60 images, from {first.path}" in capfd.readouterr().err
-    np.testing.assert_array_equal(first.of(np.arange(60)), again.of(np.arange(60)))
+    np.testing.assert_array_equal(
+        first.features_of(np.arange(60)), again.features_of(np.arange(60))
+    )
     assert first.path.parent.name == "dftk_features"
 
 
@@ -87,6 +95,25 @@ def test_other_weights_have_other_features(rig):
     assert rig.features().path != first
 
 
+def test_the_state_of_stochastic_depth_is_no_weight():
+    """It follows from the seed: every seed of EfficientNetV2B0 had features of its own."""
+    config = resolve({"model": "efficientnetv2b0", "weights": "none", "image_size": 32})
+    detector = registry.build(config, "float32", False)
+    devices = devices_lib.choose(config)
+    weights = [variable.path for variable in detector.base.weights]
+    assert len(detector.base.variables) == len(weights) + len(dropout.random_layers(detector.base))
+    folders = []
+    for key in ((1, 0), (2, 0)):
+        detector.reset_dropout(key)
+        folders.append(frozen.folder(config, devices, detector, [], Path("features")))
+    assert folders[0] == folders[1]
+
+
+def test_without_such_states_folders_of_the_first_edition_keep_their_names(rig):
+    base = rig.detector.base
+    assert [v.path for v in base.weights] == [v.path for v in base.variables]
+
+
 def test_other_images_have_other_features(rig):
     first = rig.features().path
     os.utime(rig.examples.shards[0].path)
@@ -95,18 +122,19 @@ def test_other_images_have_other_features(rig):
 
 def test_damage_is_said_and_they_are_made_again(rig, capfd):
     first = rig.features()
-    expected = np.array(first.of(np.arange(60)))
+    expected = np.array(first.features_of(np.arange(60)))
     with (first.path / "features.f32").open("r+b") as file:
         file.seek(5000)
         file.write(b"\1\2\3")
     again = rig.features()
     assert "checksum 1 of 2 differs; written again" in capfd.readouterr().err
-    np.testing.assert_allclose(again.of(np.arange(60)), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(again.features_of(np.arange(60)), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_memory_is_a_batch_not_the_whole(copy):
     rig = Rig(copy().train, images=400)
-    next(rig.scorer.views(rig.examples, np.arange(400), 16, mirror=True))  # traces
+    forward = rig.context().forward
+    next(forward.feature_batches(rig.examples, np.arange(400), 16, flipped=True))  # traces
     tracemalloc.start()
     try:
         size = (rig.features().path / "features.f32").stat().st_size
@@ -142,7 +170,7 @@ class After:
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), Interrupted("", signal.SIGTERM)])
 def test_stopped_half_way_it_goes_on_from_there(rig, error, capfd):
     expected = rig.features()
-    whole = np.array(expected.of(np.arange(60)))
+    whole = np.array(expected.features_of(np.arange(60)))
     shutil.rmtree(expected.path)
     with pytest.raises(type(error)) as stopped:
         rig.features(After(2, error))
@@ -156,7 +184,7 @@ def test_stopped_half_way_it_goes_on_from_there(rig, error, capfd):
     again = rig.features(rest)
     assert rest.calls == 2, "four batches of 15, two of them again"
     assert "features: going on after 60 of 120 images" in capfd.readouterr().err
-    np.testing.assert_array_equal(again.of(np.arange(60)), whole)
+    np.testing.assert_array_equal(again.features_of(np.arange(60)), whole)
     assert [path for path in rig.folder().iterdir() if path.is_dir()] == [again.path]
 
 
@@ -171,7 +199,7 @@ def test_begun_with_other_batches_it_is_made_from_the_start(rig):
 
 def test_kill_9_leaves_what_is_gone_on_with(rig):
     whole = rig.features()
-    expected = np.array(whole.of(np.arange(60)))
+    expected = np.array(whole.features_of(np.arange(60)))
     shutil.rmtree(whole.path)
     shard = Path(rig.examples.shards[0].path)
     command = [sys.executable, "-c", KILLED, str(shard.parent)]
@@ -184,7 +212,7 @@ def test_kill_9_leaves_what_is_gone_on_with(rig):
     rest = After(99, None)
     found = rig.features(rest)
     assert rest.calls == 2
-    np.testing.assert_array_equal(found.of(np.arange(60)), expected)
+    np.testing.assert_array_equal(found.features_of(np.arange(60)), expected)
 
 
 KILLED = """
@@ -195,14 +223,14 @@ from dftk.datasets import catalog
 from dftk.input.resumable_file import ResumableFile
 from features_rig import Rig
 calls = 0
-def between():
+def check_stop():
     global calls
     calls += 1
     if calls == 3:
         print("stopped", flush=True)
         time.sleep(600)
 ResumableFile.interval = 0
-Rig(catalog.open_dataset(sys.argv[1], None, 5).train).features(between)
+Rig(catalog.open_dataset(sys.argv[1], None, 5).train).features(check_stop)
 """
 
 

@@ -13,6 +13,7 @@ from dftk.runs.saved_models import Ensemble
 from dftk.training.config import resolve
 from dftk.training.devices import devices as devices_lib
 from dftk.training.folds import fitting
+from dftk.training.step.context import TrainingContext
 from dftk.utils.errors import UserError
 
 GIVEN = {**FITTED, "model": "cnn", "head": "pca", "image_size": 32, "dataset": "sample"}
@@ -30,7 +31,14 @@ def few_components():
 def make(examples, **given):
     config = resolve({**GIVEN, **given})
     detector = registry.build(config, "float32", False)
-    return fitting.FitTrainer(config, devices_lib.choose(config), detector, examples)
+    return fitting.OneClassTrainer(
+        TrainingContext.create(
+            config=config,
+            devices=devices_lib.choose(config),
+            detector=detector,
+            examples=examples,
+        )
+    )
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +70,7 @@ def test_no_fake_and_no_held_out_image_has_a_part(trainer, examples, monkeypatch
     monkeypatch.setattr(one_class.Residual, "fit", fit)
     trainer.run(3, None)
     rows = np.flatnonzero((examples.labels == 0) & (examples.folds != 3))
-    known = {row.tobytes() for row in trainer._frozen.of(rows)}
+    known = {row.tobytes() for row in trainer._frozen.features_of(rows)}
     (features,) = seen
     assert len(features) == int(0.8 * len(rows))
     assert {row.tobytes() for row in features} <= known
@@ -96,11 +104,11 @@ def test_inside_and_outside_rank_the_other_way_round(trainer, examples):
 
 def test_a_twentieth_of_other_reals_is_called_fake_and_the_middle_one_is_surely_not():
     drawn = np.random.default_rng(0).gamma(3, 50, 2001)
-    slope, shift = fitting.to_logit(drawn)
+    slope, shift = fitting.calibrate(drawn)
     probability = 1 / (1 + np.exp(-(slope * drawn + shift)))
     assert np.mean(probability >= 0.5) == pytest.approx(0.05, abs=1e-3)
     assert np.median(probability) == pytest.approx(0.05)
-    assert np.isfinite(fitting.to_logit(np.ones(30))).all()
+    assert np.isfinite(fitting.calibrate(np.ones(30))).all()
 
 
 def test_too_few_real_images_are_one_line(dataset):

@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 import re
 from types import SimpleNamespace
@@ -12,8 +13,9 @@ from dftk.models import registry
 from dftk.models.heads import trained as heads
 from dftk.training.devices import devices
 from dftk.training.folds import fold
-from dftk.training.folds.held_out import HeldOut
+from dftk.training.folds.held_out import HeldOutFold
 from dftk.training.resume.checkpoint import Checkpoints
+from dftk.training.step.context import TrainingContext
 from dftk.utils.errors import UserError
 
 
@@ -21,7 +23,9 @@ def make(config, examples):
     chosen = devices.choose(config)
     with chosen.strategy.scope():
         detector = registry.build(config, chosen.policy, False)
-    return fold.FoldTrainer(config, chosen, detector, examples)
+    return fold.FoldTrainer(
+        TrainingContext.create(config=config, devices=chosen, detector=detector, examples=examples)
+    )
 
 
 @pytest.fixture
@@ -38,7 +42,6 @@ def trainer(data_dir, examples):
     return make(config, examples)
 
 
-@pytest.mark.long
 def test_a_fold_trained_twice_is_bit_identical_and_traced_once(trainer, saved):
     first, _, again = (trainer.run(number, saved()) for number in (1, 2, 1))
     assert again.predictions == first.predictions
@@ -50,7 +53,6 @@ def test_a_fold_trained_twice_is_bit_identical_and_traced_once(trainer, saved):
     assert [train_loop.traces for train_loop in trainer.phases.values()] == [1]
 
 
-@pytest.mark.slow
 def test_a_fold_never_trains_on_what_it_predicts(trainer, saved, examples, monkeypatch):
     trained_on = []
     real = batches.Batcher.__call__
@@ -78,11 +80,11 @@ def test_patience_halves_the_rate_ends_the_phase_and_brings_the_best_weights_bac
     val_losses = iter([0.5, 0.7, 0.6, 0.9])
     kernels = []
 
-    def scripted(*_):
+    def scripted(*_, **__):
         kernels.append(trainer.detector.head.get_weights()[0])
         return {"val_loss": next(val_losses), "val_accuracy": 0.5, "val_auc": 0.5}
 
-    monkeypatch.setattr(HeldOut, "validate", scripted)
+    monkeypatch.setattr(HeldOutFold, "validate", scripted)
     history = trainer.run(0, saved()).history
     assert [row["val_loss"] for row in history] == [0.5, 0.7, 0.6]
     assert [row["learning_rate"] for row in history] == [3e-3, 3e-3, 1.5e-3]
@@ -103,7 +105,6 @@ def test_a_loss_that_is_no_number_stops_with_the_epoch_and_the_rate(data_dir, sa
         pytest.param(
             {"image_size": 48, "crop_size": 32, "frozen_epochs": 0, "finetune_epochs": 2},
             id="squares",
-            marks=pytest.mark.slow,
         ),
         pytest.param(
             {
@@ -120,21 +121,24 @@ def test_a_loss_that_is_no_number_stops_with_the_epoch_and_the_rate(data_dir, sa
 def test_the_heads_batchnorm_is_measured_on_whole_training_images(
     given, data_dir, examples, saved, monkeypatch
 ):
-    chosen = {"model": "mobilenetv2_multilevel", "head": "linear", "head_batchnorm": "precise",
+    chosen = {"head": "linear", "head_batchnorm": "precise",
               "keep": "last"}  # fmt: skip
     config = quick_config(data_dir).replaced(**chosen, **given)
     trainer, seen, measure = make(config, examples), [], heads.measure_batchnorm
 
     def measured(head, by):
         seen.append(by)
-        expected = trainer._scorer.features(examples, examples.rows([0, 2, 3, 4]), 32)
+        rows = examples.rows([0, 2, 3, 4])
+        expected = trainer._context.forward.features(examples, rows, 32)
         np.testing.assert_allclose(by, expected, rtol=1e-3, atol=1e-4)
         measure(head, by)
 
     monkeypatch.setattr(heads, "measure_batchnorm", measured)
     if config.frozen_features == "cached":
-        logits_alone = SimpleNamespace(logits=trainer._scorer.logits)
-        monkeypatch.setattr(trainer._whole, "_scorer", logits_alone)  # kept ones are not made again
+        statistics = trainer._head_statistics
+        logits_alone = SimpleNamespace(logits=trainer._context.forward.logits)
+        context = dataclasses.replace(statistics._context, forward=logits_alone)
+        monkeypatch.setattr(statistics, "_context", context)  # kept features are not computed again
     trainer.run(1, saved())
     assert len(seen) == 2, "after each epoch"
     moved = not np.array_equal(*seen)
@@ -149,9 +153,10 @@ def test_a_temperature_divides_the_logits_and_nothing_else(data_dir, examples, s
     config = quick_config(data_dir).replaced(model="cnn", frozen_epochs=0, finetune_lr=3e-4)
     scaled = config.replaced(temperature_scaling=True)
     plain, divided = make(config, examples), make(scaled, examples)
-    fitted_on, features = [], divided._whole._features
-    divided._whole._features = lambda rows, at_rest: (
-        fitted_on.append(rows) or features(rows, at_rest)
+    statistics = divided._head_statistics
+    fitted_on, feature_batches = [], statistics._feature_batches
+    statistics._feature_batches = lambda rows, base_trained: (
+        fitted_on.append(rows) or feature_batches(rows, base_trained)
     )
     for number in (1, 1):
         logits, fewer = (

@@ -10,8 +10,8 @@ ROW = {
 }  # fmt: skip
 
 
-def test_in_words():
-    assert history.in_words(ROW) == (
+def test_a_row_is_a_line():
+    assert history.format_row(ROW) == (
         "loss 0.5000  acc 0.7500  val_loss 0.2500  val_acc 0.8750  val_auc 0.9000  123.4 img/s  "
         "1.0% waiting  10 s"
     )
@@ -19,7 +19,7 @@ def test_in_words():
 
 def test_a_speed_that_is_not_known_is_not_told():
     unknown = {**ROW, "examples_per_s": float("nan"), "input_wait": float("nan")}
-    assert history.in_words(unknown).endswith("val_auc 0.9000  10 s")
+    assert history.format_row(unknown).endswith("val_auc 0.9000  10 s")
 
 
 @pytest.mark.parametrize("name", ["loss", "val_loss"])

@@ -11,21 +11,21 @@ import pytest
 from ports import free_ports
 from repository import ROOT
 
-from dftk.training.resume.interruption import Interrupted, listening
+from dftk.training.resume.interruption import Interrupted, catch_signals
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_is_noted_and_the_former_handler_comes_back(number):
     former = signal.getsignal(number)
-    with listening() as interruption:
-        assert interruption.number == 0
+    with catch_signals() as request:
+        assert request.number == 0
         os.kill(os.getpid(), number)
-        assert interruption.number == number
+        assert request.number == number
     assert signal.getsignal(number) is former
 
 
 def test_ctrl_c_twice_does_not_wait():
-    with listening():
+    with catch_signals():
         os.kill(os.getpid(), signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
@@ -35,8 +35,8 @@ def test_in_another_thread_nothing_is_heard():
     heard = []
 
     def work():
-        with listening() as interruption:
-            heard.append(interruption.number)
+        with catch_signals() as request:
+            heard.append(request.number)
 
     thread = threading.Thread(target=work)
     thread.start()

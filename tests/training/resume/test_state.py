@@ -2,7 +2,7 @@ import dataclasses
 import json
 import math
 
-from dftk.training.resume.state import FoldState
+from dftk.training.resume.state import EpochTotals, FoldState
 from dftk.training.schedule import EarlyStop, PlateauRate
 from dftk.utils.progress import Throughput
 
@@ -15,7 +15,7 @@ def test_a_state_comes_back_from_json():
     state = make()
     state.end_epoch({"val_loss": 0.1 + 0.2, "phase": "frozen"}, 10)
     state.begin_phase(1, PlateauRate(1e-5, 0.5, 7, 1e-7), EarlyStop(15))
-    state.step, state.totals = 7, [1.5, 2.0, 32.0, 0.1]
+    state.step, state.totals = 7, EpochTotals(1.5, 2.0, 32.0, 0.1)
     state.throughput["frozen"] = Throughput(10.0, 3, 2.0)
     again = FoldState.from_record(json.loads(json.dumps(dataclasses.asdict(state))))
     assert again == state

@@ -7,14 +7,14 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from training_rig import Rig
+from training_rig import SMALL, Rig
 
 from dftk.training.phase_config import PhaseConfig
-from dftk.training.resume.interruption import Interrupted, Interruption
-from dftk.training.resume.state import FoldState
-from dftk.training.resume.stop import StopIfAsked
+from dftk.training.resume.interruption import Interrupted, StopRequest
+from dftk.training.resume.state import EpochTotals, FoldState
+from dftk.training.resume.stop_check import StopCheck
 from dftk.training.schedule import EarlyStop, Phase, PlateauRate
-from dftk.training.step.epoch import Epochs
+from dftk.training.step.epoch import EpochTrainer
 from dftk.training.step.profile import StepProfile
 from dftk.utils.errors import UserError
 
@@ -24,16 +24,16 @@ ROWS = np.arange(100)  # 7 steps of 16, or one less
 
 @pytest.fixture(scope="module")
 def rig(examples):
-    return Rig(examples)
+    return Rig(examples, **SMALL)
 
 
 @pytest.fixture
 def epochs(rig):
     def make(save_steps=None, signals=None):
-        return Epochs(
-            rig.config, rig.devices, rig.detector, save_steps,
-            StopIfAsked(rig.devices, signals or Interruption()), StepProfile(None, Path()),
-        )  # fmt: skip
+        context = rig.context(check_stop=StopCheck(rig.devices, signals or StopRequest()))
+        return EpochTrainer(
+            context=context, save_steps=save_steps, profile=StepProfile(None, Path())
+        )
 
     rig.initial.restore()
     return make
@@ -48,8 +48,15 @@ def nothing(*_):
 
 
 def train(rig, epochs, state, save=nothing, show=nothing, phase=PHASE):
-    loop = rig.phases["frozen"]
-    return epochs.train(loop, phase, state, ROWS, rig.examples.batches, save, show)
+    return epochs.train(
+        train_loop=rig.phases["frozen"],
+        phase=phase,
+        state=state,
+        rows=ROWS,
+        batcher=rig.examples.batches,
+        save=save,
+        show=show,
+    )
 
 
 def test_a_checkpoint_is_due_after_every_so_many_steps(rig, epochs):
@@ -57,7 +64,7 @@ def test_a_checkpoint_is_due_after_every_so_many_steps(rig, epochs):
     train(rig, epochs(save_steps=3), state, save=lambda: saved.append(state.step))
     assert saved == [3, 6]
     assert state.step == 7
-    assert state.totals[2] == 100
+    assert state.totals.examples == 100
 
 
 def test_a_signal_stops_between_calls_and_the_rest_ends_with_the_same_bits(rig, epochs):
@@ -66,7 +73,7 @@ def test_a_signal_stops_between_calls_and_the_rest_ends_with_the_same_bits(rig, 
     expected = rig.weights(rig.detector.model.variables)
 
     rig.initial.restore()
-    signals, state = Interruption(), begin()
+    signals, state = StopRequest(), begin()
 
     def later(done, *_):
         if done > 30:
@@ -97,7 +104,7 @@ def test_a_loss_that_is_gone_is_told_within_the_epoch_and_never_saved(rig, epoch
     saved = []
     state = dataclasses.replace(begin(), rate=PlateauRate(1e30, 0.5, 4, 1e-7))
     with pytest.raises(UserError, match=r"the loss is (nan|inf) after step \d of this epoch, at"):
-        train(rig, epochs(save_steps=1), state, save=lambda: saved.append(state.totals[0]))
+        train(rig, epochs(save_steps=1), state, save=lambda: saved.append(state.totals.loss))
     assert np.isfinite(saved).all()
 
 
@@ -112,7 +119,7 @@ def test_the_rate_moves_with_every_step_across_calls(rig, epochs):
 
     for _ in range(3):
         train(rig, epochs(save_steps=1), state, save=seen, phase=phase)
-        state.epoch, state.step, state.totals = state.epoch + 1, 0, [0.0] * 4
+        state.epoch, state.step, state.totals = state.epoch + 1, 0, EpochTotals()
     expected = [1e-3 * (step + 1) / 4 for step in range(4)]
     expected += [float(decay(step)) for step in range(17)]
     np.testing.assert_allclose(rates, expected, rtol=1e-5)

@@ -1,4 +1,4 @@
-"""The compiled phases on the real network, 32 pixels, two folds."""
+"""The compiled phases on a small network with BatchNorm and dropout, 32 pixels."""
 
 import time
 
@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from training_rig import Rig
+from training_rig import SMALL, Rig
 
 from dftk.input import batches
 from dftk.models.backbones.backbone import depths
@@ -15,7 +15,7 @@ from dftk.training.step import loop
 
 @pytest.fixture(scope="module")
 def rig(examples):
-    return Rig(examples)
+    return Rig(examples, **SMALL)
 
 
 @pytest.fixture(autouse=True)
@@ -48,8 +48,8 @@ def test_finetuning_moves_every_weight_of_the_base(rig):
     variables = rig.detector.base.trainable_variables
     before = rig.weights(variables)
     rig.train("finetune")
-    assert len(rig.phases["finetune"].variables) == 164
-    assert len(before) == 154
+    assert len(rig.phases["finetune"].variables) == 10 + len(before)
+    assert len(before) == 32
     assert all(moved(before, rig.weights(variables)))
 
 
@@ -57,13 +57,13 @@ def test_finetuning_updates_batchnorm_statistics_as_configured(rig, examples):
     def statistics_moved(rig):
         statistics = [v for v in rig.detector.base.variables if "moving" in v.path]
         before = rig.weights(statistics)
-        assert len(before) == 80
+        assert len(before) == 20
         rig.train("finetune", rows=16, calls=(1,))
         return moved(before, rig.weights(statistics))
 
     assert rig.config.base_batchnorm == "update"
     assert all(statistics_moved(rig))
-    assert not any(statistics_moved(Rig(examples, base_batchnorm="inference")))
+    assert not any(statistics_moved(Rig(examples, **SMALL, base_batchnorm="inference")))
 
 
 def test_each_phase_is_traced_once_whatever_the_fold_epoch_or_batch(rig):
@@ -89,7 +89,7 @@ def test_a_freshly_built_model_gives_the_same_bits_as_a_restored_one(rig, exampl
     rig.train("frozen")
     rig.initial.restore()
     rig.train("frozen")
-    fresh = Rig(examples)
+    fresh = Rig(examples, **SMALL)
     fresh.train("frozen")
     assert not any(
         moved(
@@ -98,22 +98,20 @@ def test_a_freshly_built_model_gives_the_same_bits_as_a_restored_one(rig, exampl
     )
 
 
-@pytest.mark.slow
 def test_the_frozen_step_is_kerass_own(rig, examples):
     """Loss and weights after two steps equal keras's train_on_batch on the same features."""
-    plain = Rig(examples, dropout=0.0, augment=False)
+    plain = Rig(examples, **SMALL, dropout=0.0, augment=False)
     head = keras.models.clone_model(plain.detector.head)
     head.set_weights(plain.detector.head.get_weights())
     head.compile(keras.optimizers.Adam(1e-3), keras.losses.BinaryCrossentropy(from_logits=True))
-    losses = []
+    losses, penalty = [], sum(map(float, head.losses))  # in Keras's losses, not in ours
     for batch in examples.batches(np.arange(32), batch_size=16, shuffle=(5, 0)):
         unit = plain.detector.unit_image(batch["image"])
         features = plain.detector.features(unit, training=False)
         losses.append(head.train_on_batch(features, batch["label"][:, None]))
     total = plain.train("frozen", rows=32, calls=(2,))
     assert total[2] == 32
-    penalty = sum(map(float, plain.detector.head.losses))  # in Keras's losses, not in ours
-    assert total[0] / 32 + penalty == pytest.approx(losses[-1], rel=1e-2)
+    assert total[0] / 32 + penalty == pytest.approx(np.mean(losses), rel=1e-3)
     # A bias before BatchNorm has no gradient but rounding, which Adam makes as large as any other.
     pairs = list(zip(plain.detector.head.get_weights(), head.get_weights(), strict=True))
     assert [pairs.pop(index)[0].shape for index in (7, 1)] == [(128,), (256,)]
@@ -148,11 +146,13 @@ def test_mixed_precision_has_the_gradients_of_float32(examples, policy):
     """Adam hides a wrong scale: its first moment after one step is a tenth of the gradient."""
     moments, losses = [], []
     for name in ("float32", policy):
-        rig = Rig(examples, name, dropout=0.0)
+        rig = Rig(examples, name, **SMALL, dropout=0.0)
         losses.append(rig.train("frozen", rows=16, calls=(1,))[0])
         optimizer = rig.phases["frozen"].optimizer
         adam = getattr(optimizer, "inner_optimizer", optimizer)
-        moments.append(np.concatenate([np.ravel(m) for m in adam._momentums]))
+        first = [v for v in adam.variables if v.path.endswith("momentum")]
+        assert len(first) == 10
+        moments.append(np.concatenate([np.ravel(moment) for moment in first]))
     assert losses[1] == pytest.approx(losses[0], rel=0.02)
     assert np.linalg.norm(moments[0]) > 1e-6
     # Random features are all but zero and round badly; a forgotten scale is off by thousands.
@@ -160,13 +160,8 @@ def test_mixed_precision_has_the_gradients_of_float32(examples, policy):
     assert difference < 0.4
 
 
-# Not the linear head: its kernel of zeros lets no gradient through in the first step.
-SMALL = {"model": "residual", "head": "hidden", "weights": "none", "crop_size": 0,
-         "augment": False, "head_batchnorm": "moving"}  # fmt: skip
-
-
 def test_frozen_blocks_stay_as_they_are_batchnorm_too(examples):
-    rig = Rig(examples, **SMALL, freeze_blocks=2)
+    rig = Rig(examples, **SMALL, augment=False, freeze_blocks=2)
     depth = depths(rig.detector.base)
     layers = [layer for layer in rig.detector.base.layers if layer.variables]
     before = [rig.weights(layer.variables) for layer in layers]
@@ -177,9 +172,11 @@ def test_frozen_blocks_stay_as_they_are_batchnorm_too(examples):
 
 
 def test_rates_fall_from_block_to_block_towards_the_image(examples):
-    rig = Rig(examples, **SMALL, layer_decay=0.5)
+    rig = Rig(examples, **SMALL, augment=False, layer_decay=0.5)
     base = rig.detector.base
-    factors = dict(zip((v.path for v in base.trainable_variables), loop.layer_rates(base, 0.5)))
+    factors = dict(
+        zip((v.path for v in base.trainable_variables), loop.layer_rate_factors(base, 0.5))
+    )
     assert len(factors) == len(base.trainable_variables)
     assert list(factors.values()) == sorted(factors.values())
     assert set(factors.values()) == {1, 0.5, 0.25, 0.125, 0.0625}
@@ -190,7 +187,8 @@ def test_rates_fall_from_block_to_block_towards_the_image(examples):
 
 
 def test_smoothed_labels_are_kerass(examples):
-    rig = Rig(examples, **SMALL, dropout=0.0, label_smoothing=0.2)
+    given = {**SMALL, "head": "hidden", "augment": False, "dropout": 0.0}  # without BatchNorm
+    rig = Rig(examples, **given, label_smoothing=0.2)
     batch = next(iter(examples.batches(np.arange(48), batch_size=16, shuffle=(5, 0))))
     unit = rig.detector.unit_image(batch["image"])
     logits = rig.detector.head(rig.detector.features(unit, training=False))

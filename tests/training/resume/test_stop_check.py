@@ -6,8 +6,8 @@ import pytest
 
 from dftk.training.config import resolve
 from dftk.training.devices import devices
-from dftk.training.resume.interruption import Interrupted, Interruption
-from dftk.training.resume.stop import StopIfAsked
+from dftk.training.resume.interruption import Interrupted, StopRequest
+from dftk.training.resume.stop_check import StopCheck
 
 
 @pytest.fixture(scope="module")
@@ -16,18 +16,18 @@ def alone():
 
 
 def test_nothing_is_raised_until_a_signal_came(alone):
-    interruption = Interruption()
-    stop_if_asked = StopIfAsked(alone, interruption)
-    stop_if_asked()
-    interruption.handle(signal.SIGTERM, None)
+    request = StopRequest()
+    check_stop = StopCheck(alone, request)
+    check_stop()
+    request.handle(signal.SIGTERM, None)
     with pytest.raises(Interrupted, match="the same command begins this anew") as stopped:
-        stop_if_asked()
+        check_stop()
     assert stopped.value.number == signal.SIGTERM
 
 
 def test_two_that_were_asked_nothing_share_no_signal(alone):
-    first, second = StopIfAsked(alone), StopIfAsked(alone)
-    first.interruption.handle(signal.SIGTERM, None)
+    first, second = StopCheck(alone), StopCheck(alone)
+    first.request.handle(signal.SIGTERM, None)
     second()
 
 
@@ -42,5 +42,5 @@ def test_a_signal_to_one_worker_stops_all(alone, worker):
     fields = {f.name: getattr(alone, f.name) for f in dataclasses.fields(alone)}
     two = Two(**{**fields, "worker": worker, "workers": 2})
     with pytest.raises(Interrupted) as stopped:
-        StopIfAsked(two)()
+        StopCheck(two)()
     assert stopped.value.exit_status == 130
