@@ -56,7 +56,7 @@ def test_a_view_is_the_mirror_image_where_the_image_would_be_flipped():
     for views, randoms, got in zip(features, TABLE, found):
         np.testing.assert_array_equal(got, views[1 if randoms[0] < 0.5 else 0])
     still = Augmentation.of(resolve({"augment": False}).augment)
-    np.testing.assert_array_equal(still.view(features[:, :1], TABLE), features[:, 0])
+    np.testing.assert_array_equal(still.choose_view(features[:, :1], TABLE), features[:, 0])
 
 
 def test_compression_comes_last_and_by_its_own_draws():
