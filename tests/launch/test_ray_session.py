@@ -12,6 +12,7 @@ from repository import ROOT
 
 from dftk.launch import ray_session
 from dftk.runs.workdir import Workdir
+from dftk.training.config import resolve
 from dftk.utils.errors import UserError
 
 
@@ -61,8 +62,8 @@ def test_paths_are_made_absolute_and_names_are_left(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("dataset", ["rvf10k", "rvf10k/kfold5", "sample", "built/1.0.0"])
-@pytest.mark.parametrize("weights", ["none", "imagenet"])
-def test_a_name_stays_a_name_where_a_file_has_it(dataset, weights, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("model", "weights"), [("residual", "none"), ("xception", "imagenet")])
+def test_a_name_stays_a_name_where_a_file_has_it(dataset, model, weights, tmp_path, monkeypatch):
     """Of built/1.0.0 the data_dir has a version directory, and the working directory has none."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / dataset).mkdir(parents=True)
@@ -70,7 +71,7 @@ def test_a_name_stays_a_name_where_a_file_has_it(dataset, weights, tmp_path, mon
     version = tmp_path / "data" / "built" / "1.0.0"
     version.mkdir(parents=True)
     (version / "dataset_info.json").touch()
-    config = quick_config("data").replaced(dataset=dataset, weights=weights)
+    config = resolve({"model": model, "dataset": dataset, "weights": weights, "data_dir": "data"})
     seen = ray_session.with_absolute_paths(config)
     assert (seen.dataset, seen.model.weights) == (dataset, weights)
 
