@@ -20,7 +20,7 @@ from material import build_dataset, draw_tree
 from dftk.datasets import catalog
 from dftk.input import residency
 from dftk.models import registry
-from dftk.perf import meter
+from dftk.perf import timing
 from dftk.training.config import Config, resolve
 from dftk.training.devices import devices as devices_lib
 from dftk.training.step import loop
@@ -94,7 +94,7 @@ def measure(
 
     whole = examples.batches(rows, batch_size=args.batch_size, shuffle=(0, 0))
     pairs = whole.map(lambda batch: (batch["image"], batch["label"][:, None])).prefetch(2)
-    ratio = meter.compare(train, lambda: fit.run(pairs), args.rounds)
+    ratio = timing.compare(train, lambda: fit.run(pairs), args.rounds)
     return {
         "phase": phase,
         "device": devices.description,

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import tensorflow as tf
 from material import step_bytes
 
-from dftk.perf.meter import Ratio
+from dftk.perf.timing import Ratio
 from dftk.utils import limits
 
 # Least ratio by residency, on two cores. The notebook decodes on all cores that there are; where

@@ -10,8 +10,8 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 import tfds_rvf10k
-from dftk.input import decoding
-from dftk.perf import meter
+from dftk.input import pipeline
+from dftk.perf import timing
 
 IMAGES = 640
 SIZE = 256
@@ -62,20 +62,20 @@ def notebook_augment(image: tf.Tensor) -> tf.Tensor:
 
 
 def compare(
-    benchmark, ours: meter.Work, theirs: meter.Work, examples: int, rounds: int = 9
-) -> meter.Ratio:
-    """Times both in turn; returns theirs / ours, see dftk.perf.meter.compare.
+    benchmark, ours: timing.Work, theirs: timing.Work, examples: int, rounds: int = 9
+) -> timing.Ratio:
+    """Times both in turn; returns theirs / ours, see dftk.perf.timing.compare.
 
     What it finds goes into the benchmark's extra_info, with the rates of both sides in examples
     per second and the machine they belong to. The benchmark's own time is ours, in absolute terms:
     for comparisons on one machine.
     """
-    ratio = meter.compare(ours, theirs, rounds)
+    ratio = timing.compare(ours, theirs, rounds)
     benchmark.extra_info.update(
         dataclasses.asdict(ratio),
         ours_img_per_s=examples / ratio.ours_s,
         theirs_img_per_s=examples / ratio.theirs_s,
-        machine=meter.machine(),
+        machine=timing.describe_machine(),
     )
     # As many as fit into a second: --benchmark-compare goes by their median.
     benchmark.pedantic(ours, rounds=max(3, min(30, int(1 / ratio.ours_s))), iterations=1)

@@ -10,7 +10,7 @@ import tensorflow as tf
 from dftk.input.residency import Examples
 from dftk.models import registry
 from dftk.models.augmentation import transforms
-from dftk.perf.meter import Work
+from dftk.perf.timing import Work
 from dftk.training.config import resolve
 from dftk.training.devices import devices as devices_lib
 from dftk.training.step import loop

@@ -16,7 +16,7 @@ from dftk.input import batches, decoding, pipeline, residency
 from dftk.input.residency import Examples
 from dftk.input.shards import Shard
 from dftk.models.augmentation import transforms
-from dftk.perf.meter import Work
+from dftk.perf.timing import Work
 from dftk.runs import saved_models
 
 Sides = tuple[Work, Work]

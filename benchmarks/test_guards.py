@@ -16,7 +16,7 @@ from dftk.images import reading
 from dftk.inference import stream
 from dftk.input import batches, decoding, residency, stores
 from dftk.models.augmentation import transforms
-from dftk.perf import meter
+from dftk.perf import timing
 from dftk.training.step import loop
 from dftk.utils import limits
 
@@ -40,20 +40,20 @@ def test_parallelism_of_one(dataset, monkeypatch):
     stream, _ = sides.cold_stream(dataset.train)
     alone = sides.decoding_alone(dataset.train, parallel=2)
     monkeypatch.setattr(limits, "cores", lambda: 2)
-    guards.cold_keeps_up_with_decoding(meter.compare(stream, alone, rounds=2))
+    guards.cold_keeps_up_with_decoding(timing.compare(stream, alone, rounds=2))
     monkeypatch.setattr(limits, "cores", lambda: 1)
     with pytest.raises(AssertionError, match="the cold stream adds to decoding"):
-        guards.cold_keeps_up_with_decoding(meter.compare(stream, alone, rounds=2))
+        guards.cold_keeps_up_with_decoding(timing.compare(stream, alone, rounds=2))
 
 
 def test_no_prefetch(monkeypatch):
-    guards.input_overlaps_with_the_step(meter.compare(*sides.waiting(), rounds=3))
+    guards.input_overlaps_with_the_step(timing.compare(*sides.waiting(), rounds=3))
     plain_map = tf.data.Dataset.map
     monkeypatch.setattr(tf.data.Dataset, "prefetch", lambda dataset, _: dataset)
     # A parallel map works ahead, too.
     monkeypatch.setattr(tf.data.Dataset, "map", lambda dataset, work, **_: plain_map(dataset, work))
     with pytest.raises(AssertionError, match="input is made while the step waits"):
-        guards.input_overlaps_with_the_step(meter.compare(*sides.waiting(), rounds=3))
+        guards.input_overlaps_with_the_step(timing.compare(*sides.waiting(), rounds=3))
 
 
 def test_a_float32_border(opened):
@@ -96,11 +96,11 @@ def test_a_decode_in_every_epoch_is_slow(dataset, notebook_epoch, monkeypatch):
     monkeypatch.setattr(sides, "COPIES", 1)
     monkeypatch.setattr(limits, "cores", lambda: 2)  # no faster where there are many
     examples = residency.open_examples(dataset.train, "ram", size=224)
-    ratio = meter.compare(sides.epoch(examples), notebook_epoch, rounds=3)
+    ratio = timing.compare(sides.epoch(examples), notebook_epoch, rounds=3)
     with pytest.raises(AssertionError, match="epochs from ram are slow"):
         guards.epochs_beat_the_notebook(ratio, "ram")
     with pytest.raises(AssertionError, match="a gather takes far more than a copy"):
-        guards.memory_nears_a_plain_copy(meter.compare(*sides.memory(examples), rounds=3))
+        guards.memory_nears_a_plain_copy(timing.compare(*sides.memory(examples), rounds=3))
 
 
 def test_an_augmentation_that_is_not_compiled(opened, monkeypatch):
@@ -108,7 +108,7 @@ def test_an_augmentation_that_is_not_compiled(opened, monkeypatch):
     draws = np.random.default_rng(0).random((sides.BATCH_SIZE, transforms.NUM_RANDOMS), np.float32)
     plain = tf.function(transforms.flip_and_jitter.python_function)
     monkeypatch.setattr(transforms, "flip_and_jitter", plain)
-    ratio = meter.compare(*sides.augmentation(images, tf.constant(draws)), rounds=3)
+    ratio = timing.compare(*sides.augmentation(images, tf.constant(draws)), rounds=3)
     with pytest.raises(AssertionError, match="the fused augmentation is slow"):
         guards.augmentation_beats_per_image_ops(ratio)
 
@@ -129,7 +129,7 @@ def test_a_retrace(rig, opened):
 
 def test_input_that_a_step_waits_for(rig, monkeypatch):
     real, synthetic = rig.real_and_synthetic("frozen", "ram")
-    step_s = min(meter.seconds(real) for _ in range(2)) / STEPS["frozen"]
+    step_s = min(timing.seconds(real) for _ in range(2)) / STEPS["frozen"]
     honest = rig.batches
 
     def slow(phase, kind):
@@ -143,11 +143,11 @@ def test_input_that_a_step_waits_for(rig, monkeypatch):
 
     monkeypatch.setattr(rig, "batches", slow)
     with pytest.raises(AssertionError, match="the step waits for its input"):
-        guards.real_input_costs_nothing(meter.compare(real, synthetic, rounds=3))
+        guards.real_input_costs_nothing(timing.compare(real, synthetic, rounds=3))
 
 
 def test_each_ratio_has_a_limit_that_it_can_miss():
-    slow = meter.Ratio(0.01, 0.005, 0.02, 1.0, 0.01)
+    slow = timing.Ratio(0.01, 0.005, 0.02, 1.0, 0.01)
     for guard in (
         guards.cold_keeps_up_with_decoding,
         guards.loading_keeps_up_with_decoding,
@@ -179,4 +179,4 @@ def test_files_decoded_one_by_one(predictable, monkeypatch):
         stream.threads, "in_order", lambda function, items, *_: (function(item) for item in items)
     )
     with pytest.raises(AssertionError, match="the forward pass waits for files"):
-        guards.predicting_keeps_up_with_the_model(meter.compare(*sides_of_it, rounds=2))
+        guards.predicting_keeps_up_with_the_model(timing.compare(*sides_of_it, rounds=2))

@@ -5,7 +5,7 @@ import pytest
 from material import compare
 from rig import BATCH_SIZE, STEPS
 
-from dftk.perf import meter
+from dftk.perf import timing
 
 pytest_plugins = ["drawn"]
 
@@ -30,7 +30,7 @@ def test_step_on_real_input_against_synthetic(benchmark, rig, phase, kind):
     real, synthetic = rig.real_and_synthetic(phase, kind)
     ratio = compare(benchmark, real, synthetic, STEPS[phase] * BATCH_SIZE, rounds=5)
     waited = []
-    seconds = meter.seconds(lambda: waited.append(real()[3]))
+    seconds = timing.seconds(lambda: waited.append(real()[3]))
     benchmark.extra_info["input_wait"] = float(waited[0] / seconds)
     guards.each_phase_is_traced_once({phase: rig.train_loop(phase, kind == "device").traces})
     if kind != "none":

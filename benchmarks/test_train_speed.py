@@ -17,7 +17,7 @@ from rig import BATCH_SIZE
 from dftk.datasets import catalog
 from dftk.input import residency
 from dftk.models import registry
-from dftk.perf import meter
+from dftk.perf import timing
 from dftk.training.config import resolve
 from dftk.training.devices import devices as devices_lib
 from dftk.training.folds.fold import FoldTrainer
@@ -49,8 +49,8 @@ def test_steps_against_fit(flags):
     rows = [json.loads(line) for line in answer.stdout.splitlines() if line.startswith("{")]
     assert [row["phase"] for row in rows] == ["frozen", "finetune"]
     for row in rows:
-        names = [field.name for field in dataclasses.fields(meter.Ratio)]
-        ratio = meter.Ratio(**{name: row[name] for name in names})
+        names = [field.name for field in dataclasses.fields(timing.Ratio)]
+        ratio = timing.Ratio(**{name: row[name] for name in names})
         print(
             f"\n{row['phase']}, {row['device']}, {' '.join(flags)}: fit / ours "
             f"{ratio.median:.3g} [{ratio.low:.3g}, {ratio.high:.3g}]"
@@ -73,11 +73,11 @@ def test_saving_costs_little_of_an_epoch(rig, tmp_path):
 
     run = lambda: rig.run(train_loop, rig.batches("finetune", "ram"), 2)  # noqa: E731
     run()
-    step_s = np.median([meter.seconds(run) for _ in range(3)]) / 2
+    step_s = np.median([timing.seconds(run) for _ in range(3)]) / 2
     stalls, writes = [], []
     for _ in range(3):
-        stalls.append(meter.seconds(save))
-        writes.append(meter.seconds(checkpoints.wait))
+        stalls.append(timing.seconds(save))
+        writes.append(timing.seconds(checkpoints.wait))
     epoch_s = step_s * 5600 / BATCH_SIZE
     stall, write = float(np.median(stalls)), float(np.median(writes))
     size = sum(path.stat().st_size for path in (tmp_path / "checkpoint").glob("*-000003.npz"))

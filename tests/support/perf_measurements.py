@@ -1,16 +1,16 @@
-"""Measured stages, for the findings on them."""
+"""Measurements of a made-up run, for the diagnosis and the findings."""
 
-from dftk.perf.stages import STAGES, Measured, Stage
+from dftk.perf.measurements import FIRST_PASS, Measurements, Stage
 
 # Seconds per image that each stage adds: a GPU run from RAM.
 OWN = {"read": 1e-5, "parse": 1e-5, "decode": 2e-4, "batch": 1e-5, "cache": 1e-5,
        "transfer": 1e-5, "augment": 1e-5, "step": 4e-4}  # fmt: skip
 
 
-PATHS = (("read", "parse", "decode", "batch"), ("cache", "transfer"), ("augment",), ("step",))
+PATHS = (FIRST_PASS, ("cache", "transfer"), ("augment",), ("step",))
 
 
-def measured(own=OWN, **changes):
+def measurements(own=OWN, **changes):
     stages = []
     for path in PATHS:
         total = 0.0
@@ -23,9 +23,9 @@ def measured(own=OWN, **changes):
         "residency": "ram", "on_accelerator": True, "images": 1000, "visits": 200,
         "step_s": step, "real_s": max(step, source), "input_wait": 0.0,
         "double_batch_s": step / 1.5, "ram_s": 1e-5, "raw_s": 3e-5, "batch_size": 32,
-        "parallelism": {}, "first_pass_s": 1000 * sum(own[stage] for stage in STAGES[:4]),
+        "parallelism": {}, "first_pass_s": 1000 * sum(own[stage] for stage in FIRST_PASS),
     }  # fmt: skip
-    return Measured(stages, **{**values, **changes})
+    return Measurements(stages, **{**values, **changes})
 
 
 HEAD = Stage("head", 1e4, 1e-4, "ceiling", 2e4)
