@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-import guards
+import gates
 import keras
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ from dftk.training.folds.fold import FoldTrainer
 from dftk.training.resume.checkpoint import Checkpoints
 from dftk.training.step import loop
 
-pytest_plugins = ["drawn"]
+pytest_plugins = ["fixtures"]
 
 long = pytest.mark.long
 
@@ -55,7 +55,7 @@ def test_steps_against_fit(flags):
             f"\n{row['phase']}, {row['device']}, {' '.join(flags)}: fit / ours "
             f"{ratio.median:.3g} [{ratio.low:.3g}, {ratio.high:.3g}]"
         )
-        guards.steps_are_as_fast_as_fit(ratio)
+        gates.STEPS_AGAINST_FIT.check(ratio)
 
 
 def test_saving_costs_little_of_an_epoch(rig, tmp_path):
@@ -85,7 +85,7 @@ def test_saving_costs_little_of_an_epoch(rig, tmp_path):
         f"\nsaving {size / 1e6:.0f} MB: training stands for {stall:.2f} s, {stall / epoch_s:.2%} "
         f"of an epoch; written beside it in {write:.2f} s"
     )
-    guards.saving_costs_little(stall / epoch_s)
+    gates.saving_costs_little(stall / epoch_s)
 
 
 @long
@@ -113,4 +113,4 @@ def test_five_folds_of_the_sample_against_rebuilding_for_each(tmp_path):
     theirs, rebuilt = train(rebuild=True)
     print(f"\nfive folds: {ours:.0f} s, rebuilt for each {theirs:.0f} s, {theirs / ours:.2f} times")
     assert predictions == rebuilt, "the same bits"
-    guards.one_graph_for_five_folds(theirs / ours)
+    gates.one_graph_for_five_folds(theirs / ours)

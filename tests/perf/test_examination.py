@@ -1,5 +1,5 @@
 import pytest
-from quick_run import quick_config
+from perf_measurements import perf_config
 
 from dftk.input import raw_file, residency
 from dftk.perf import examination, timing
@@ -10,7 +10,7 @@ from dftk.utils.errors import UsageError, UserError
 @pytest.mark.long
 def test_a_raw_file_of_a_part_does_not_stay(data_dir, dataset, monkeypatch):
     monkeypatch.setattr(timing, "BUDGET_S", 0.05)
-    config = quick_config(data_dir).replaced(cache="disk", max_examples=160)
+    config = perf_config(data_dir, cache="disk", max_examples=160)
     found = examination.examine(config, "frozen", None)
     assert found["run"]["phase"] == "frozen"
     shards = residency.limit_examples(dataset.train, 160)

@@ -1,6 +1,6 @@
 import pytest
 import tensorflow as tf
-from quick_run import quick_config
+from perf_measurements import perf_config
 
 from dftk.input import residency
 from dftk.perf import timing
@@ -13,9 +13,9 @@ from dftk.training.devices import devices
 @pytest.mark.parametrize("kind", ["ram", "device"])
 def test_a_step_costs_more_than_its_batch(data_dir, dataset, monkeypatch, kind, tmp_path):
     monkeypatch.setattr(timing, "BUDGET_S", 0.05)
-    config = quick_config(data_dir)
+    config = perf_config(data_dir)
     source = InputStages(config, dataset.train, kind, 1, tmp_path)
-    steps = StepStages(config, devices.choose(config), source, "frozen")
+    steps = StepStages(config, devices.choose(config), source, "finetune")
     step = steps.train()
     assert steps.transfer() > 1 / step.real_s
     assert steps.augment() > 1 / step.synthetic_s
@@ -27,9 +27,9 @@ def test_a_step_costs_more_than_its_batch(data_dir, dataset, monkeypatch, kind, 
 def test_transfer_and_augment_look_at_the_pixels(data_dir, dataset, monkeypatch, tmp_path):
     """TensorFlow leaves out what nobody asks for: stateless work in the way must show."""
     monkeypatch.setattr(timing, "BUDGET_S", 0.05)
-    config = quick_config(data_dir)
+    config = perf_config(data_dir)
     source = InputStages(config, dataset.train, "device", 1, tmp_path)
-    steps = StepStages(config, devices.choose(config), source, "frozen")
+    steps = StepStages(config, devices.choose(config), source, "finetune")
     before = steps.transfer(), steps.augment()
     real = residency.words_to_pixels
 

@@ -1,4 +1,4 @@
-"""Measurements of a made-up run, for the diagnosis and the findings."""
+"""A config that is quickly measured, and measurements of a made-up run."""
 
 from dftk.perf.measurements import FIRST_PASS, Measurements, Stage
 
@@ -29,3 +29,21 @@ def measurements(own=OWN, **changes):
 
 
 HEAD = Stage("head", 1e4, 1e-4, "ceiling", 2e4)
+
+
+def perf_config(data_dir, **changes):
+    """The sample on the smallest network at 64 pixels: for tests that are about measuring."""
+    from dftk.training.config import resolve
+
+    return resolve(
+        {
+            "dataset": "sample",
+            "data_dir": data_dir,
+            "model": "cnn",
+            "image_size": 64,
+            "max_examples": 200,
+            "frozen_epochs": 1,
+            "finetune_epochs": 1,
+            **changes,
+        }
+    )
