@@ -10,7 +10,7 @@ from rig import BATCH_SIZE, STEPS
 
 from dftk.models.augmentation import transforms
 
-pytest_plugins = ["fixtures"]
+pytest_plugins = ["shared_fixtures"]
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ import stock_builder
 from material import IMAGES, build_dataset, compare
 from PIL import Image
 
-pytest_plugins = ["fixtures"]
+pytest_plugins = ["shared_fixtures"]
 _SIDE = 128  # pixels of the pictures of the scale test
 
 

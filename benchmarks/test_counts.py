@@ -17,7 +17,7 @@ from dftk.training.folds import crossval
 from dftk.training.folds.fold import FoldTrainer
 from dftk.training.step import loop
 
-pytest_plugins = ["fixtures"]
+pytest_plugins = ["shared_fixtures"]
 
 KINDS = ("ram", "device", "disk", "none")
 IMAGES = 100  # five of each shard

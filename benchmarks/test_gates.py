@@ -20,7 +20,7 @@ from dftk.perf import timing
 from dftk.training.step import loop
 from dftk.utils import limits
 
-pytest_plugins = ["fixtures"]
+pytest_plugins = ["shared_fixtures"]
 
 ROUNDS = 2  # a slowdown that is injected is large
 

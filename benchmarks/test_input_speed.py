@@ -5,7 +5,7 @@ import pytest
 import workloads
 from material import IMAGES, compare
 
-pytest_plugins = ["fixtures"]
+pytest_plugins = ["shared_fixtures"]
 
 
 def test_cold_stream_against_decoding_alone(benchmark, dataset):

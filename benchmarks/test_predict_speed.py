@@ -4,7 +4,7 @@ import gates
 import workloads
 from material import compare
 
-pytest_plugins = ["fixtures"]
+pytest_plugins = ["shared_fixtures"]
 
 
 def test_prediction_from_files_against_the_bare_model(benchmark, predictable):

@@ -7,7 +7,7 @@ from rig import BATCH_SIZE, STEPS
 
 from dftk.perf import timing
 
-pytest_plugins = ["fixtures"]
+pytest_plugins = ["shared_fixtures"]
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from dftk.training.folds.fold import FoldTrainer
 from dftk.training.resume.checkpoint import Checkpoints
 from dftk.training.step import loop
 
-pytest_plugins = ["fixtures"]
+pytest_plugins = ["shared_fixtures"]
 
 long = pytest.mark.long
 
