@@ -1,4 +1,4 @@
-"""Augmentation: one compiled function against five operations per image, and where it runs."""
+"""Augmentation: one compiled function against five operations per image; in step or input."""
 
 import gates
 import numpy as np
@@ -45,7 +45,7 @@ def test_augmentation_against_five_ops_per_image(benchmark, images, randoms):
 
 @pytest.mark.long
 def test_augmenting_in_the_step_against_in_the_input(benchmark, rig):
-    """The whole frozen step either way: on a CPU both share its cores, on a GPU they do not."""
+    """Times the whole frozen step. On a CPU input and step share its cores, on a GPU they do not."""
     in_step, in_input = rig.in_step_and_in_input()
     loss, expected = in_step()[0], in_input()[0]
     np.testing.assert_allclose(loss, expected, rtol=1e-5)  # not augmented: 7e-5 apart

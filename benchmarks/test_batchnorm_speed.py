@@ -1,4 +1,4 @@
-"""The step with BatchNorm by TensorFlow's kernel, against the same step with Keras's operations."""
+"""Gradients with BatchNorm in TensorFlow's kernel, against the same with Keras's operations."""
 
 import gates
 import pytest
@@ -13,7 +13,7 @@ BATCH_SIZE, STEPS = 32, 2
 
 
 def step(pixels):
-    """Gradients of the base of recipe best, BatchNorm updating."""
+    """Returns a function that computes gradients of the base of recipe best, BatchNorm updating."""
     config = resolve({"model": "mobilenetv2_multilevel", "weights": "none", "image_size": 128})
     detector = registry.build(config, "float32", False)
     variables = detector.base.trainable_variables

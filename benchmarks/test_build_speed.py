@@ -28,7 +28,7 @@ def fresh():
 
 
 def test_build_against_the_stock_builder(benchmark, tree, fresh):
-    """Both decode every file once to see that it can be; ours also hashes, folds and verifies."""
+    """Both decode every file once as a check; ours also hashes, makes folds and verifies."""
     compare(
         benchmark,
         lambda: build_dataset(tree, fresh()),
@@ -39,7 +39,7 @@ def test_build_against_the_stock_builder(benchmark, tree, fresh):
 
 
 def test_build_against_a_plain_copy(benchmark, tree, fresh):
-    """Files to shuffled TFRecords by fold, every file decoded once; beside files to files."""
+    """Building decodes every file and writes shuffled TFRecords by fold; a copy only copies."""
     compare(
         benchmark,
         lambda: build_dataset(tree, fresh()),
@@ -82,7 +82,7 @@ def test_time_is_linear_and_memory_flat(fresh):
 
 
 def draw(tree, start, stop):
-    """Noise of 16x16 pixels, enlarged: no two alike, and quickly drawn."""
+    """Draws images of enlarged noise of 16x16 pixels: no two are alike, and it is quick."""
     for index in range(start, stop):
         folder = tree / ("real", "fake")[index % 2]
         folder.mkdir(parents=True, exist_ok=True)

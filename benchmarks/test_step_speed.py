@@ -14,7 +14,7 @@ pytest_plugins = ["shared_fixtures"]
     ("phase", "kind"),
     [
         ("frozen", "ram"),
-        # Steps of three times the length hide more: two kinds are enough.
+        # Fine-tuning steps take three times as long and hide more: two residencies are enough.
         *(
             pytest.param(phase, kind, marks=pytest.mark.long)
             for phase, kinds in (

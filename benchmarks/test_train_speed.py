@@ -1,4 +1,4 @@
-"""The training loop against Keras's, five folds against rebuilding, and what saving costs."""
+"""Training against Keras's `fit`, five folds against rebuilding the model, the cost of saving."""
 
 import dataclasses
 import itertools
@@ -59,7 +59,7 @@ def test_steps_against_fit(flags):
 
 
 def test_saving_costs_little_of_an_epoch(rig, tmp_path):
-    """Of fine-tuning, whose state is the largest; an epoch of RVF10K, at the rate measured here."""
+    """Fine-tuning has the largest state. An epoch is RVF10K's, at the rate measured here."""
     train_loop = rig.train_loop("finetune", on_device=False)
     variables = {
         "model": list(rig.detector.model.variables),
@@ -82,7 +82,7 @@ def test_saving_costs_little_of_an_epoch(rig, tmp_path):
     stall, write = float(np.median(stalls)), float(np.median(writes))
     size = sum(path.stat().st_size for path in (tmp_path / "checkpoint").glob("*-000003.npz"))
     print(
-        f"\nsaving {size / 1e6:.0f} MB: training stands for {stall:.2f} s, {stall / epoch_s:.2%} "
+        f"\nsaving {size / 1e6:.0f} MB: training stands still for {stall:.2f} s, {stall / epoch_s:.2%} "
         f"of an epoch; written beside it in {write:.2f} s"
     )
     gates.saving_costs_little(stall / epoch_s)
@@ -90,7 +90,7 @@ def test_saving_costs_little_of_an_epoch(rig, tmp_path):
 
 @long
 def test_five_folds_of_the_sample_against_rebuilding_for_each(tmp_path):
-    """One pair: the same folds with the model, its phases and their traces made for each."""
+    """One pair of times; the other side makes the model, its phases and their traces every time."""
     config = resolve({"dataset": "sample", "data_dir": str(tmp_path / "data")})
     devices = devices_lib.choose(config)
     dataset = catalog.open_dataset("sample", config.data_dir, 5)
