@@ -45,7 +45,7 @@ def test_augmentation_against_five_ops_per_image(benchmark, images, randoms):
 
 @pytest.mark.long
 def test_augmenting_in_the_step_against_in_the_input(benchmark, rig):
-    """Times the whole frozen step. On a CPU input and step share its cores, on a GPU they do not."""
+    """Times the whole frozen step. Input and step share the cores of a CPU, but not a GPU."""
     in_step, in_input = rig.in_step_and_in_input()
     loss, expected = in_step()[0], in_input()[0]
     np.testing.assert_allclose(loss, expected, rtol=1e-5)  # not augmented: 7e-5 apart

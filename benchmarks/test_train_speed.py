@@ -82,8 +82,8 @@ def test_saving_costs_little_of_an_epoch(rig, tmp_path):
     stall, write = float(np.median(stalls)), float(np.median(writes))
     size = sum(path.stat().st_size for path in (tmp_path / "checkpoint").glob("*-000003.npz"))
     print(
-        f"\nsaving {size / 1e6:.0f} MB: training stands still for {stall:.2f} s, {stall / epoch_s:.2%} "
-        f"of an epoch; written beside it in {write:.2f} s"
+        f"\nsaving {size / 1e6:.0f} MB: training stands still for {stall:.2f} s, "
+        f"{stall / epoch_s:.2%} of an epoch; written beside it in {write:.2f} s"
     )
     gates.saving_costs_little(stall / epoch_s)
 
