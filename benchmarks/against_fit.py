@@ -28,12 +28,7 @@ from dftk.training.step import loop
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--devices",
-        type=int,
-        default=1,
-        help="number of logical CPUs; with GPUs, all GPUs are used",
-    )
+    parser.add_argument("--devices", type=int, default=1, help="logical CPUs; of GPUs all are used")
     parser.add_argument("--mixed_precision", action="store_true")
     parser.add_argument("--base_batchnorm", default="inference", choices=("inference", "update"))
     parser.add_argument("--image_size", type=int, default=96)
@@ -123,9 +118,7 @@ def main() -> None:
             "base_batchnorm": args.base_batchnorm,
         }
     )  # fmt: skip
-    devices = devices_lib.choose(
-        config
-    )  # only once: collectives of two strategies would be mixed up
+    devices = devices_lib.choose(config)  # only once: two strategies would mix up collectives
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder, "tree")
         draw_tree(tree)
