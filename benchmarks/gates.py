@@ -87,9 +87,14 @@ def notebook_epoch(residency: str) -> Gate:
     return Gate(scale * NOTEBOOK[residency], hint)
 
 
-def saving_costs_little(share: float) -> None:
-    """Share of an epoch in which training stands still for a checkpoint."""
-    assert share < 0.02, f"{share:.1%} of an epoch: training waits for its checkpoints"
+def saving_costs_little(share: float, gpu: bool) -> None:
+    """Share of an epoch in which training stands still for a checkpoint.
+
+    The limits differ because the networks do, see rig.MODEL: for each second of a step on a CPU,
+    MobileNetV2 has a third of the bytes of Xception.
+    """
+    limit = 0.02 if gpu else 0.007
+    assert share < limit, f"{share:.2%} of an epoch: training waits for its checkpoints"
 
 
 def one_graph_for_five_folds(ratio: float) -> None:

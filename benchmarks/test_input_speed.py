@@ -16,7 +16,7 @@ def test_cold_stream_against_decoding_alone(benchmark, dataset):
 
 def test_first_load_against_decoding_alone(benchmark, dataset):
     """The same, kept in memory that is touched for the first time."""
-    examples = workloads.READINGS * IMAGES
+    examples = workloads.LOADINGS * IMAGES
     compare(benchmark, *workloads.first_load(dataset.train), examples, gates.FIRST_LOAD)
 
 

@@ -12,7 +12,7 @@ import gates
 import keras
 import numpy as np
 import pytest
-from rig import BATCH_SIZE
+from rig import BATCH_SIZE, GPU
 
 from dftk.datasets import catalog
 from dftk.input import residency
@@ -85,7 +85,7 @@ def test_saving_costs_little_of_an_epoch(rig, tmp_path):
         f"\nsaving {size / 1e6:.0f} MB: training stands still for {stall:.2f} s, "
         f"{stall / epoch_s:.2%} of an epoch; written beside it in {write:.2f} s"
     )
-    gates.saving_costs_little(stall / epoch_s)
+    gates.saving_costs_little(stall / epoch_s, GPU)
 
 
 @long

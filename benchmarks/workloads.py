@@ -22,6 +22,7 @@ from dftk.runs import saved_models
 Pair = tuple[Work, Work]
 BATCH_SIZE = 32
 READINGS = 4  # of every shard: the stream starts in 80 ms, which must not count for much
+LOADINGS = 2  # the same of a first load, whose limit is loose
 COPIES = 8  # of the store's bytes: an epoch starts in 8 ms, which must not count for much
 STEPS, WAIT_S = 16, 0.02  # of the consumer that waits, seconds a step
 AUGMENTED_BATCHES = 8
@@ -33,11 +34,13 @@ def consume(dataset: tf.data.Dataset) -> None:
         pass
 
 
-def decoding_alone(shards: Sequence[Shard], parallel: int = tf.data.AUTOTUNE) -> Work:
+def decoding_alone(
+    shards: Sequence[Shard], parallel: int = tf.data.AUTOTUNE, readings: int = READINGS
+) -> Work:
     """decode_jpeg of bytes in memory, as parallel as tf.data's autotuner chooses: the ceiling."""
     jpegs = [pipeline.parse(records)["image"] for _, records in pipeline.chunks(shards, 32)]
-    decoded = tf.data.Dataset.from_tensor_slices(tf.concat(jpegs, 0)).repeat(READINGS)
-    decoded = decoded.map(decoding.decode_image, num_parallel_calls=parallel)
+    decoded = tf.data.Dataset.from_tensor_slices(tf.concat(jpegs, 0)).repeat(readings)
+    decoded = decoded.map(pipeline.decode_jpeg, num_parallel_calls=parallel)
     decoded = decoded.prefetch(tf.data.AUTOTUNE)
     return lambda: consume(decoded)
 
@@ -53,12 +56,12 @@ def cold_stream(shards: Sequence[Shard]) -> Pair:
 
 
 def first_load(shards: Sequence[Shard]) -> Pair:
-    """The same with the pixels kept in fresh memory."""
+    """The same with the pixels kept in new memory."""
 
     def load() -> None:
-        residency.open_examples([*shards] * READINGS, "ram")
+        residency.open_examples([*shards] * LOADINGS, "ram")
 
-    return load, decoding_alone(shards)
+    return load, decoding_alone(shards, readings=LOADINGS)
 
 
 def epoch(examples: Examples, times: int = 1) -> Work:
