@@ -40,7 +40,7 @@ def test_parallelism_of_one(dataset, monkeypatch):
     monkeypatch.setattr(workloads, "READINGS", 2)
     monkeypatch.setattr(pipeline, "decode_jpeg", decode)
     stream, _ = workloads.cold_stream(dataset.train)
-    alone = workloads.decoding_alone(dataset.train, parallel=2)
+    alone = workloads.decoding_alone(dataset.train, workloads.READINGS, parallel=2)
     monkeypatch.setattr(limits, "cores", lambda: 2)
     gates.COLD_STREAM.check(timing.compare(stream, alone, rounds=ROUNDS))
     monkeypatch.setattr(limits, "cores", lambda: 1)

@@ -35,7 +35,7 @@ def consume(dataset: tf.data.Dataset) -> None:
 
 
 def decoding_alone(
-    shards: Sequence[Shard], parallel: int = tf.data.AUTOTUNE, readings: int = READINGS
+    shards: Sequence[Shard], readings: int, parallel: int = tf.data.AUTOTUNE
 ) -> Work:
     """decode_jpeg of bytes in memory, as parallel as tf.data's autotuner chooses: the ceiling."""
     jpegs = [pipeline.parse(records)["image"] for _, records in pipeline.chunks(shards, 32)]
@@ -52,7 +52,7 @@ def cold_stream(shards: Sequence[Shard]) -> Pair:
     def stream() -> None:
         consume(pipeline.decoded_chunks(records))
 
-    return stream, decoding_alone(shards)
+    return stream, decoding_alone(shards, READINGS)
 
 
 def first_load(shards: Sequence[Shard]) -> Pair:
@@ -61,7 +61,7 @@ def first_load(shards: Sequence[Shard]) -> Pair:
     def load() -> None:
         residency.open_examples([*shards] * LOADINGS, "ram")
 
-    return load, decoding_alone(shards, readings=LOADINGS)
+    return load, decoding_alone(shards, LOADINGS)
 
 
 def epoch(examples: Examples, times: int = 1) -> Work:
