@@ -164,7 +164,7 @@ def plot(path: Path, findings: Mapping[str, Any]) -> None:
             yticks=range(len(stages)),
             yticklabels=[stage["stage"] for stage in stages],
             xlabel="images per second, from the start of the stage's path; the mark is its ceiling",
-            title=f"{findings['run']['dataset']}: bottleneck {findings['bottleneck']['stage']}",
+            title=f"{findings['run']['dataset']}: {findings['bottleneck']['stage']} is the bottleneck",
         )
         axes.invert_yaxis()
         axes.grid(visible=False, axis="y")
