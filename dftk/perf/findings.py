@@ -146,12 +146,13 @@ def _duration(seconds: float) -> str:
 def plot(path: Path, findings: Mapping[str, Any]) -> None:
     """Draws a bar for every stage on a logarithmic scale, with its ceiling as a mark; PNG."""
     stages: Sequence[Mapping[str, Any]] = findings["stages"]
+    bottleneck = findings["bottleneck"]["stage"]
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 4.2))
         axes = figure.subplots()
         for row, stage in enumerate(stages):
-            slowest = stage["stage"] == findings["bottleneck"]["stage"]
-            axes.barh(row, stage["img_per_s"], color=ACCENT if slowest else SECOND, height=0.6)
+            colour = ACCENT if stage["stage"] == bottleneck else SECOND
+            axes.barh(row, stage["img_per_s"], color=colour, height=0.6)
             axes.plot([stage["ceiling_img_per_s"]] * 2, [row - 0.4, row + 0.4], color=INK, lw=2)
             label = f"{stage['img_per_s']:,.0f} of {stage['ceiling_img_per_s']:,.0f}"
             right = max(stage["img_per_s"], stage["ceiling_img_per_s"])
@@ -164,7 +165,7 @@ def plot(path: Path, findings: Mapping[str, Any]) -> None:
             yticks=range(len(stages)),
             yticklabels=[stage["stage"] for stage in stages],
             xlabel="images per second, from the start of the stage's path; the mark is its ceiling",
-            title=f"{findings['run']['dataset']}: {findings['bottleneck']['stage']} is the bottleneck",
+            title=f"{findings['run']['dataset']}: {bottleneck} is the bottleneck",
         )
         axes.invert_yaxis()
         axes.grid(visible=False, axis="y")
