@@ -33,13 +33,13 @@ class Gate:
 
 
 # decode_jpeg alone / reading, parsing and decoding.
-COLD_STREAM = Gate(0.9, "the cold stream adds to decoding; see pipeline.chunks and decoded")
+COLD_STREAM = Gate(0.9, "the cold stream adds to decoding; see pipeline.chunks and decoded_chunks")
 
 # decode_jpeg alone / the first load into memory. Loose: memory used for the first time can be slow.
-FIRST_LOAD = Gate(0.3, "keeping pixels costs more than decoding; see stores.Memory")
+FIRST_LOAD = Gate(0.3, "keeping pixels costs more than decoding; see stores.MemoryStore")
 
 # numpy.copyto of the same bytes / shuffled batches from memory.
-MEMORY = Gate(0.5, "a gather takes far more than a copy; see stores.Memory.fetch")
+MEMORY = Gate(0.5, "a gather takes far more than a copy; see stores.MemoryStore.fetch")
 
 # A consumer that waits / the same on input that waits as long: 1 side by side, 0.5 in turn.
 OVERLAP = Gate(0.75, "input is made while the step waits; see Batcher's map and prefetch")
@@ -62,7 +62,7 @@ BATCHNORM = Gate(1.0, "Keras's operations are faster; see models.batchnorm")
 REAL_INPUT = Gate(0.9, "the step waits for its input; see input_wait, Batcher and distribute")
 
 # The models alone on decoded batches / scoring files.
-PREDICTION = Gate(0.9, "the forward pass waits for files; see inference.stream and networks")
+PREDICTION = Gate(0.9, "the forward pass waits for files; see dftk.inference.stream")
 
 # TFDS's generator builder with a decoding of each file / ours, the same files.
 STOCK_BUILDER = Gate(1.5, "checking or writing lost its threads; see tfds_rvf10k.executors")

@@ -11,7 +11,7 @@ import tensorflow_datasets as tfds
 from gates import Gate
 
 import tfds_rvf10k
-from dftk.input import pipeline
+from dftk.input import decoding
 from dftk.perf import timing
 
 IMAGES = 640

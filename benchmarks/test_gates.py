@@ -38,7 +38,7 @@ def test_parallelism_of_one(dataset, monkeypatch):
         return tf.ensure_shape(image, (SIZE, SIZE, 3))
 
     monkeypatch.setattr(workloads, "READINGS", 2)
-    monkeypatch.setattr(pipeline, "decode_jpeg", decode)
+    monkeypatch.setattr(decoding, "decode_image", decode)
     stream, _ = workloads.cold_stream(dataset.train)
     alone = workloads.decoding_alone(dataset.train, workloads.READINGS, parallel=2)
     monkeypatch.setattr(limits, "cores", lambda: 2)
@@ -93,7 +93,7 @@ def test_a_decode_in_every_epoch(dataset, kind, caught):
 
 
 def test_a_decode_in_every_epoch_is_slow(dataset, notebook_epoch, monkeypatch):
-    monkeypatch.setattr(stores, "Memory", stores.Records)
+    monkeypatch.setattr(stores, "MemoryStore", stores.RecordStore)
     monkeypatch.setattr(workloads, "COPIES", 1)
     monkeypatch.setattr(limits, "cores", lambda: 2)  # no faster where there are many
     examples = residency.open_examples(dataset.train, "ram", size=224)
@@ -181,7 +181,7 @@ def test_files_decoded_one_by_one(predictable, monkeypatch):
         time.sleep(0.02)
         return real(file)
 
-    monkeypatch.setattr(decoding, "decode", wait)
+    monkeypatch.setattr(reading, "decode", wait)
     works = workloads.predicting(ensemble, files[: 2 * stream.BATCH_SIZE])
     monkeypatch.setattr(
         stream.threads, "in_order", lambda function, items, *_: (function(item) for item in items)

@@ -40,7 +40,7 @@ def decoding_alone(
     """decode_jpeg of bytes in memory, as parallel as tf.data's autotuner chooses: the ceiling."""
     jpegs = [pipeline.parse(records)["image"] for _, records in pipeline.chunks(shards, 32)]
     decoded = tf.data.Dataset.from_tensor_slices(tf.concat(jpegs, 0)).repeat(readings)
-    decoded = decoded.map(pipeline.decode_jpeg, num_parallel_calls=parallel)
+    decoded = decoded.map(decoding.decode_image, num_parallel_calls=parallel)
     decoded = decoded.prefetch(tf.data.AUTOTUNE)
     return lambda: consume(decoded)
 

@@ -59,8 +59,8 @@ class InputStages:
 
     def first_pass(self) -> dict[str, float]:
         """Measures the stages from the files in storage to where pixels are kept, img/s."""
-        shape, options = self.examples.shape, pipeline.options(limits.cores())
-        read = pipeline.chunks(self._shards, pipeline.chunk_size(shape)).with_options(options)
+        options = pipeline.options(limits.cores())
+        read = pipeline.chunks(self._shards, self._chunk_size).with_options(options)
         parsed = read.map(lambda _, records: pipeline.parse(records)).with_options(options)
         decoded = pipeline.decoded_chunks(self._records)
         return {
@@ -84,11 +84,9 @@ class InputStages:
 
     def parallelism(self) -> dict[str, dict[str, float]]:
         """Returns parameters of the decoding pipeline: the fixed ones and the autotuner's."""
-        tuned = pipeline.decoded(
-            self._shards, self.examples.shape, self._size, parallel=tf.data.AUTOTUNE
-        )
+        tuned = pipeline.decoded_chunks(self._records, parallel=tf.data.AUTOTUNE)
         iterator = iter(tuned.repeat())
-        chunks = len(self.rows) // pipeline.chunk_size(self.examples.shape)
+        chunks = len(self.rows) // self._chunk_size
         for _ in range(3 * chunks):  # the autotuner needs a while to settle
             next(iterator)
         proto = tf.data.experimental.get_model_proto(iterator)
@@ -109,7 +107,8 @@ class InputStages:
         if self._kind == "none":
             drain(self.epoch())
             return
-        shutil.rmtree(raw_file.folder(self._shards, self._size, self._raw_root), ignore_errors=True)
+        path = raw_file.cache_path(self._shards, self._size, self._raw_root)
+        shutil.rmtree(path, ignore_errors=True)
         self._open()
 
     def _rate(self, stage: str, work: Callable[[], object], *, from_storage: bool = False) -> float:

@@ -58,7 +58,7 @@ def measure(
                 found = measure_stages(config, part, devices, kind, source, steps)
     total = sum(shard.length for shard in shards)
     # A raw file of an earlier run is read, not written.
-    written = kind != "disk" or not raw_file.folder(shards, size).exists()
+    written = kind != "disk" or not raw_file.cache_path(shards, size).exists()
     first_pass_s = total * written / found.stage("batch").img_per_s
     return dataclasses.replace(found, images=total, first_pass_s=first_pass_s)
 
@@ -129,8 +129,8 @@ def _with_head(
 
 def _sample(shards: Sequence[Shard], size: int | None, most: int) -> int:
     """Returns how many images to measure on: as many as fit the free memory, and at most `most`."""
-    pixels = math.prod(residency.stored_shape(shards, size))
-    return min(most, int(_SAMPLE_SHARE * limits.available_memory() / pixels))
+    image_bytes = pipeline.open_records(shards, size).image_bytes
+    return min(most, int(_SAMPLE_SHARE * limits.available_memory() / image_bytes))
 
 
 @contextlib.contextmanager

@@ -51,4 +51,4 @@ def test_making_features_and_the_head_on_them_are_measured(config, copy, tmp_pat
     assert not steps.features_exist(shards), "the measurement's features lie elsewhere"
     FrozenFeatures(config, devices, steps.detector, steps.scorer, source.examples)
     assert steps.features_exist(shards)
-    assert not steps.features_exist(residency.limit(shards, 50))
+    assert not steps.features_exist(residency.limit_examples(shards, 50))

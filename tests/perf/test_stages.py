@@ -26,10 +26,10 @@ class InjectedDelays:
     def __init__(self, patch):
         self.seconds = dict.fromkeys(STAGES, 0.0)  # per image
         for owner, name, stage in (
-            (stores.Records, "fetch", "read"),
+            (stores.RecordStore, "fetch", "read"),
             (pipeline, "parse", "parse"),
             (pipeline, "decode_batch", "decode"),
-            (stores.Memory, "fetch", "cache"),
+            (stores.MemoryStore, "fetch", "cache"),
             (transforms, "flip_and_jitter", "augment"),
             (loop, "l2_penalty", "step"),
         ):
@@ -98,7 +98,7 @@ def measure(delays, dataset, tmp_path_factory):
     config = resolve({"dataset": "sample", "model": "cnn", "image_size": 64, "augment": True,
                       "frozen_epochs": 0, "finetune_epochs": 1, "folds": 2})  # fmt: skip
     devices = devices_lib.choose(config)
-    shards = residency.limit(dataset.train, IMAGES)
+    shards = residency.limit_examples(dataset.train, IMAGES)
     compiled = {}
 
     def measure(kind, stage):
