@@ -1,9 +1,9 @@
-"""Training steps against a bare Keras `fit` of the same model, on the same batches.
+"""Times our training steps against Keras's `fit` of the same model on the same batches.
 
 python benchmarks/against_fit.py --image_size=224 --batch_size=16
 
-prints a line of JSON for each phase, timed in turn. Precision and devices are of a process: the
-table takes one run for each of them.
+prints a line of JSON for each phase. Precision and devices cannot change within a process, so the
+table of README.md takes one run for each of them.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from material import build_dataset, draw_tree
 from dftk.datasets import catalog
 from dftk.input import residency
 from dftk.models import registry
-from dftk.perf import meter
+from dftk.perf import timing
 from dftk.training.config import Config, resolve
 from dftk.training.devices import devices as devices_lib
 from dftk.training.step import loop
@@ -28,7 +28,7 @@ from dftk.training.step import loop
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--devices", type=int, default=1, help="logical CPUs; GPUs are all taken")
+    parser.add_argument("--devices", type=int, default=1, help="logical CPUs; of GPUs all are used")
     parser.add_argument("--mixed_precision", action="store_true")
     parser.add_argument("--base_batchnorm", default="inference", choices=("inference", "update"))
     parser.add_argument("--image_size", type=int, default=96)
@@ -47,17 +47,17 @@ class Fit:
             detector.base.trainable = phase == "finetune"
             for layer in detector.base.layers:
                 if isinstance(layer, keras.layers.BatchNormalization):
-                    # The one way to make `fit` keep its statistics. Scale and offset then rest,
-                    # too: less work than ours.
+                    # The only way to make `fit` keep the statistics. It freezes scale and offset,
+                    # too, so `fit` does less work than ours.
                     layer.trainable = config.base_batchnorm == "update" and phase == "finetune"
             self.model = detector.model
             self.model.compile(
                 keras.optimizers.Adam(1e-5), "binary_crossentropy", metrics=["accuracy"],
-                jit_compile=False,  # on a CPU XLA would make it two to four times slower
+                jit_compile=False,  # on a CPU XLA makes it two to four times slower
             )  # fmt: skip
 
     def run(self, batches: tf.data.Dataset) -> None:
-        """An epoch."""
+        """Trains for an epoch."""
         self.model.fit(batches, verbose=0, shuffle=False)
 
 
@@ -79,7 +79,7 @@ def measure(
     phase: str,
     args: argparse.Namespace,
 ) -> dict[str, object]:
-    """fit's time / ours, over the same steps from memory."""
+    """Returns fit's time / ours, over the same steps on pixels in memory."""
     rows = np.resize(np.arange(len(examples.labels)), args.steps * args.batch_size)
     train_loop, detector = ours(config, devices, examples, phase)
     fit = Fit(config, devices, phase)
@@ -94,7 +94,7 @@ def measure(
 
     whole = examples.batches(rows, batch_size=args.batch_size, shuffle=(0, 0))
     pairs = whole.map(lambda batch: (batch["image"], batch["label"][:, None])).prefetch(2)
-    ratio = meter.compare(train, lambda: fit.run(pairs), args.rounds)
+    ratio = timing.compare(train, lambda: fit.run(pairs), args.rounds)
     return {
         "phase": phase,
         "device": devices.description,
@@ -118,7 +118,7 @@ def main() -> None:
             "base_batchnorm": args.base_batchnorm,
         }
     )  # fmt: skip
-    devices = devices_lib.choose(config)  # once: collectives of two strategies are mixed up
+    devices = devices_lib.choose(config)  # only once: two strategies would mix up collectives
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder, "tree")
         draw_tree(tree)

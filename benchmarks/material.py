@@ -1,20 +1,22 @@
-"""What the benchmarks share: pictures like RVF10K's, the notebook's pipeline, timing, counting."""
+"""What the benchmarks share: images like RVF10K's, the notebook's pipeline, timing, counting."""
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from gates import Gate
 
 import tfds_rvf10k
 from dftk.input import decoding
-from dftk.perf import meter
+from dftk.perf import timing
 
 IMAGES = 640
 SIZE = 256
+ROUNDS = 7  # of a comparison, at most
 
 
 def draw_tree(root: Path) -> None:
@@ -38,7 +40,7 @@ def build_dataset(tree: Path, data_dir: Path) -> str:
 
 
 def notebook_pipeline(files: list[str], labels: list[int], batch_size: int = 32) -> tf.data.Dataset:
-    """The replaced notebook's way: files, decode, resize, shuffle floats, five ops per image."""
+    """The pipeline of the notebook that dftk replaces: decodes and augments each file by itself."""
 
     def read(path, label):
         image = tf.io.decode_jpeg(tf.io.read_file(path), channels=3)
@@ -62,38 +64,56 @@ def notebook_augment(image: tf.Tensor) -> tf.Tensor:
 
 
 def compare(
-    benchmark, ours: meter.Work, theirs: meter.Work, examples: int, rounds: int = 9
-) -> meter.Ratio:
-    """Times both in turn; returns theirs / ours, see dftk.perf.meter.compare.
+    benchmark,
+    ours: timing.Work,
+    theirs: timing.Work,
+    examples: int,
+    gate: Gate | None = None,
+    rounds: int = ROUNDS,
+) -> timing.Ratio:
+    """Times both in turn and checks the gate; returns theirs / ours, see dftk.perf.timing.compare.
 
-    What it finds goes into the benchmark's extra_info, with the rates of both sides in examples
-    per second and the machine they belong to. The benchmark's own time is ours, in absolute terms:
-    for comparisons on one machine.
+    The benchmark's extra_info gets the ratio, both rates in examples per second, and the machine.
+    The benchmark's own times are ours, for comparisons of two commits on one machine.
+
+    Args:
+      benchmark: the fixture of pytest-benchmark.
+      ours, theirs: what is timed.
+      examples: that one call of either processes.
+      gate: the least ratio; None records only. Timing stops early once the ratio is clear of it.
+      rounds: most pairs that are timed.
+
+    Raises:
+      AssertionError: the gate fails.
     """
-    ratio = meter.compare(ours, theirs, rounds)
+    times: list[float] = []
+    ratio = timing.compare(
+        lambda: times.append(timing.seconds(ours)), theirs, rounds, gate and gate.limit
+    )
     benchmark.extra_info.update(
         dataclasses.asdict(ratio),
         ours_img_per_s=examples / ratio.ours_s,
         theirs_img_per_s=examples / ratio.theirs_s,
-        machine=meter.machine(),
+        machine=timing.describe_machine(),
     )
-    # As many as fit into a second: --benchmark-compare goes by their median.
-    benchmark.pedantic(ours, rounds=max(3, min(30, int(1 / ratio.ours_s))), iterations=1)
+    # --benchmark-compare goes by the median of as many calls as fit into a second, at least one,
+    # and of those that were timed already. The first of these was the warm-up.
+    benchmark.pedantic(ours, rounds=max(1, min(30, int(1 / ratio.ours_s))), iterations=1)
+    if benchmark.enabled:
+        for seconds in times[1:]:
+            benchmark.stats.update(seconds)
     print(
         f"\n{benchmark.name}: {ratio.median:.3g} [{ratio.low:.3g}, {ratio.high:.3g}], "
         f"{examples / ratio.ours_s:,.0f} against {examples / ratio.theirs_s:,.0f} img/s"
     )
+    if gate:
+        gate.check(ratio)
     return ratio
-
-
-def step_bytes(batch: Mapping[str, tf.Tensor]) -> int:
-    """Bytes of one element, which the device is sent."""
-    return sum(tensor.dtype.size * int(tf.size(tensor)) for tensor in batch.values())
 
 
 @contextlib.contextmanager
 def counted_decodes() -> Iterator[list[int]]:
-    """A list that grows by one with every JPEG that pipelines made inside the block decode."""
+    """Gives a list that grows by one with every JPEG decoded by pipelines made in the block."""
     calls: list[int] = []
     real = decoding.decode_image
 

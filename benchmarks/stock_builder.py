@@ -1,4 +1,4 @@
-"""What TFDS alone offers: its generator builder, here one that decodes each file as a check."""
+"""TFDS's own generator builder, with a check that decodes each file, to compare ours with."""
 
 import hashlib
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import tensorflow_datasets as tfds
 
 
 class Stock(tfds.core.GeneratorBasedBuilder):
-    """Images and labels of a tree of train/{real,fake} and valid/{real,fake}; no folds."""
+    """A dataset of a tree of train/{real,fake} and valid/{real,fake}, without folds."""
 
     VERSION = tfds.core.Version("1.0.0")
 
@@ -36,13 +36,13 @@ class Stock(tfds.core.GeneratorBasedBuilder):
             name = path.relative_to(self._tree).as_posix()
             if self._checked:
                 data = path.read_bytes()
-                tf.io.decode_jpeg(data)  # raises what it cannot decode
+                tf.io.decode_jpeg(data)  # raises an error for a file that it cannot decode
                 seen.add(hashlib.sha256(data).digest())
             yield name, {"image": path, "label": path.parent.name, "filename": name}
 
 
 def build(tree: Path, data_dir: Path, checked: bool = True) -> None:
-    """Builds a tree; `checked` decodes each file and hashes its bytes on the way."""
+    """Builds the dataset of a tree; `checked` decodes each file and hashes its bytes."""
     builder = Stock(tree, checked, data_dir=str(data_dir))
     builder.download_and_prepare(
         download_config=tfds.download.DownloadConfig(try_download_gcs=False)

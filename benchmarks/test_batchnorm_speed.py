@@ -1,6 +1,6 @@
-"""The step with BatchNorm by TensorFlow's kernel, against the same step with Keras's operations."""
+"""Gradients with BatchNorm in TensorFlow's kernel, against the same with Keras's operations."""
 
-import guards
+import gates
 import pytest
 import tensorflow as tf
 from material import compare
@@ -13,7 +13,7 @@ BATCH_SIZE, STEPS = 32, 2
 
 
 def step(pixels):
-    """Gradients of the base of recipe best, BatchNorm updating."""
+    """Returns a function that computes gradients of the base of recipe best, BatchNorm updating."""
     config = resolve({"model": "mobilenetv2_multilevel", "weights": "none", "image_size": 128})
     detector = registry.build(config, "float32", False)
     variables = detector.base.trainable_variables
@@ -34,4 +34,4 @@ def test_batchnorm_by_the_kernel_against_keras_s(benchmark, monkeypatch):
     ours = step(pixels)
     monkeypatch.setattr(batchnorm, "fuse_batchnorm", lambda network: network)
     theirs = step(pixels)
-    guards.the_kernel_beats_keras_s_batchnorm(compare(benchmark, ours, theirs, STEPS * BATCH_SIZE))
+    compare(benchmark, ours, theirs, STEPS * BATCH_SIZE, gates.BATCHNORM, rounds=9)

@@ -1,11 +1,11 @@
-"""What is counted, not timed: decodes, traces, dtype and bytes at the border to the device."""
+"""What is counted, not timed: decodes, traces, and the dtype and bytes sent to the device."""
 
 import math
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
-import guards
+import gates
 import numpy as np
 import pytest
 from material import counted_decodes
@@ -17,7 +17,7 @@ from dftk.training.folds import crossval
 from dftk.training.folds.fold import FoldTrainer
 from dftk.training.step import loop
 
-pytest_plugins = ["drawn"]
+pytest_plugins = ["shared_fixtures"]
 
 KINDS = ("ram", "device", "disk", "none")
 IMAGES = 100  # five of each shard
@@ -25,12 +25,12 @@ IMAGES = 100  # five of each shard
 
 @pytest.fixture(scope="module")
 def run(dataset_dir):
-    """Five folds, both phases, one epoch each: what it decoded, trained and handed to the step."""
+    """A run of five folds and both phases: what it decoded, trained and sent to the step."""
     config = resolve(
         {
             "dataset": dataset_dir,
             "cache": "ram",
-            "model": "mobilenetv2",  # the smallest with two phases
+            "model": "cnn",  # the smallest
             "weights": "none",
             "image_size": 32,
             "batch_size": 16,
@@ -53,7 +53,7 @@ def run(dataset_dir):
     with (
         pytest.MonkeyPatch.context() as patch,
         counted_decodes() as decodes,
-        tempfile.TemporaryDirectory() as folder,  # five models are half a gigabyte: not kept
+        tempfile.TemporaryDirectory() as folder,
     ):
         patch.setattr(crossval, "FoldTrainer", Recorded)
         patch.setattr(loop, "distribute", recorded)
@@ -62,7 +62,7 @@ def run(dataset_dir):
 
 
 def test_five_folds_decode_each_jpeg_once(run):
-    guards.each_jpeg_is_decoded_once(run.decodes, IMAGES)
+    gates.each_jpeg_is_decoded_once(run.decodes, IMAGES)
 
 
 def test_five_folds_trace_each_phase_once(run):
@@ -71,19 +71,19 @@ def test_five_folds_trace_each_phase_once(run):
         for phase, train_loop in trainer.phases.items():
             traces[phase.name] = traces.get(phase.name, 0) + train_loop.traces
     assert set(traces) == {"frozen", "finetune"}
-    guards.each_phase_is_traced_once(traces)
+    gates.each_phase_is_traced_once(traces)
 
 
 def test_five_folds_hand_uint8_to_every_step(run):
     assert len(run.specs) == 5 * 2 * 2, "an epoch and its validation, two phases, five folds"
     for spec in run.specs:
         assert "image" in spec
-        guards.the_border_is_uint8(spec)
+        gates.batches_are_uint8(spec)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_batch_is_its_pixels_and_a_few_bytes(opened, kind):
     examples = opened(kind)
     batch = next(iter(examples.batches(np.arange(32), batch_size=32, shuffle=(42, 0))))
-    guards.the_border_is_uint8(batch)
-    guards.bytes_to_the_device(batch, kind, math.prod(examples.shape))
+    gates.batches_are_uint8(batch)
+    gates.bytes_to_the_device(batch, kind, math.prod(examples.shape))

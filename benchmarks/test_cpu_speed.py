@@ -1,4 +1,4 @@
-"""Steps on a CPU as dftk.utils.cpu prepares it, against TensorFlow as it comes."""
+"""Steps on a CPU that dftk.utils.cpu has prepared, against TensorFlow without preparation."""
 
 import json
 import os
@@ -61,7 +61,7 @@ def measured(how):
 @pytest.mark.long
 @pytest.mark.skipif(cpu.has_gpu(), reason="there is a GPU")
 def test_steps_on_a_prepared_cpu_against_tensorflow_as_it_comes():
-    """Keeping memory gives the same bits; oneDNN's kernels round otherwise."""
+    """Keeping freed memory gives the same bits; oneDNN's kernels round differently."""
     found = {how: [] for how in ("plain", "kept", "prepared")}
     for _ in range(ROUNDS):
         for how, runs in found.items():

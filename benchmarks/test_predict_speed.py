@@ -1,17 +1,18 @@
 """Prediction from files against the bare model on the same images, decoded and batched before."""
 
-import guards
-import sides
+import gates
+import workloads
 from material import compare
 
-pytest_plugins = ["drawn"]
+pytest_plugins = ["shared_fixtures"]
 
 
 def test_prediction_from_files_against_the_bare_model(benchmark, predictable):
-    """Walking, reading, checking, decoding, batching and naming go on beside the forward pass.
+    """Files are walked, read, checked, decoded, batched and named beside the forward pass.
 
-    On a CPU they take cores from it, a millisecond an image at most; on a GPU only what waits.
+    On a CPU that takes cores from it, at most a millisecond an image; on a GPU it takes nothing
+    unless the forward pass waits.
     """
     ensemble, files = predictable
-    ratio = compare(benchmark, *sides.predicting(ensemble, files), len(files), rounds=5)
-    guards.predicting_keeps_up_with_the_model(ratio)
+    works = workloads.predicting(ensemble, files)
+    compare(benchmark, *works, len(files), gates.PREDICTION, rounds=5)

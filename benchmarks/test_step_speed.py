@@ -1,20 +1,20 @@
 """The training step on real input against the same step on one batch repeated."""
 
-import guards
+import gates
 import pytest
 from material import compare
 from rig import BATCH_SIZE, STEPS
 
-from dftk.perf import meter
+from dftk.perf import timing
 
-pytest_plugins = ["drawn"]
+pytest_plugins = ["shared_fixtures"]
 
 
 @pytest.mark.parametrize(
     ("phase", "kind"),
     [
         ("frozen", "ram"),
-        # Steps of three times the length hide more: two kinds are enough.
+        # Fine-tuning steps take three times as long and hide more: two residencies are enough.
         *(
             pytest.param(phase, kind, marks=pytest.mark.long)
             for phase, kinds in (
@@ -26,12 +26,11 @@ pytest_plugins = ["drawn"]
     ],
 )
 def test_step_on_real_input_against_synthetic(benchmark, rig, phase, kind):
-    """Decoding in every epoch takes cores from the step on a CPU: recorded, not gated."""
+    """Without a cache, decoding takes cores from the step on a CPU: recorded, without a gate."""
     real, synthetic = rig.real_and_synthetic(phase, kind)
-    ratio = compare(benchmark, real, synthetic, STEPS[phase] * BATCH_SIZE, rounds=5)
+    gate = gates.REAL_INPUT if kind != "none" else None
+    compare(benchmark, real, synthetic, STEPS[phase] * BATCH_SIZE, gate)
     waited = []
-    seconds = meter.seconds(lambda: waited.append(real()[3]))
+    seconds = timing.seconds(lambda: waited.append(real()[3]))
     benchmark.extra_info["input_wait"] = float(waited[0] / seconds)
-    guards.each_phase_is_traced_once({phase: rig.train_loop(phase, kind == "device").traces})
-    if kind != "none":
-        guards.real_input_costs_nothing(ratio)
+    gates.each_phase_is_traced_once({phase: rig.train_loop(phase, kind == "device").traces})

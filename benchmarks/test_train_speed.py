@@ -1,4 +1,4 @@
-"""The training loop against Keras's, five folds against rebuilding, and what saving costs."""
+"""Training against Keras's `fit`, five folds against rebuilding the model, the cost of saving."""
 
 import dataclasses
 import itertools
@@ -8,16 +8,16 @@ import sys
 import time
 from pathlib import Path
 
-import guards
+import gates
 import keras
 import numpy as np
 import pytest
-from rig import BATCH_SIZE
+from rig import BATCH_SIZE, GPU
 
 from dftk.datasets import catalog
 from dftk.input import residency
 from dftk.models import registry
-from dftk.perf import meter
+from dftk.perf import timing
 from dftk.training.config import resolve
 from dftk.training.devices import devices as devices_lib
 from dftk.training.folds.fold import FoldTrainer
@@ -25,7 +25,7 @@ from dftk.training.resume.checkpoint import Checkpoints
 from dftk.training.resume.snapshot import VariableSnapshot
 from dftk.training.step.context import TrainingContext
 
-pytest_plugins = ["drawn"]
+pytest_plugins = ["shared_fixtures"]
 
 long = pytest.mark.long
 
@@ -50,17 +50,17 @@ def test_steps_against_fit(flags):
     rows = [json.loads(line) for line in answer.stdout.splitlines() if line.startswith("{")]
     assert [row["phase"] for row in rows] == ["frozen", "finetune"]
     for row in rows:
-        names = [field.name for field in dataclasses.fields(meter.Ratio)]
-        ratio = meter.Ratio(**{name: row[name] for name in names})
+        names = [field.name for field in dataclasses.fields(timing.Ratio)]
+        ratio = timing.Ratio(**{name: row[name] for name in names})
         print(
             f"\n{row['phase']}, {row['device']}, {' '.join(flags)}: fit / ours "
             f"{ratio.median:.3g} [{ratio.low:.3g}, {ratio.high:.3g}]"
         )
-        guards.steps_are_as_fast_as_fit(ratio)
+        gates.STEPS_AGAINST_FIT.check(ratio)
 
 
 def test_saving_costs_little_of_an_epoch(rig, tmp_path):
-    """Of fine-tuning, whose state is the largest; an epoch of RVF10K, at the rate measured here."""
+    """Fine-tuning has the largest state. An epoch is RVF10K's, at the rate measured here."""
     train_loop = rig.train_loop("finetune", on_device=False)
     variables = {
         "model": list(rig.detector.model.variables),
@@ -74,24 +74,24 @@ def test_saving_costs_little_of_an_epoch(rig, tmp_path):
 
     run = lambda: rig.run(train_loop, rig.batches("finetune", "ram"), 2)  # noqa: E731
     run()
-    step_s = np.median([meter.seconds(run) for _ in range(3)]) / 2
+    step_s = np.median([timing.seconds(run) for _ in range(3)]) / 2
     stalls, writes = [], []
     for _ in range(3):
-        stalls.append(meter.seconds(save))
-        writes.append(meter.seconds(checkpoints.wait))
+        stalls.append(timing.seconds(save))
+        writes.append(timing.seconds(checkpoints.wait))
     epoch_s = step_s * 5600 / BATCH_SIZE
     stall, write = float(np.median(stalls)), float(np.median(writes))
     size = sum(path.stat().st_size for path in (tmp_path / "checkpoint").glob("*-000003.npz"))
     print(
-        f"\nsaving {size / 1e6:.0f} MB: training stands for {stall:.2f} s, {stall / epoch_s:.2%} "
-        f"of an epoch; written beside it in {write:.2f} s"
+        f"\nsaving {size / 1e6:.0f} MB: training stands still for {stall:.2f} s, "
+        f"{stall / epoch_s:.2%} of an epoch; written beside it in {write:.2f} s"
     )
-    guards.saving_costs_little(stall / epoch_s)
+    gates.saving_costs_little(stall / epoch_s, GPU)
 
 
 @long
 def test_five_folds_of_the_sample_against_rebuilding_for_each(tmp_path):
-    """One pair: the same folds with the model, its phases and their traces made for each."""
+    """One pair of times; the other side makes the model, its phases and their traces every time."""
     config = resolve({"dataset": "sample", "data_dir": str(tmp_path / "data")})
     devices = devices_lib.choose(config)
     dataset = catalog.open_dataset("sample", config.data_dir, 5)
@@ -118,4 +118,4 @@ def test_five_folds_of_the_sample_against_rebuilding_for_each(tmp_path):
     theirs, rebuilt = train(rebuild=True)
     print(f"\nfive folds: {ours:.0f} s, rebuilt for each {theirs:.0f} s, {theirs / ours:.2f} times")
     assert predictions == rebuilt, "the same bits"
-    guards.one_graph_for_five_folds(theirs / ours)
+    gates.one_graph_for_five_folds(theirs / ours)

@@ -1,4 +1,4 @@
-"""Says how fast each stage from file to training step is, which one binds, and what would help.
+"""Measures every stage from file to training step, finds the bottleneck and says what would help.
 
 python -m dftk.doctor --dataset=sample
 python -m dftk.doctor --mixed_precision --cache=disk --json=doctor.json --picture=doctor.png
@@ -15,19 +15,22 @@ from dftk.training.config import resolve
 from dftk.utils.errors import UsageError
 
 _PHASE = flags.DEFINE_enum(
-    "phase", None, ["frozen", "finetune"], "Whose step to measure; the run's last one by default."
+    "phase",
+    None,
+    ["frozen", "finetune"],
+    "Phase whose step is measured; by default the run's last one.",
 )
-_JSON = flags.DEFINE_string("json", None, "File for the findings as JSON; - is stdout.")
-_PICTURE = flags.DEFINE_string("picture", None, "PNG file for the ladder.")
+_JSON = flags.DEFINE_string("json", None, "File for the findings as JSON; - writes them to stdout.")
+_PICTURE = flags.DEFINE_string("picture", None, "PNG file for a chart of all stages.")
 _PROFILE = flags.DEFINE_string(
-    "profile", None, "Folder for a TensorBoard trace of the measurements (it slows them a little)."
+    "profile", None, "Folder for a TensorBoard trace of the measurements; it slows them a little."
 )
 cli.define_config_flags()
 flags.adopt_module_key_flags(cli)  # --help shows them, not only --helpfull
 
 
 def main(argv: Sequence[str]) -> None:
-    """Flags to config to one call."""
+    """Turns flags into a config and measures."""
     cli.refuse_arguments(argv)
     config = resolve(cli.given_config())
 

@@ -1,10 +1,11 @@
-"""What a finished run would gain by a flip at test time, or by one temperature for its logits.
+"""Measures what a finished run would gain by a flip at test time, or by one temperature.
 
 python benchmarks/accuracy/after_training.py --workdir=RUN
 
-Each fold's saved model scores the images it held out; its temperature is that of
---temperature_scaling, which the run must not have. p: of a difference from the model as it is, by
-McNemar and DeLong; of the cross-entropy, the difference and its 95 % interval over the images.
+Each fold's saved model scores the images that it held out. The temperature, by which logits are
+divided, is that of --temperature_scaling, which the run must not have. p belongs to the difference
+from the model as it is, by McNemar's and DeLong's tests. The difference in cross-entropy has its
+95 % interval over the images.
 """
 
 import argparse
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy.special import expit, logit
+from scipy.stats import norm
 
 from dftk.models.config import THRESHOLD
 from dftk.runs.workdir import Workdir
@@ -20,7 +22,7 @@ from dftk.utils.errors import UserError
 
 
 def variants(run: Path, data_dir: str | None) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Labels of all held-out images, and their probabilities by variant; [n] each."""
+    """Returns labels of all held-out images, and their probabilities by variant; [n] each."""
     workdir = Workdir(run)
     if workdir.config()["config"].get("temperature_scaling"):
         raise UserError(
@@ -36,6 +38,11 @@ def variants(run: Path, data_dir: str | None) -> tuple[np.ndarray, dict[str, np.
     config, dataset = saved_folds.open_data(workdir, data_dir)
     shards = residency.limit_examples(dataset.train, config["max_examples"])
     examples = residency.open_examples(shards, "ram")
+
+    def logits_of(model, examples, rows):
+        (probabilities,) = Ensemble([model]).score(examples, rows)
+        return logit(probabilities.astype(float).clip(1e-7, 1 - 1e-7))
+
     parts = []
     for fold in workdir.require_folds():
         model = load_model(workdir.model_path(fold))
@@ -45,11 +52,9 @@ def variants(run: Path, data_dir: str | None) -> tuple[np.ndarray, dict[str, np.
 
         held = examples.rows([fold])
         rest = np.setdiff1d(np.arange(len(examples.labels)), held)
-        one, flip = Ensemble([model]), Ensemble([mirrored])
-        scored = (
-            *one.score(examples, held), *flip.score(examples, held), *one.score(examples, rest)
-        )  # fmt: skip
-        plain, flipped, seen = (logit(p.astype(float).clip(1e-7, 1 - 1e-7)) for p in scored)
+        plain = logits_of(model, examples, held)
+        flipped = logits_of(mirrored, examples, held)
+        seen = logits_of(model, examples, rest)
         labels = examples.labels[held]
         found = {
             "as it is": expit(plain),
@@ -64,13 +69,14 @@ def variants(run: Path, data_dir: str | None) -> tuple[np.ndarray, dict[str, np.
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workdir", type=Path, required=True, help="of a run of dftk.train")
-    parser.add_argument("--data_dir", help="where TFDS keeps datasets, if not the run's")
+    parser.add_argument("--data_dir", help="directory of TFDS's datasets, if not the run's")
     arguments = parser.parse_args()
     try:
         labels, found = variants(arguments.workdir, arguments.data_dir)
     except UserError as error:
         raise SystemExit(f"error: {error}") from None
     from dftk.evaluation.stats import metrics, paired_tests
+    from dftk.evaluation.stats.closed_form import CONFIDENCE
 
     plain, *_ = found.values()
     print("| | accuracy | p | AUC | p | calibration error | cross-entropy | difference |")
@@ -82,10 +88,11 @@ def main() -> None:
         ranked = paired_tests.delong(labels, plain, each).p_value
         losses, former = (-np.log(np.where(labels == 1, p, 1 - p)) for p in (each, plain))
         gap, error = np.mean(losses - former), np.std(losses - former) / np.sqrt(len(labels))
+        low, high = norm.interval(CONFIDENCE, gap, error) if error else (gap, gap)
         print(
             f"| {name} | {scores['accuracy']:.4f} | {decided:.2g} "
             f"| {scores['auc']:.4f} | {ranked:.2g} | {scores['ece']:.3f} | {losses.mean():.3f} "
-            f"| {gap:+.3f} [{gap - 1.96 * error:+.3f}, {gap + 1.96 * error:+.3f}] |"
+            f"| {gap:+.3f} [{low:+.3f}, {high:+.3f}] |"
         )
 
 

@@ -1,10 +1,10 @@
-"""Draws what accuracy on the held-out fold each run had reached after how many minutes.
+"""Draws accuracy and AUC on the held-out fold against minutes of training, for four runs.
 
 python benchmarks/accuracy/curve.py --output=benchmarks/accuracy/curve.png seed=RUN default=RUN ...
 
-Minutes are those of the run's own history: making frozen features, compiling, training and
-validating, fold by fold; reading and the report are left out. A run with many folds is drawn by
-their mean.
+Minutes come from the run's own history: making frozen features, compiling, training and
+validating, fold by fold. Reading images and the report are left out. A run of many folds is drawn
+by the mean over its folds.
 """
 
 import argparse
@@ -21,16 +21,16 @@ COLOURS = ("#64748b", "#0e7490", "#7c3aed", "#c2410c")  # of the runs, in order
 
 
 def steps(workdir: Workdir) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Minutes, accuracy and AUC after each epoch; float [epochs] each."""
+    """Returns minutes, accuracy and AUC after each epoch; float [epochs] each."""
     rows = workdir.history()
     folds = {row["fold"] for row in rows}
     speed = workdir.throughput()
     features = [fold.get("features", {}).get("train_seconds", 0.0) for fold in speed.values()]
     seconds, scores = [], []
     for fold in folds:
-        mine = [row for row in rows if row["fold"] == fold]
-        seconds.append(np.cumsum([row["seconds"] for row in mine]) + max(features))
-        scores.append([(row["val_accuracy"], row["val_auc"]) for row in mine])
+        epochs = [row for row in rows if row["fold"] == fold]
+        seconds.append(np.cumsum([row["seconds"] for row in epochs]) + max(features))
+        scores.append([(row["val_accuracy"], row["val_auc"]) for row in epochs])
     length = min(map(len, seconds))
     minutes = np.mean([each[:length] for each in seconds], axis=0) / 60
     accuracy, auc = np.mean([each[:length] for each in scores], axis=0).T

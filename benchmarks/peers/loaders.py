@@ -1,4 +1,4 @@
-"""The work, the tools that do it, and what each of them is counted by."""
+"""The loaders that are compared, and the data that they load."""
 
 import dataclasses
 import os

@@ -1,4 +1,4 @@
-"""One peer in one fresh process: prepares its files or times its epochs, prints a JSON line."""
+"""Runs one peer in a fresh process: writes its files or times its epochs, prints a JSON line."""
 
 import argparse
 import collections

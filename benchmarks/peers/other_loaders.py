@@ -1,7 +1,7 @@
-"""The work by DALI, FFCV, Grain and torch.
+"""Loaders of DALI, FFCV, Grain and torch.
 
-Each function imports its tool when it is called, so that a tool which is not installed is missed
-by its own row only.
+Each function imports its tool when it is called, so that a tool that is not installed affects its
+own row only.
 """
 
 import itertools

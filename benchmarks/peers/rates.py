@@ -1,4 +1,4 @@
-"""Seconds of epochs to a table of rates, and the proof that all rows did the same work."""
+"""Turns seconds of epochs into a table of rates, and checks that all rows did the same work."""
 
 import dataclasses
 import statistics
@@ -27,7 +27,7 @@ class Row:
 
     @classmethod
     def of(cls, name: str, runs: Sequence[Run], images: int) -> "Row":
-        """From one result per round."""
+        """Computes the medians over one result per round."""
         return cls(
             statistics.median(images / run["seconds"][0] for run in runs),
             statistics.median(images / later_seconds(run) for run in runs),
@@ -37,7 +37,7 @@ class Row:
 
 
 def later_seconds(run: Run) -> float:
-    """Of an epoch after the first, the median."""
+    """Returns the median seconds of an epoch after the first."""
     return statistics.median(run["seconds"][1:])
 
 

@@ -1,4 +1,4 @@
-"""The work by dftk, by Keras, by TFDS and by the notebook that dftk replaces: all tf.data."""
+"""Loaders of dftk, Keras, TFDS and the notebook that dftk replaces; all of them use tf.data."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""How fast, and why not faster."""
+"""Measures the speed of each stage from file to training step and finds the bottleneck."""

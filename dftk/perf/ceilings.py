@@ -1,4 +1,4 @@
-"""What this machine can do at best: reading, decoding, copying; the roofs of the ladder."""
+"""What this machine can do at best: reading, decoding and copying, without a pipeline around it."""
 
 import math
 from collections.abc import Sequence
@@ -9,16 +9,16 @@ import tensorflow as tf
 
 from dftk.input import decoding, pipeline, stores
 from dftk.input.shards import Shard
-from dftk.perf import meter
+from dftk.perf import timing
 from dftk.utils import limits
 
 _BLOCK = 2**20  # bytes of one read
-_COPY = 2**28  # bytes; far more than any cache holds
-_JPEGS = 512
+_COPY = 2**28  # bytes of one copy; far more than any processor cache holds
+_JPEGS = 512  # images to decode
 
 
 def measure(shards: Sequence[Shard], shape: pipeline.Shape, image_size: int) -> dict[str, float]:
-    """Images per second of the bare machine, for images like these.
+    """Measures the ceilings, for images like these.
 
     Args:
       shards: whose files are read and whose images are decoded.
@@ -26,24 +26,26 @@ def measure(shards: Sequence[Shard], shape: pipeline.Shape, image_size: int) -> 
       image_size: of the images that the network sees.
 
     Returns:
-      "raw read" of the files' bytes and "raw read of pixels", both from storage and not from the
-      page cache; "decode_jpeg" alone on all cores; "memory copy" of an image's bytes and "memory
-      copy of floats", those of the network's image, on one core.
+      images per second by name. "raw read" reads the files' bytes, and "raw read of pixels" as
+      many bytes as decoded images have; both read from storage, not from the page cache.
+      "decode_jpeg" decodes alone, on all cores. "memory copy" copies an image's bytes on one core,
+      and "memory copy of floats" the float32 image that the network sees.
     """
     jpegs = _jpegs(shards)
-    record = sum(len(jpeg) for jpeg in jpegs.numpy()) / len(jpegs)
-    pixels = math.prod(shape)
+    jpeg_bytes = sum(len(jpeg) for jpeg in jpegs.numpy()) / len(jpegs)
+    pixel_bytes = math.prod(shape)
     read, copy = _read_rate(shards), _copy_rate()
     return {
-        "raw read": read / record,
-        "raw read of pixels": read / pixels,
+        "raw read": read / jpeg_bytes,
+        "raw read of pixels": read / pixel_bytes,
         "decode_jpeg": _decode_rate(jpegs),
-        "memory copy": copy / pixels,
+        "memory copy": copy / pixel_bytes,
         "memory copy of floats": copy / (4 * 3 * image_size**2),
     }
 
 
 def _jpegs(shards: Sequence[Shard]) -> tf.Tensor:
+    """Returns the first JPEGs of the shards, string [n]."""
     found: list[tf.Tensor] = []
     for _, records in pipeline.chunks(shards, 32):
         found.append(pipeline.parse(records)["image"])
@@ -53,7 +55,7 @@ def _jpegs(shards: Sequence[Shard]) -> tf.Tensor:
 
 
 def _read_rate(shards: Sequence[Shard]) -> float:
-    """Bytes per second of reading whole files, one after the other, from storage."""
+    """Returns bytes per second of reading whole files from storage, one after the other."""
     total = sum(Path(shard.path).stat().st_size for shard in shards)
     buffer = bytearray(_BLOCK)
 
@@ -63,10 +65,13 @@ def _read_rate(shards: Sequence[Shard]) -> float:
                 while file.readinto(buffer):
                     pass
 
-    return meter.rate(read, total, lambda: meter.forget(shard.path for shard in shards))
+    return timing.rate(
+        read, total, lambda: timing.drop_from_page_cache(shard.path for shard in shards)
+    )
 
 
 def _decode_rate(jpegs: tf.Tensor) -> float:
+    """Returns images per second of decode_jpeg on all cores."""
     parallel = limits.cores()
     dataset = tf.data.Dataset.from_tensor_slices(jpegs).map(
         decoding.decode_image, num_parallel_calls=parallel
@@ -77,12 +82,12 @@ def _decode_rate(jpegs: tf.Tensor) -> float:
         for _ in dataset:
             pass
 
-    return meter.rate(drain, len(jpegs))
+    return timing.rate(drain, len(jpegs))
 
 
 def _copy_rate() -> float:
-    """Bytes per second of one core copying from memory to memory."""
+    """Returns bytes per second of one core that copies from memory to memory."""
     source, target = stores.allocate(1, _COPY), stores.allocate(1, _COPY)
     source.fill(1)
     target.fill(0)
-    return meter.rate(lambda: np.copyto(target, source), _COPY)
+    return timing.rate(lambda: np.copyto(target, source), _COPY)

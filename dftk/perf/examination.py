@@ -1,7 +1,7 @@
-"""One examination of a run, as its training would be set up."""
+"""Measures one run, set up as its training would be, and diagnoses it."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +17,23 @@ from dftk.utils.progress import say
 
 
 def examine(config: Config, phase: str | None, profile: str | None) -> dict[str, Any]:
-    """Measures the ladder of a run and draws the conclusions.
+    """Measures all stages of a run and finds the bottleneck.
 
     Args:
       config: of the run.
-      phase: "frozen" or "finetune", whose step is measured; None is the run's last one.
+      phase: whose step is measured, "frozen" or "finetune"; None takes the run's last one.
       profile: folder for a TensorBoard trace, or None.
 
     Returns:
       see findings.collect.
 
     Raises:
-      UserError: what would stop the training, too.
+      UsageError: a head that is fitted, which has no training step.
+      UserError: whatever would stop the training.
     """
     if config.head.is_fitted:
         raise UsageError(
-            f"--head={config.head.kind}: it is fitted, so there is no training step to "
+            f"--head={config.head.kind}: this head is fitted, so there is no training step to "
             "measure; --model=xception_multilevel --head=linear has the same base and input"
         )
     devices = devices_lib.choose(config)
@@ -65,8 +66,8 @@ def examine(config: Config, phase: str | None, profile: str | None) -> dict[str,
 
 
 @contextlib.contextmanager
-def _profile(folder: str) -> Any:
-    """TensorFlow's profiler around the block; its trace goes to the folder."""
+def _profile(folder: str) -> Iterator[None]:
+    """Runs TensorFlow's profiler around the block; the trace goes to the folder."""
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -80,7 +81,7 @@ def _profile(folder: str) -> Any:
 
 
 def check_writable(files: Sequence[Path]) -> None:
-    """Before minutes of measuring, not after.
+    """Checks that files can be written before minutes of measuring, not after.
 
     Raises:
       UserError: a file that cannot be written.

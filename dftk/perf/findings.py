@@ -1,4 +1,4 @@
-"""The doctor's findings as a dict, a terminal table and a picture."""
+"""The findings of dftk.doctor as JSON, as a table for a terminal and as a picture."""
 
 import dataclasses
 import json
@@ -11,23 +11,32 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from dftk.evaluation.figures.plots import ACCENT, GRID, INK, SECOND, STYLE
-from dftk.perf import diagnosis, meter
-from dftk.perf.stages import Measured
+from dftk.perf import diagnosis, timing
+from dftk.perf.measurements import Measurements
 
-_THROUGH = (
+_LEGEND = (
     "img/s: of a path from its start through the stage; own ms: what the stage adds per image; "
-    "read to batch from storage, not from the page cache"
+    "read to batch: files come from storage, not from the page cache"
 )
+_MIN_UNEXPLAINED = 0.1  # of a step's time; less than that is ordinary noise
 
 
-def collect(found: Measured, run: Mapping[str, Any]) -> dict[str, Any]:
-    """Everything as plain values, for JSON; `run` says what was measured."""
-    machine, steps_s = meter.machine(), found.steps_s
-    training = {"visits_per_image": found.visits, "training_s": steps_s}
+def collect(found: Measurements, run: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns measurements and diagnosis as plain values, for JSON.
+
+    Args:
+      found: the measurements.
+      run: what was measured, by name.
+    """
+    machine = timing.describe_machine()
+    training = {"visits_per_image": found.visits, "training_s": found.steps_s}
     if found.head:
-        training = {"visits_per_image": found.head_visits, "training_s": found.head_s}
-        training["features_s"] = steps_s
-    binding = diagnosis.bottleneck(found)
+        training = {
+            "visits_per_image": found.head_visits,
+            "training_s": found.head_s,
+            "features_s": found.steps_s,
+        }
+    slowest = diagnosis.bottleneck(found)
     return {
         "run": dict(run),
         "machine": machine,
@@ -43,7 +52,7 @@ def collect(found: Measured, run: Mapping[str, Any]) -> dict[str, Any]:
         "first_pass_s": found.first_pass_s,
         **training,
         "parallelism": found.parallelism,
-        "bottleneck": {"stage": binding.stage, "sentence": binding.sentence},
+        "bottleneck": dataclasses.asdict(slowest),
         "what_if": [dataclasses.asdict(answer) for answer in diagnosis.what_if(found)],
     }
 
@@ -58,7 +67,7 @@ def write_json(file: str, findings: Mapping[str, Any]) -> None:
 
 
 def text(findings: Mapping[str, Any]) -> str:
-    """The findings for a terminal."""
+    """Returns the findings as a table for a terminal."""
     run, machine = findings["run"], findings["machine"]
     width = max(len(stage["ceiling"]) for stage in findings["stages"])
     lines = [
@@ -70,19 +79,19 @@ def text(findings: Mapping[str, Any]) -> str:
         f"{'stage':10}{'img/s':>11}{'per core':>11}{'own ms':>10}{'% of':>7}  ceiling",
     ]
     for stage in findings["stages"]:
-        mark = "  <-- binds" if stage["stage"] == findings["bottleneck"]["stage"] else ""
+        mark = "  <-- bottleneck" if stage["stage"] == findings["bottleneck"]["stage"] else ""
         lines.append(
             f"{stage['stage']:10}{stage['img_per_s']:11,.1f}{stage['img_per_s_per_core']:11,.1f}"
             f"{1e3 * stage['own_s']:10.3f}{stage['percent_of_ceiling']:7.0f}  "
             f"{stage['ceiling']:{width}} {stage['ceiling_img_per_s']:,.0f}{mark}"
         )
     lines += [
-        f"({_THROUGH})",
+        f"({_LEGEND})",
         "",
         f"bottleneck: {findings['bottleneck']['sentence']}",
         _times(findings),
         *_parallelism(findings["parallelism"]),
-        *_doubt(findings),
+        *_busy_machine_note(findings),
         "what if:",
         *(
             f"  {answer['change']:20} {answer['img_per_s']:9,.1f} img/s  x {answer['gain']:.2f}  "
@@ -94,10 +103,10 @@ def text(findings: Mapping[str, Any]) -> str:
 
 
 def _times(findings: Mapping[str, Any]) -> str:
-    """What a run spends, in its order."""
+    """Returns the line that says what a run spends its time on, in order."""
     what, made = "a training step", ""
     if "features_s" in findings:
-        what, made = "making features", "features are there from a run before, "
+        what, made = "making features", "features exist from an earlier run, "
         if findings["features_s"]:
             made = f"features of all in {_duration(findings['features_s'])}, once for all runs, "
     return (
@@ -116,14 +125,14 @@ def _parallelism(values: Mapping[str, Mapping[str, float]]) -> list[str]:
     return lines
 
 
-def _doubt(findings: Mapping[str, Any]) -> list[str]:
-    """A line if the machine was too busy to be believed."""
+def _busy_machine_note(findings: Mapping[str, Any]) -> list[str]:
+    """Returns a line if the machine was too busy for the figures to be trusted."""
     (step,) = [stage for stage in findings["stages"] if stage["stage"] == "step"]
-    missing = 1 - step["percent_of_ceiling"] / 100
-    if missing - findings["input_wait"] < 0.1:
+    lost = 1 - step["percent_of_ceiling"] / 100
+    if lost - findings["input_wait"] < _MIN_UNEXPLAINED:
         return []
     return [
-        f"note: a step on real input took {missing:.0%} longer than waiting for it explains; other "
+        f"note: a step on real input took {lost:.0%} longer than waiting for it explains; other "
         "work ran on this machine, measure again"
     ]
 
@@ -135,27 +144,28 @@ def _duration(seconds: float) -> str:
 
 
 def plot(path: Path, findings: Mapping[str, Any]) -> None:
-    """A bar for every stage on a logarithmic scale, its ceiling as a mark; PNG."""
+    """Draws a bar for every stage on a logarithmic scale, with its ceiling as a mark; PNG."""
     stages: Sequence[Mapping[str, Any]] = findings["stages"]
+    bottleneck = findings["bottleneck"]["stage"]
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 4.2))
         axes = figure.subplots()
         for row, stage in enumerate(stages):
-            binds = stage["stage"] == findings["bottleneck"]["stage"]
-            axes.barh(row, stage["img_per_s"], color=ACCENT if binds else SECOND, height=0.6)
+            colour = ACCENT if stage["stage"] == bottleneck else SECOND
+            axes.barh(row, stage["img_per_s"], color=colour, height=0.6)
             axes.plot([stage["ceiling_img_per_s"]] * 2, [row - 0.4, row + 0.4], color=INK, lw=2)
             label = f"{stage['img_per_s']:,.0f} of {stage['ceiling_img_per_s']:,.0f}"
             right = max(stage["img_per_s"], stage["ceiling_img_per_s"])
             axes.text(right * 1.15, row, f"{label}, {stage['ceiling']}", va="center", fontsize=8)
-        slowest = min(stage["img_per_s"] for stage in stages)
-        fastest = max(max(s["img_per_s"], s["ceiling_img_per_s"]) for s in stages)
+        lowest = min(stage["img_per_s"] for stage in stages)
+        highest = max(max(s["img_per_s"], s["ceiling_img_per_s"]) for s in stages)
         axes.set(
             xscale="log",
-            xlim=(slowest / 4, fastest * 60),
+            xlim=(lowest / 4, highest * 60),
             yticks=range(len(stages)),
             yticklabels=[stage["stage"] for stage in stages],
-            xlabel="images per second, from the start of its path; the mark is the ceiling",
-            title=f"{findings['run']['dataset']}: {findings['bottleneck']['stage']} binds",
+            xlabel="images per second, from the start of the stage's path; the mark is its ceiling",
+            title=f"{findings['run']['dataset']}: {bottleneck} is the bottleneck",
         )
         axes.invert_yaxis()
         axes.grid(visible=False, axis="y")

@@ -1,4 +1,4 @@
-"""The ladder's stages on the host: from the files to a batch."""
+"""The stages on the host: from the files to a batch."""
 
 import shutil
 from collections.abc import Callable, Sequence
@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from dftk.input import pipeline, raw_file, residency
 from dftk.input.shards import Shard
-from dftk.perf import meter
+from dftk.perf import timing
 from dftk.training.config import Config
 from dftk.utils import limits
 from dftk.utils.progress import say
@@ -22,14 +22,18 @@ def drain(dataset: tf.data.Dataset) -> None:
 
 
 class InputStages:
-    """Measures reading, parsing, decoding, keeping and batching of a part of a run's images.
+    """Measures reading, parsing, decoding, storing and batching on some of a run's images.
 
     Args:
       config: of the run.
       shards: what to measure on.
-      kind: the run's residency.
-      replicas: among which batches are cut.
-      raw_root: where a raw file may be written, over and over.
+      kind: where the run keeps pixels: none, ram, device or disk.
+      replicas: number of replicas that share a batch.
+      raw_root: folder where a raw file may be written, and written again.
+
+    Attributes:
+      examples: the images, opened as the run would open them.
+      rows: int64, all rows of the examples.
     """
 
     def __init__(
@@ -44,7 +48,7 @@ class InputStages:
         self.rows = np.arange(len(self.examples.labels))
 
     def epoch(self) -> tf.data.Dataset:
-        """An epoch of batches, as training makes them."""
+        """Returns the batches of an epoch, as training makes them."""
         config = self._config
         return self.examples.batches(
             self.rows,
@@ -53,59 +57,37 @@ class InputStages:
             shuffle=(config.seed, 0),
         )
 
-    def _open(self) -> residency.Examples:
-        return residency.open_examples(
-            self._shards, self._kind, size=self._size, raw_root=self._raw_root
-        )
-
-    def _rate(self, stage: str, work: Callable[[], object], cached: bool = True) -> float:
-        """Says and returns img/s; with `cached` files may come from the page cache."""
-        forget = None if cached else lambda: meter.forget(shard.path for shard in self._shards)
-        found = meter.rate(work, len(self.rows), forget)
-        say(f"{stage}: {found:.0f} img/s")
-        return found
-
-    def cold(self) -> dict[str, float]:
-        """From the files in storage to the residency, as far as it goes in the first pass."""
-        options, chunk_size = pipeline.options(limits.cores()), self._chunk_size
-        read = pipeline.chunks(self._shards, chunk_size).with_options(options)
+    def first_pass(self) -> dict[str, float]:
+        """Measures the stages from the files in storage to where pixels are kept, img/s."""
+        options = pipeline.options(limits.cores())
+        read = pipeline.chunks(self._shards, self._chunk_size).with_options(options)
         parsed = read.map(lambda _, records: pipeline.parse(records)).with_options(options)
         decoded = pipeline.decoded_chunks(self._records)
         return {
-            "read": self._rate("read", lambda: drain(read), cached=False),
-            "parse": self._rate("parse", lambda: drain(parsed), cached=False),
-            "decode": self._rate("decode", lambda: drain(decoded), cached=False),
-            "batch": self._rate("batch", self._fill, cached=False),
+            "read": self._rate("read", lambda: drain(read), from_storage=True),
+            "parse": self._rate("parse", lambda: drain(parsed), from_storage=True),
+            "decode": self._rate("decode", lambda: drain(decoded), from_storage=True),
+            "batch": self._rate("batch", self._run_first_pass, from_storage=True),
         }
 
-    def _fill(self) -> None:
-        """The first pass whole: what fills the residency, or the first epoch where none does."""
-        if self._kind == "none":
-            drain(self.epoch())
-            return
-        shutil.rmtree(
-            raw_file.cache_path(self._shards, self._size, self._raw_root), ignore_errors=True
-        )
-        self._open()
-
     def cache(self) -> float:
-        """An epoch of host batches from the run's residency, img/s."""
+        """Measures an epoch of batches on the host from where the run keeps pixels, img/s."""
         return self._rate("cache", lambda: drain(self.epoch()))
 
-    def ram(self) -> float:
-        """The same, were the pixels in host memory."""
+    def cache_in_ram(self) -> float:
+        """Measures the same as if pixels were kept in host memory, img/s."""
         examples = residency.open_examples(self._shards, "ram", size=self._size)
         batches = examples.batches(
             self.rows, batch_size=self._config.batch_size, shuffle=(self._config.seed, 0)
         )
-        return self._rate("cache, were it ram", lambda: drain(batches))
+        return self._rate("cache, if it were ram", lambda: drain(batches))
 
     def parallelism(self) -> dict[str, dict[str, float]]:
-        """Values of the decoding pipeline: the fixed ones, and what the autotuner chooses."""
+        """Returns parameters of the decoding pipeline: the fixed ones and the autotuner's."""
         tuned = pipeline.decoded_chunks(self._records, parallel=tf.data.AUTOTUNE)
         iterator = iter(tuned.repeat())
-        last = len(self.rows) // self._chunk_size * 3
-        for _ in range(last):  # it needs a while to make up its mind
+        chunks = len(self.rows) // self._chunk_size
+        for _ in range(3 * chunks):  # the autotuner needs a while to settle
             next(iterator)
         proto = tf.data.experimental.get_model_proto(iterator)
         chosen = {
@@ -114,3 +96,27 @@ class InputStages:
             for parameter in node.parameters
         }
         return {"fixed": {"map": limits.cores(), "prefetch": 2}, "autotune": chosen}
+
+    def _open(self) -> residency.Examples:
+        return residency.open_examples(
+            self._shards, self._kind, size=self._size, raw_root=self._raw_root
+        )
+
+    def _run_first_pass(self) -> None:
+        """Fills the memory or the raw file, or runs the first epoch where no pixels are kept."""
+        if self._kind == "none":
+            drain(self.epoch())
+            return
+        path = raw_file.cache_path(self._shards, self._size, self._raw_root)
+        shutil.rmtree(path, ignore_errors=True)
+        self._open()
+
+    def _rate(self, stage: str, work: Callable[[], object], *, from_storage: bool = False) -> float:
+        """Measures and says img/s; `from_storage` empties the page cache before each call."""
+
+        def drop() -> None:
+            timing.drop_from_page_cache(shard.path for shard in self._shards)
+
+        found = timing.rate(work, len(self.rows), drop if from_storage else None)
+        say(f"{stage}: {found:.0f} img/s")
+        return found

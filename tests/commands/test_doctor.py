@@ -1,4 +1,4 @@
-"""The door, once, with everything it writes."""
+"""The command, once, with everything that it writes."""
 
 import json
 

@@ -1,17 +1,16 @@
 import pytest
-from quick_run import quick_config
+from perf_measurements import perf_config
 
 from dftk.input import raw_file, residency
-from dftk.perf import examination, meter
+from dftk.perf import examination, timing
 from dftk.training.config import resolve
 from dftk.utils.errors import UsageError, UserError
 
 
 @pytest.mark.long
 def test_a_raw_file_of_a_part_does_not_stay(data_dir, dataset, monkeypatch):
-
-    monkeypatch.setattr(meter, "BUDGET_S", 0.05)
-    config = quick_config(data_dir).replaced(cache="disk", max_examples=160)
+    monkeypatch.setattr(timing, "BUDGET_S", 0.05)
+    config = perf_config(data_dir, cache="disk", max_examples=160)
     found = examination.examine(config, "frozen", None)
     assert found["run"]["phase"] == "frozen"
     shards = residency.limit_examples(dataset.train, 160)
@@ -19,7 +18,7 @@ def test_a_raw_file_of_a_part_does_not_stay(data_dir, dataset, monkeypatch):
 
 
 def test_a_head_that_is_fitted_has_no_step_to_measure():
-    with pytest.raises(UsageError, match="--head=pca: it is fitted, .*--head=linear"):
+    with pytest.raises(UsageError, match="--head=pca: this head is fitted, .*--head=linear"):
         examination.examine(resolve({"model": "anomaly"}), None, None)
 
 

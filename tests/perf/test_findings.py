@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from measurements import HEAD, OWN, measured
+from perf_measurements import HEAD, OWN, measurements
 from PIL import Image
 
 from dftk.perf import findings
@@ -12,12 +12,12 @@ PARALLEL = {"fixed": {"map": 2, "prefetch": 2}, "autotune": {"ParallelMapV2 para
 
 
 def collected():
-    return findings.collect(measured({**OWN, "transfer": 5e-3}, parallelism=PARALLEL), RUN)
+    return findings.collect(measurements({**OWN, "transfer": 5e-3}, parallelism=PARALLEL), RUN)
 
 
 def test_the_table_marks_what_binds_and_gives_percent_of_the_ceiling():
     lines = findings.text(collected()).splitlines()
-    (marked,) = [line for line in lines if "<-- binds" in line]
+    (marked,) = [line for line in lines if "<-- bottleneck" in line]
     assert marked.startswith("transfer")
     assert " 50  ceiling" in marked
     assert any(line.startswith("bottleneck: transfer: ") for line in lines)
@@ -48,15 +48,15 @@ def test_durations_are_readable():
 
 
 def test_kept_features_are_told_from_training_on_them():
-    found = measured(visits=1, head=HEAD, head_visits=80, first_pass_s=0.1)
+    found = measurements(visits=1, head=HEAD, head_visits=80, first_pass_s=0.1)
     collected = findings.collect(found, {**RUN, "features": "cached"})
     assert (collected["features_s"], collected["training_s"]) == (found.steps_s, found.head_s)
     assert found.head_s == pytest.approx(1000 * 80 * 1e-4)
     text = findings.text(collected)
     assert "features of all in 0 s, once for all runs, then 80 visits to every image" in text
-    assert "<-- binds" in next(line for line in text.splitlines() if line.startswith("head"))
+    assert "<-- bottleneck" in next(line for line in text.splitlines() if line.startswith("head"))
     there = findings.text({**collected, "features_s": 0.0})
-    assert "features are there from a run before, then 80 visits" in there
+    assert "features exist from an earlier run, then 80 visits" in there
 
 
 def test_a_busy_machine_is_named():

@@ -1,12 +1,11 @@
-"""The doctor on a run that keeps its frozen features: what makes them, and the head on them."""
+"""The doctor on a run that caches its frozen features: making them, and training the head."""
 
 from pathlib import Path
 
 import pytest
 
 from dftk.input import residency
-from dftk.perf import examination, findings, meter
-from dftk.perf import frozen_stages as frozen_rungs
+from dftk.perf import examination, findings, frozen_stages, timing
 from dftk.perf.frozen_stages import FrozenStages
 from dftk.perf.input_stages import InputStages
 from dftk.training.config import resolve
@@ -16,8 +15,8 @@ from dftk.training.features.frozen import FrozenFeatures
 
 @pytest.fixture
 def config(copy, monkeypatch):
-    monkeypatch.setattr(meter, "BUDGET_S", 0.02)
-    monkeypatch.setattr(frozen_rungs, "_STEPS", 8)
+    monkeypatch.setattr(timing, "BUDGET_S", 0.02)
+    monkeypatch.setattr(frozen_stages, "_STEPS", 8)
     return resolve({"dataset": str(Path(copy().train[0].path).parent), "model": "cnn",
                     "image_size": 64, "frozen_epochs": 3, "finetune_epochs": 0, "cache": "ram",
                     "frozen_features": "cached", "max_examples": 100})  # fmt: skip
@@ -37,7 +36,7 @@ def test_the_table_says_what_features_cost_and_how_fast_the_head_trains(config):
     assert "phase frozen, cached features, batch 32" in text
     assert "features of all in 0 s, once for all runs, then 12 visits" in text.replace("1 s", "0 s")
     left = [*Path(config.dataset).glob(".dftk_*"), *Path(config.dataset).glob("dftk_features")]
-    assert left == [], "what was made to measure is gone"
+    assert left == [], "what was written to measure is deleted"
 
 
 def test_making_features_and_the_head_on_them_are_measured(config, copy, tmp_path):
@@ -45,10 +44,11 @@ def test_making_features_and_the_head_on_them_are_measured(config, copy, tmp_pat
     devices = devices_lib.choose(config)
     source = InputStages(config, shards, "ram", 1, tmp_path)
     steps = FrozenStages(config, devices, source, tmp_path / "dftk_features")
-    step_s, real_s, wait = steps.train()
-    assert wait == pytest.approx(max(0, 1 - step_s / real_s))
-    assert min(steps.head()) > 1 / real_s
-    assert not steps.there(shards), "those of the measurement lie elsewhere"
-    FrozenFeatures(steps._context)
-    assert steps.there(shards)
-    assert not steps.there(residency.limit_examples(shards, 50))
+    step = steps.train()
+    assert step.input_wait == pytest.approx(max(0, 1 - step.synthetic_s / step.real_s))
+    head = steps.train_head()
+    assert max(head.synthetic_s, head.real_s) < step.real_s
+    assert not steps.features_exist(shards), "the measurement's features lie elsewhere"
+    FrozenFeatures(steps.context)
+    assert steps.features_exist(shards)
+    assert not steps.features_exist(residency.limit_examples(shards, 50))

@@ -58,7 +58,7 @@ def test_a_fold_never_trains_on_what_it_predicts(trainer, saved, examples, monke
     real = batches.Batcher.__call__
 
     def recorded(self, rows, **options):
-        if options["shuffle"]:
+        if options.get("shuffle"):
             trained_on.append(set(rows.tolist()))
         return real(self, rows, **options)
 

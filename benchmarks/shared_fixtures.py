@@ -1,19 +1,23 @@
-"""Fixtures of all benchmarks, a plugin that each names in `pytest_plugins`: drawn data, and a rig.
+"""Fixtures of all benchmarks: drawn images, the dataset built from them, and a training step.
 
-No conftest.py: tests/ has one, and imports from it by that name.
+A plugin that each test file names in `pytest_plugins`. It is no conftest.py, because tests/ has one
+and imports from it by that name.
 """
 
 import functools
 
 import pytest
 from material import build_dataset, draw_tree, notebook_pipeline
-from rig import Rig
-from sides import consume
+from rig import IMAGE_SIZE, Rig
+from workloads import consume
 
 from dftk.datasets import catalog
 from dftk.inference.stream import BATCH_SIZE
 from dftk.input import residency
+from dftk.models import registry
 from dftk.runs.saved_models import Ensemble
+from dftk.training.config import resolve
+from dftk.training.devices import devices
 
 
 @pytest.fixture(scope="session")
@@ -32,13 +36,13 @@ def dataset_dir(tree, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def dataset(dataset_dir):
-    """Its catalog."""
+    """The dataset, opened."""
     return catalog.open_dataset(dataset_dir, None, 5)
 
 
 @pytest.fixture(scope="session")
 def opened(dataset):
-    """A function that gives the examples in a residency, stored at 224 pixels."""
+    """A function from a residency to the examples in it, stored at 224 pixels."""
     return functools.cache(lambda kind: residency.open_examples(dataset.train, kind, size=224))
 
 
@@ -52,11 +56,16 @@ def notebook_epoch(tree):
 
 @pytest.fixture(scope="session")
 def rig(opened):
-    """The training step."""
+    """A training step to time."""
     return Rig(opened)
 
 
 @pytest.fixture(scope="session")
-def predictable(rig, tree):
-    """A detector as it is saved, and files for eight of its batches."""
-    return Ensemble([rig.detector.model]), sorted(tree.rglob("*.jpg"))[: 8 * BATCH_SIZE]
+def predictable(tree):
+    """A detector as it is saved, and files for three of its batches.
+
+    Of Xception, or else on a CPU decoding would take longer than the forward pass.
+    """
+    config = resolve({"weights": "none", "image_size": IMAGE_SIZE, "mixed_precision": True})
+    detector = registry.build(config, devices.choose(config).policy, False)
+    return Ensemble([detector.model]), sorted(tree.rglob("*.jpg"))[: 3 * BATCH_SIZE]
