@@ -349,7 +349,7 @@ def test_a_folder_trains_evaluates_and_resumes(kind, tmp_path, capfd):
     assert "Not a JPEG file" not in capfd.readouterr().err  # libjpeg's own words, of PNG files
     again = saved_folds.evaluate(workdir, "train", None)
     assert again["pooled"]["auc"] == summary["pooled"]["auc"]
-    with pytest.raises(UserError, match="without a valid split"):
+    with pytest.raises(UserError, match="was built without a split valid"):
         saved_folds.evaluate(workdir, "valid", None)
     assert run.train(config, [0, 1], workdir)["pooled"] == summary["pooled"]
     ensemble = load_ensemble(model_choice.model_files([str(workdir.path)]))
