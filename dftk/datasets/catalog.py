@@ -96,7 +96,8 @@ def open_dataset(
     if metadata["k"] != folds:
         raise UsageError(
             f"--folds={folds}: {builder.info.full_name} has {metadata['k']}; build "
-            f"""`--config='{{"name": "kfold{folds}", "k": {folds}}}'` with tfds build and give """
+            f"one with `python -m tfds_rvf10k.build --manual_dir=DIR --config="
+            f"""'{{"name": "kfold{folds}", "k": {folds}}}'` and give """
             f"--dataset=rvf10k/kfold{folds}",
             flags=["folds", "dataset"],
         )
@@ -201,8 +202,8 @@ def find_folder(dataset: str, data_dir: str | None) -> Path:
 def _build_remedy(data_dir: str | None) -> str:
     elsewhere = f" --data_dir={data_dir}" if data_dir else ""
     return (
-        f"build it with `tfds build rvf10k --imports tfds_rvf10k --manual_dir=DIR{elsewhere}`, DIR "
-        "being Kaggle's rvf10k folder, or try --dataset=sample"
+        f"build it with `python -m tfds_rvf10k.build --manual_dir=DIR{elsewhere}`, DIR being "
+        "Kaggle's rvf10k folder, or try --dataset=sample"
     )
 
 

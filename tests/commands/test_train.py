@@ -37,7 +37,7 @@ def test_a_run_from_the_command_line(data_dir, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "status", "message"),
     [
-        (["--dataset=rvf10k"], 1, "tfds build rvf10k --imports tfds_rvf10k --manual_dir"),
+        (["--dataset=rvf10k"], 1, "python -m tfds_rvf10k.build --manual_dir"),
         (["--weights=/no/such.weights.h5"], 1, "/no/such.weights.h5: no such file"),
         (["--workdir=/dev/null/run"], 1, "--workdir=/dev/null/run: cannot write there"),
         (["--folds=7", "--dataset=DIRECTORY"], 2, "--folds=7"),

@@ -31,7 +31,7 @@ def test_fingerprint_sees_another_size(dataset):
 
 @pytest.mark.parametrize("name", ["rvf10k", "rvf10k/kfold5", "rvf10k/nowhere"])
 def test_missing_dataset_says_how_to_build_it(name, tmp_path):
-    remedy = "tfds build rvf10k --imports tfds_rvf10k --manual_dir"
+    remedy = "python -m tfds_rvf10k.build --manual_dir=DIR"
     with pytest.raises(UserError, match=f"--dataset={name}: .*{remedy}"):
         catalog.open_dataset(name, str(tmp_path), 5)
 
@@ -90,7 +90,7 @@ def test_a_folder_is_found_however_damaged(copy, data_dir, tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("rvf10k", "not built in .*; build it with `tfds build"),
+        ("rvf10k", "not built in .*; build it with `python -m tfds_rvf10k.build"),
         ("/no/such", "no built dataset in it; give rvf10k, "),
         ("sample", "not built in .*; python -m dftk.train --dataset=sample builds it"),
     ],

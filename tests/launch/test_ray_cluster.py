@@ -127,7 +127,7 @@ def test_a_user_error_is_told_and_not_repeated(address, data_dir, tmp_path, monk
     monkeypatch.setattr(ray_cluster, "say", lines.append)
     config = quick_config(data_dir).replaced(dataset="rvf10k")
     failed = ray_cluster.train_folds_on_ray(config, [1], Workdir(tmp_path), on_ray(address))
-    assert "tfds build rvf10k --imports tfds_rvf10k" in failed[1]
+    assert "python -m tfds_rvf10k.build --manual_dir=DIR" in failed[1]
     assert [line.split(" after ")[0] for line in lines[2:]] == ["fold 1: not finished"]
 
 
