@@ -37,7 +37,8 @@ def main(argv: Sequence[str]) -> None:
     for change in changes:
         if change in configs:
             raise UsageError(f"{change}: given twice")
-        configs[change] = resolve({**given, **cli.changed_config(change)})
+        changed = cli.changed_config(change)
+        configs[change] = resolve({**given, **changed}, chosen=changed.keys())
     folds = parse_folds(_FOLD.value, configs["base"].folds)
 
     from dftk.launch import ablation

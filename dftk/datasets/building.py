@@ -8,7 +8,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 import tfds_rvf10k
-from dftk.utils.errors import UserError
+from dftk.utils.errors import UserError, first_line
 
 
 class LocalBuilder(tfds_rvf10k.Builder, skip_registration=True):  # type: ignore[call-arg]
@@ -53,5 +53,5 @@ def prepare(builder: tfds.core.DatasetBuilder, source: str | Path, what: str) ->
         except (OSError, tf.errors.OpError) as error:
             raise UserError(
                 f"--data_dir={builder.data_path.parents[2]}: cannot build {what} there "
-                f"({str(error).splitlines()[0]})"
+                f"({first_line(error)})"
             ) from error

@@ -169,7 +169,8 @@ def table(content: Mapping[str, Any], configs: Mapping[str, Config]) -> str:
             cells += _difference(pair["held_out"][score]) if pair else ["", ""]
         rows.append([*cells, str(side["epochs"]), number(side["training_minutes"], ".1f")])
         values = changed_values(base, configs[name])
-        if brought := {flag: value for flag, value in values.items() if f"{flag}=" not in name}:
+        named = {part.partition("=")[0] for part in name.split(",")}
+        if brought := {flag: value for flag, value in values.items() if flag not in named}:
             notes.append(f"`{name}` also brings {as_words(brought)}.")
     lines = [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join([*lines, "", _CAPTION, *notes])

@@ -77,6 +77,7 @@ class _FoldProcess:
       pipe: by which it reports events.
       log: file with all that it writes to stdout and stderr.
       error: the event of the error that ended it, if it reported one.
+      is_reporting: whether its end of the pipe is open.
     """
 
     fold: int
@@ -86,10 +87,12 @@ class _FoldProcess:
     pipe: events.EventPipe
     log: Path
     error: events.Event | None = None
+    is_reporting: bool = True
 
     def read(self, progress: MultiProgress) -> bool:
         """Reads events that have come, and shows them; returns False at their end."""
         if (found := self.pipe.read()) is None:
+            self.is_reporting = False  # at its end, `select` would return at once, again and again
             return False
         for event in found:
             if event.kind == events.LIVE:
@@ -182,14 +185,14 @@ class _ProcessPool:
 
     def _read_events(self) -> None:
         """Waits for events, and shows those that have come."""
-        by_pipe = {child.pipe: child for child in self._running}
+        by_pipe = {child.pipe: child for child in self._running if child.is_reporting}
         for pipe in select.select(list(by_pipe), [], [], _POLL_S)[0]:
             by_pipe[pipe].read(self._progress)
 
     def _finish(self, child: _FoldProcess) -> None:
         """Reads the last events of a process that has ended, and decides what follows."""
-        while select.select([child.pipe], [], [], 0)[0] and child.read(self._progress):
-            pass
+        while child.is_reporting and select.select([child.pipe], [], [], 0)[0]:
+            child.read(self._progress)
         child.pipe.close()
         self._progress.end(child.fold)
         self._running.remove(child)

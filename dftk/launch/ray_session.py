@@ -13,7 +13,7 @@ from typing import Any
 
 from dftk.runs.workdir import Workdir
 from dftk.training.config import Config
-from dftk.utils.errors import UserError
+from dftk.utils.errors import UserError, first_line
 from dftk.utils.files import write_text
 
 _CONNECT_S = 10.0  # Ray itself tries for a quarter of an hour
@@ -78,11 +78,6 @@ def _require_listener(address: str) -> None:
         socket.create_connection((host, int(port)), _CONNECT_S).close()
     except (OSError, OverflowError) as error:
         raise UserError(f"--ray_address={address}: nobody answers ({error}); {_START}") from None
-
-
-def first_line(error: Exception) -> str:
-    """Returns the first line of an error's message, or its class if it has none."""
-    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def with_absolute_paths(config: Config) -> Config:

@@ -72,7 +72,7 @@ class ModelConfig:
     @property
     def from_scratch(self) -> bool:
         """Whether the network has no ImageNet weights."""
-        return not ARCHITECTURES[MODELS[self.name].architecture].weights_file
+        return not ARCHITECTURES[MODELS[self.name].architecture].pretrained
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

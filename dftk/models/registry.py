@@ -19,7 +19,7 @@ from dftk.models.backbones.catalog import ARCHITECTURES, MODELS
 from dftk.models.config import DetectorConfig, HeadConfig, ModelConfig
 from dftk.models.heads import one_class
 from dftk.models.heads import trained as heads
-from dftk.utils.errors import UserError
+from dftk.utils.errors import UserError, first_line
 
 _OTHERWISE = "give a file with --weights=PATH, or train from scratch with --weights=none"
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's RGB in [0, 1]
@@ -188,7 +188,9 @@ def load_network(backbone: Backbone, config: ModelConfig) -> keras.Model:
                 warnings.filterwarnings("ignore", "`input_shape` is undefined or non-square")
                 return backbone.network("imagenet", size)
         except Exception as error:  # a failed download is a plain Exception in Keras
-            raise UserError(f"--weights=imagenet: {_first_line(error)}; {_OTHERWISE}") from error
+            raise UserError(
+                f"--weights=imagenet: {first_line(error)[:200]}; {_OTHERWISE}"
+            ) from error
     network = backbone.network(None, size)
     if weights == "none":
         return network
@@ -226,10 +228,6 @@ def is_weights_file(weights: str) -> bool:
 def _require_file(weights: str) -> None:
     if not Path(weights).is_file():
         raise UserError(f"--weights={weights}: no such file; {_OTHERWISE}")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ wins over all of them.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from dftk.models.backbones.catalog import MODELS
@@ -153,11 +153,12 @@ class Config:
         return from_values(Config, values, base=self)
 
 
-def resolve(given: Mapping[str, Any]) -> Config:
+def resolve(given: Mapping[str, Any], chosen: Collection[str] | None = None) -> Config:
     """Returns the config of a run: the defaults, changed by model, recipe, sample and user.
 
     Args:
       given: values that the user set, by flag; they win over all others.
+      chosen: those of them that must have an effect; all if not given.
 
     Raises:
       UsageError: a value that no run could use, or one that this run would ignore.
@@ -168,7 +169,9 @@ def resolve(given: Mapping[str, Any]) -> Config:
         config = from_values(Config, {**values, **given})
     except UsageError as error:
         raise _with_origins(error, {n: o for n, o in brought.items() if n not in given}) from None
-    for violation in rules.ignored(config.values(), values_of(Config), given.keys()):
+    for violation in rules.ignored(
+        config.values(), values_of(Config), given.keys() if chosen is None else chosen
+    ):
         raise UsageError(violation.text, violation.flags)
     return config
 

@@ -84,7 +84,7 @@ def _of_model(values: Values) -> Iterator[Violation]:
         yield Violation(
             f"--crop_size={crop}: must be at least 32; 0 is the whole image", ("crop_size",)
         )
-    if values["weights"] == "imagenet" and not _architecture(values).weights_file:
+    if values["weights"] == "imagenet" and not _architecture(values).pretrained:
         yield Violation(
             f"--weights=imagenet: {model} has none; give --weights=none or a file",
             ("weights", "model"),
@@ -177,12 +177,6 @@ def _ignored(values: Values) -> Iterator[tuple[str, str]]:
                 "--frozen_features=cached trains on features of whole images; give "
                 "--frozen_features=live",
             )
-    for phase in ("frozen", "finetune"):
-        if not values[f"{phase}_epochs"]:
-            for name in (f"{phase}_lr", f"{phase}_stop", f"{phase}_plateau"):
-                yield name, f"the phase has no epochs; give --{phase}_epochs"
-    if not values["frozen_epochs"]:
-        yield "frozen_features", "phase 1 has no epochs; give --frozen_epochs"
     if values["head"] not in ONE_CLASS_HEADS:
         yield (
             "fakes_lie",
@@ -190,7 +184,7 @@ def _ignored(values: Values) -> Iterator[tuple[str, str]]:
         )
     trains_base = values["finetune_epochs"] and values["finetune_base"]
     if not trains_base:
-        for name in ("freeze_blocks", "layer_decay", "base_batchnorm"):
+        for name in ("freeze_blocks", "layer_decay"):
             yield name, "no second phase trains the base; give --finetune_epochs"
     if not trains_base or values["base_batchnorm"] == "inference":
         yield (

@@ -3,6 +3,11 @@
 from collections.abc import Sequence
 
 
+def first_line(error: BaseException) -> str:
+    """Returns the first line of an error's message, or its class if it has none."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 class UserError(Exception):
     """Something the user can mend; its text is one line with the name, the value, the remedy."""
 

@@ -68,7 +68,7 @@ def report(event: Event) -> None:
         try:
             while line:
                 line = line[os.write(_descriptor, line) :]
-        except BrokenPipeError:  # the parent has gone, and nobody else reads events
+        except OSError:  # the parent has gone, or the descriptor was another process's
             _descriptor = None
 
 

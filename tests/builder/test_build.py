@@ -122,7 +122,7 @@ def test_notes_are_lines(run, tree):
     (tree / "masks").mkdir(exist_ok=True)
     status, _, err = run(tree)
     assert status == 0
-    assert "note: masks/ is not read: it is no split and no class" in err
+    assert "note: masks/ is left alone: it is no split and no class" in err
     (tree / "masks").rmdir()
 
 

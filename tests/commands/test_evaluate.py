@@ -8,7 +8,7 @@ from dftk.input import residency
 
 
 @pytest.mark.long
-def test_the_door_prints_the_table(trained):
+def test_the_command_prints_the_table(trained):
     answer = run_command("evaluate", f"--workdir={trained.path}", "--split=train")
     assert answer.returncode == 0, answer.stderr
     lines = answer.stdout.splitlines()

@@ -9,10 +9,12 @@ import pytest
 from images import encoded, picture
 from PIL import Image
 
-from dftk.datasets import catalog
+from dftk.datasets import catalog, image_tree
 from dftk.input import residency
 from dftk.utils.errors import UserError
 from tfds_rvf10k import build
+from tfds_rvf10k.sources.listing import find_source, list_images
+from tfds_rvf10k.sources.source_images import Layout
 
 NAMES = ("dftk_images/faces", "dftk_images/list")
 
@@ -38,6 +40,27 @@ def opened(dataset, tmp_path, folds=2, **options):
 
 def builds(tmp_path):
     return sorted(path.name for path in (tmp_path / "data" / "dftk_images").iterdir())
+
+
+def test_a_build_of_the_first_edition_is_found_again(tmp_path):
+    # A build's name carries the digest of its folder's listing, notes included.
+    # A reworded note would rebuild every folder that users built before.
+    root = tmp_path / "faces"
+    for split in ("train", "valid"):
+        for name in ("real", "fake"):
+            (root / split / name).mkdir(parents=True)
+            for index in range(2):
+                file = root / split / name / f"{index}.jpg"
+                file.write_bytes(b"x" * (10 + index))
+                os.utime(file, ns=(10**18, 10**18 + index))
+    (root / "masks").mkdir()
+    (root / "test").mkdir()
+    layout = Layout()
+    source = find_source(str(root), layout, "")
+    listing = list_images(source, layout)
+    assert image_tree._digest(source, listing, 5) == (
+        "14c305139ed8d1314758b6910b2ddb8d9d9548236e42f8c5beb9d409b16be4de"
+    )
 
 
 def test_a_folder_is_built_once_and_again_when_it_changes(tree, tmp_path, capfd):

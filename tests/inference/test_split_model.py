@@ -15,7 +15,7 @@ def images(*shape):
     return tf.constant(np.random.default_rng(0).integers(0, 256, shape, np.uint8))
 
 
-def test_the_split_make_the_model(small_ensemble):
+def test_the_halves_make_the_model(small_ensemble):
     split = split_model.split(small_ensemble.members[0])
     batch = images(4, 50, 70, 3)
     unit = split.resize(batch)
@@ -24,7 +24,7 @@ def test_the_split_make_the_model(small_ensemble):
     np.testing.assert_array_equal(split.classify(unit).numpy()[:, 0], small_ensemble(batch)[0])
 
 
-def test_the_split_of_a_trained_xception_make_it(trained):
+def test_the_halves_of_a_trained_xception_make_it(trained):
     model = saved_models.load_model(trained.model_path(0))
     split = split_model.split(model)
     batch = images(2, 64, 64, 3)
@@ -43,7 +43,7 @@ def test_a_model_that_takes_images_as_they_are_stays_whole():
     np.testing.assert_allclose(split.classify(batch), model(batch), atol=1e-6)
 
 
-def test_split_are_made_once_traced_once_and_go_with_their_model():
+def test_halves_are_made_once_traced_once_and_go_with_their_model():
     model = registry.build(
         resolve({"dataset": "sample", "model": "cnn", "image_size": 32}), "float32", False
     ).model

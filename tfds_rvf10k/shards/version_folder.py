@@ -88,7 +88,7 @@ def enough_space(data_dir: str, needed: int) -> Iterator[None]:
     try:
         yield
     except (OSError, tf.errors.OpError) as error:
-        cause = str(error).splitlines()[0]
+        cause = next(iter(str(error).splitlines()), type(error).__name__)
         raise NoSpace(
             f"{data_dir}: cannot write the dataset ({cause}), which needs {size}",
             remedy,

@@ -49,8 +49,9 @@ class Architecture:
       module: in this package, with a function `backbone(multilevel, **arguments)` that returns a
         Backbone.
       arguments: of that function.
-      weights_file: name of Keras's file of ImageNet weights, for those who copy it by hand; "" for
-        a network that has no ImageNet weights and is trained from scratch.
+      pretrained: whether the network has ImageNet weights; if not, it is trained from scratch.
+      weights_file: name of Keras's file of ImageNet weights, for those who copy it by hand; "" if
+        there is no such file.
       size_multiple: the network takes images of one size only, a multiple of this; 0 takes any.
       multilevel: whether NAME_multilevel, whose head sees every level, is a model, too.
       defaults: values of flags that this network changes, by flag; see dftk.training.config.
@@ -58,6 +59,7 @@ class Architecture:
 
     module: str
     arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    pretrained: bool = False
     weights_file: str = ""
     size_multiple: int = 0
     multilevel: bool = True
@@ -68,33 +70,38 @@ ARCHITECTURES: dict[str, Architecture] = {
     "xception": Architecture(
         module="applications",
         arguments={"name": "Xception"},
+        pretrained=True,
         weights_file="xception_weights_tf_dim_ordering_tf_kernels_notop.h5",
     ),
     "mobilenetv2": Architecture(
         module="applications",
         arguments={"name": "MobileNetV2"},
+        pretrained=True,
         weights_file="mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5",
     ),
     "resnet50v2": Architecture(
         module="applications",
         arguments={"name": "ResNet50V2"},
+        pretrained=True,
         weights_file="resnet50v2_weights_tf_dim_ordering_tf_kernels_notop.h5",
     ),
     "efficientnetv2b0": Architecture(
         module="applications",
         arguments={"name": "EfficientNetV2B0", "include_preprocessing": False},
+        pretrained=True,
         weights_file="efficientnetv2-b0_notop.h5",
         defaults={"scaling": "imagenet"},
     ),
     "convnext_tiny": Architecture(
         module="applications",
         arguments={"name": "ConvNeXtTiny", "include_preprocessing": False},
+        pretrained=True,
         weights_file="convnext_tiny_notop.h5",
         defaults={"scaling": "imagenet"},
     ),
     "vit": Architecture(
         module="vit",
-        weights_file="DeiT-S/16 of KerasHub",
+        pretrained=True,  # KerasHub has the weights
         size_multiple=16,  # each patch is known by its place
         defaults={"scaling": "imagenet"},
     ),
@@ -163,4 +170,4 @@ def _models() -> dict[str, Model]:
 
 
 MODELS: dict[str, Model] = _models()
-PRETRAINED = tuple(name for name, entry in ARCHITECTURES.items() if entry.weights_file)
+PRETRAINED = tuple(name for name, entry in ARCHITECTURES.items() if entry.pretrained)

@@ -13,7 +13,7 @@ from dftk.training.config import Config
 from dftk.training.devices import cluster
 from dftk.training.resume.interruption import end_at_ctrl_c
 from dftk.utils import tensorflow_internals
-from dftk.utils.errors import UsageError, UserError
+from dftk.utils.errors import UsageError, UserError, first_line
 from dftk.utils.progress import say
 
 
@@ -139,7 +139,7 @@ def _over_workers() -> tf.distribute.MultiWorkerMirroredStrategy:
             return tf.distribute.MultiWorkerMirroredStrategy()
     except tf.errors.OpError as error:
         raise UserError(
-            f"TF_CONFIG: cannot join the other workers ({error.message.splitlines()[0]}); see that "
+            f"TF_CONFIG: cannot join the other workers ({first_line(error)}); see that "
             "this worker's port is free and all hosts can be reached"
         ) from error
 

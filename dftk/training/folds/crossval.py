@@ -25,9 +25,9 @@ from dftk.training.folds.fold import FoldTrainer
 from dftk.training.folds.history import FoldResult
 from dftk.training.resume import interruption
 from dftk.training.resume.checkpoint import Checkpoints
-from dftk.training.resume.stop_check import StopCheck
 from dftk.training.step.context import TrainingContext
 from dftk.training.step.profile import StepProfile
+from dftk.training.step.stop_check import StopCheck
 from dftk.utils.errors import UserError
 from dftk.utils.files import replacing, write_csv, write_json
 from dftk.utils.progress import Progress, say

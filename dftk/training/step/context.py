@@ -6,9 +6,9 @@ from dftk.input.residency import Examples
 from dftk.models.registry import Detector
 from dftk.training.config import Config
 from dftk.training.devices.devices import Devices
-from dftk.training.resume.stop_check import StopCheck
 from dftk.training.step.forward_pass import ForwardPass
 from dftk.training.step.loop import BatchImages
+from dftk.training.step.stop_check import StopCheck
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

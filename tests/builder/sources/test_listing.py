@@ -80,7 +80,7 @@ def test_flat_classes_are_all_train(tmp_path):
         ("real/a/1.jpg", "train", 0),
     ]
     assert found.problems == []
-    assert found.notes == ["masks/ is not read: it is no split and no class"]
+    assert found.notes == ["masks/ is left alone: it is no split and no class"]
 
 
 def test_other_names_for_classes_and_valid(tmp_path):
@@ -92,7 +92,7 @@ def test_other_names_for_classes_and_valid(tmp_path):
     assert [(i.split, i.label) for i in found.images] == [
         ("train", 0), ("train", 1), ("valid", 0), ("valid", 1),
     ]  # fmt: skip
-    assert found.notes == ["test/ is not read: no training run may see it"]
+    assert found.notes == ["test/ is left alone: no training run may see it"]
 
 
 def test_a_link_to_itself_blinds_nothing(tmp_path):

@@ -4,7 +4,7 @@ import pytest
 from features_rig import Rig
 
 from dftk.training.resume.interruption import Interrupted, StopRequest
-from dftk.training.resume.stop_check import StopCheck
+from dftk.training.step.stop_check import StopCheck
 
 
 def test_what_is_not_given_is_made_of_the_rest(dataset):

@@ -12,10 +12,10 @@ from training_rig import SMALL, Rig
 from dftk.training.phase_config import PhaseConfig
 from dftk.training.resume.interruption import Interrupted, StopRequest
 from dftk.training.resume.state import EpochTotals, FoldState
-from dftk.training.resume.stop_check import StopCheck
 from dftk.training.schedule import EarlyStop, Phase, PlateauRate
 from dftk.training.step.epoch import EpochTrainer
 from dftk.training.step.profile import StepProfile
+from dftk.training.step.stop_check import StopCheck
 from dftk.utils.errors import UserError
 
 PHASE = Phase("frozen", PhaseConfig(epochs=3, lr=1e-3, stop=9, plateau=4), train_base=False)

@@ -44,13 +44,26 @@ def test_frozen_phase_trains_the_head_only(rig):
 
 
 def test_finetuning_moves_every_weight_of_the_base(rig):
-    """The notebook's second phase moved 0 of 154: `train_loop = True` never reached its base."""
+    """The notebook's second phase moved 0 of 154: `trainable = True` never reached its base."""
     variables = rig.detector.base.trainable_variables
     before = rig.weights(variables)
     rig.train("finetune")
     assert len(rig.phases["finetune"].variables) == 10 + len(before)
     assert len(before) == 32
     assert all(moved(before, rig.weights(variables)))
+
+
+@pytest.mark.slow
+def test_finetuning_moves_all_154_weights_and_80_statistics_of_xception(examples):
+    rig = Rig(examples, base_batchnorm="update")
+    weights = rig.detector.base.trainable_variables
+    statistics = [v for v in rig.detector.base.variables if "moving" in v.path]
+    before = rig.weights(weights), rig.weights(statistics)
+    assert (len(before[0]), len(before[1])) == (154, 80)
+    assert len(rig.phases["finetune"].variables) == 164
+    rig.train("finetune", rows=16, calls=(1,))
+    assert all(moved(before[0], rig.weights(weights)))
+    assert all(moved(before[1], rig.weights(statistics)))
 
 
 def test_finetuning_updates_batchnorm_statistics_as_configured(rig, examples):

@@ -7,7 +7,7 @@ import pytest
 from dftk.training.config import resolve
 from dftk.training.devices import devices
 from dftk.training.resume.interruption import Interrupted, StopRequest
-from dftk.training.resume.stop_check import StopCheck
+from dftk.training.step.stop_check import StopCheck
 
 
 @pytest.fixture(scope="module")
