@@ -2,10 +2,12 @@
 
 import contextlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from google.protobuf import json_format
 
 import tfds_rvf10k
 from dftk.utils.errors import UserError, first_line
@@ -30,6 +32,38 @@ class LocalBuilder(tfds_rvf10k.Builder, skip_registration=True):  # type: ignore
             supervised_keys=info.supervised_keys,
             metadata=info.metadata,
         )
+
+
+def unreadable(build: str | Path, error: Exception) -> UserError:
+    """The error for a built dataset whose description, such as dataset_info.json, is damaged."""
+    return UserError(
+        f"{build}: its description cannot be read ({first_line(error)}); move that folder away, "
+        "and build it again"
+    )
+
+
+@contextlib.contextmanager
+def reading(build: str | Path) -> Iterator[None]:
+    """Raises UserError if TFDS cannot read the description of a built dataset."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, json_format.Error) as error:
+        raise unreadable(build, error) from error
+
+
+def make_builder(
+    kind: type[LocalBuilder], data_dir: str | None, config: tfds_rvf10k.FoldConfig
+) -> LocalBuilder:
+    """A builder of a dataset that is built already or not; UserError if the built one is damaged.
+
+    Args:
+      kind: the class of the builder.
+      data_dir: where TFDS keeps datasets; None is its default.
+      config: the folds and their name.
+    """
+    where = Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
+    with reading(where / kind.name / config.name):
+        return kind(data_dir=data_dir, config=config)
 
 
 def prepare(builder: tfds.core.DatasetBuilder, source: str | Path, what: str) -> None:

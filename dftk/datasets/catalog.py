@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import tensorflow_datasets as tfds
+from google.protobuf import json_format
 
 import tfds_rvf10k  # registers rvf10k
-from dftk.datasets import image_tree, sample
+from dftk.datasets import building, image_tree, sample
 from dftk.input.shards import Shard, record_checksums
 from dftk.utils.errors import UsageError, UserError
 
@@ -88,7 +89,8 @@ def open_dataset(
       UsageError: the dataset has another number of folds.
     """
     builder = _open_builder(dataset, data_dir, folds, any_size)
-    metadata = builder.info.metadata or {}
+    with building.reading(builder.data_path):
+        metadata = dict(builder.info.metadata or {})
     if not {"k", "shards_per_fold"} <= set(metadata):
         raise UserError(
             f"{builder.data_path}: not built by tfds_rvf10k (its metadata has no folds)"
@@ -213,13 +215,16 @@ def _open_builder(
     if dataset == "sample":
         return sample.build(data_dir, folds)
     if folder := _find_version_directory(dataset, data_dir):
-        return tfds.builder_from_directory(folder)
+        with building.reading(folder):
+            return tfds.builder_from_directory(folder)
     if is_path(dataset, data_dir):
         return image_tree.build(dataset, data_dir, folds, any_size)
     where = data_dir or tfds.core.constants.DATA_DIR
     remedy = _build_remedy(data_dir)
     try:
         builder = tfds.builder(dataset, data_dir=data_dir)
+    except (json_format.Error, UnicodeDecodeError, OSError) as error:
+        raise building.unreadable(f"{where}/{dataset}", error) from error
     except (tfds.core.DatasetNotFoundError, ValueError):
         raise UserError(f"--dataset={dataset}: not built in {where}; {remedy}") from None
     if not builder.data_path.exists():

@@ -90,7 +90,7 @@ def build(
 
 
 def _prepare(images: "_Images", config: tfds_rvf10k.FoldConfig) -> tfds.core.DatasetBuilder:
-    builder = ImagesBuilder(data_dir=images.data_dir, config=config)
+    builder = building.make_builder(ImagesBuilder, images.data_dir, config)
     if builder.data_path.exists():
         return builder
     name = f"--dataset={images.dataset}"

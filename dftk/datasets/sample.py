@@ -138,7 +138,7 @@ def build(data_dir: str | None, k: int) -> tfds.core.DatasetBuilder:
       UserError: data_dir cannot be written.
     """
     folds = tfds_rvf10k.FoldConfig(name=f"kfold{k}", k=k)
-    builder = SampleBuilder(data_dir=data_dir, config=folds)
+    builder = building.make_builder(SampleBuilder, data_dir, folds)
     if builder.data_path.exists():
         return builder
     with tempfile.TemporaryDirectory() as tree:

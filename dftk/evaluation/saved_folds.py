@@ -1,6 +1,5 @@
 """Scores the saved models of a workdir: on the untouched split `valid`, or on held-out folds."""
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -79,19 +78,28 @@ def open_data(workdir: Workdir, data_dir: str | None) -> tuple[dict[str, Any], c
     record = workdir.config()
     config = record["config"]
     data_dir, fingerprint = data_dir or config["data_dir"], record["inputs"]["dataset_fingerprint"]
+    damaged = ""
     if record["inputs"]["dataset"].startswith(f"{image_tree.ImagesBuilder.name}/"):
         # The built dataset remains when the images have changed or are gone.
         for folder in image_tree.builds(config["dataset"], data_dir):
-            with contextlib.suppress(UserError):  # the code below reports why none can be opened
+            try:
                 dataset = catalog.open_dataset(str(folder), data_dir, config["folds"])
-                if dataset.fingerprint() == fingerprint:
-                    return config, dataset
+            except UserError as error:  # another build may be the run's
+                damaged += f"; a build cannot be opened: {error}"
+                continue
+            if dataset.fingerprint() == fingerprint:
+                return config, dataset
     any_size = config.get("stored_size") is not None
-    dataset = catalog.open_dataset(config["dataset"], data_dir, config["folds"], any_size=any_size)
+    try:
+        dataset = catalog.open_dataset(
+            config["dataset"], data_dir, config["folds"], any_size=any_size
+        )
+    except UserError as error:
+        raise UserError(f"{error}{damaged}") from error
     if dataset.fingerprint() != fingerprint:
         raise UserError(
             f"{dataset.name} is not the data that {workdir.path} was trained on: its folds or "
-            "records differ, or another version of dftk trained the run"
+            f"records differ, or another version of dftk trained the run{damaged}"
         )
     return config, dataset
 

@@ -388,3 +388,20 @@ def test_a_folder_trains_evaluates_and_resumes(kind, tmp_path, capfd):
     with pytest.raises(UserError, match="dataset"):
         run.train(config, [0, 1], workdir)
     assert saved_folds.evaluate(workdir, "train", None) == again
+
+
+@pytest.mark.parametrize("file", ["dataset_info.json", "features.json"])
+def test_a_damaged_description_of_a_build_is_named(tree, tmp_path, file):
+    folder = Path(opened(tree, tmp_path).train[0].path).parent
+    (folder / file).write_text("{")
+    with pytest.raises(UserError, match="description cannot be read .*build it again") as raised:
+        catalog.open_dataset(str(folder), str(tmp_path / "data"), 2)
+    assert str(folder) in str(raised.value)
+
+
+def test_a_damaged_build_of_a_folder_is_named(tree, tmp_path):
+    folder = Path(opened(tree, tmp_path).train[0].path).parent
+    (folder / "dataset_info.json").write_text("{")
+    with pytest.raises(UserError, match="description cannot be read") as raised:
+        opened(tree, tmp_path)
+    assert str(raised.value).startswith(str(folder.parent))

@@ -1,9 +1,12 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
+from images import encoded, picture
 from sklearn.metrics import roc_auc_score
 
+from dftk.datasets import catalog
 from dftk.evaluation import saved_folds
 from dftk.runs.workdir import Workdir
 from dftk.utils.errors import UserError
@@ -55,3 +58,27 @@ def test_other_data_than_the_trained_on_is_refused(trained, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(record))
     with pytest.raises(UserError, match="is not the data that .* was trained on"):
         saved_folds.evaluate(Workdir(tmp_path), "valid", None)
+
+
+def test_a_damaged_build_is_named_when_the_images_are_gone(trained, tmp_path):
+    source, data_dir = tmp_path / "faces", tmp_path / "data"
+    for label, name in enumerate(("real", "fake")):
+        (source / name).mkdir(parents=True)
+        for index in range(6):
+            (source / name / f"{index}.jpg").write_bytes(encoded(picture((label, index)), "JPEG"))
+    dataset = catalog.open_dataset(str(source), str(data_dir), 2)
+    record = trained.config()
+    record["config"] |= {"dataset": str(source), "data_dir": str(data_dir), "folds": 2}
+    record["inputs"] |= {
+        "dataset": dataset.name,
+        "dataset_fingerprint": dataset.fingerprint(),
+    }
+    (tmp_path / "config.json").write_text(json.dumps(record))
+    shutil.rmtree(source)
+    workdir = Workdir(tmp_path)
+    assert saved_folds.open_data(workdir, None)[1].fingerprint() == dataset.fingerprint()
+
+    (build,) = data_dir.glob("dftk_images/*/*")
+    (build / "dataset_info.json").write_text("{")
+    with pytest.raises(UserError, match=f"a build cannot be opened: .*{build}"):
+        saved_folds.open_data(workdir, None)
