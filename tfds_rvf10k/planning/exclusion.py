@@ -4,6 +4,7 @@ import os
 
 import tensorflow_datasets as tfds
 from etils import epath
+from google.protobuf import json_format
 
 from tfds_rvf10k.errors import DatasetError
 from tfds_rvf10k.inspection.inspection import InspectedImage, Inspection, perceptual_hashes
@@ -25,7 +26,14 @@ def read_excluded(dataset: str, data_dir: str, inspect: Inspection) -> ExcludedI
     """
     given = f"without={dataset!r}"
     if (epath.Path(dataset) / "dataset_info.json").exists():
-        builder = tfds.builder_from_directory(dataset)
+        try:
+            builder = tfds.builder_from_directory(dataset)
+        except (OSError, ValueError, KeyError, json_format.Error) as error:
+            raise DatasetError(
+                f"{given}: its description cannot be read ({error})",
+                "build that dataset again, or give another",
+                option="without",
+            ) from error
     else:
         try:
             builder = tfds.builder(dataset, data_dir=os.fspath(data_dir))

@@ -29,6 +29,9 @@ def test_valid_of_a_built_dataset_is_known_by_bytes_pixels_and_hash(dataset, per
 
 
 def test_no_such_dataset_is_named(tmp_path):
+    (tmp_path / "dataset_info.json").write_text("{")
+    with pytest.raises(ValueError, match=r"without='.*': its description cannot be read"):
+        exclusion.read_excluded(str(tmp_path), str(tmp_path), Inspection(Source("/")))
     with pytest.raises(ValueError, match=r"without='rvf10k/nowhere': no.* in "):
         exclusion.read_excluded("rvf10k/nowhere", str(tmp_path), Inspection(Source("/")))
     with pytest.raises(ValueError, match=r"without='rvf10k': not built in "):

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from repository import ROOT
+from commands import run_command
 from training_rig import Rig
 
 from dftk.inference import gradcam
@@ -64,9 +64,10 @@ def test_a_crop_of_the_whole_image_is_none():
 
 @pytest.mark.skipif(not MISSING, reason="KerasHub is installed")
 def test_the_missing_package_is_one_line_before_anything_else(tmp_path):
-    command = ["-m", "dftk.train", "--dataset=sample", "--model=vit", f"--data_dir={tmp_path}/d",
-               f"--workdir={tmp_path}/run"]  # fmt: skip
-    answer = subprocess.run([sys.executable, *command], capture_output=True, text=True, cwd=ROOT)
+    answer = run_command(
+        "train", "--dataset=sample", "--model=vit",
+        f"--data_dir={tmp_path}/d", f"--workdir={tmp_path}/run",
+    )  # fmt: skip
     assert answer.returncode == 1
     assert "error: --model=vit and vit_multilevel need KerasHub" in answer.stderr
     assert "pip install -e '.[vit]'" in answer.stderr
