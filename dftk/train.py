@@ -12,9 +12,11 @@ from absl import flags
 
 from dftk import cli
 from dftk.launch.job_index import fold_of_job
+from dftk.training import rules
 from dftk.training.config import Config, resolve
 from dftk.training.execution import ExecutionOptions, parse_folds, parse_steps
 from dftk.utils.errors import UsageError, UserError
+from dftk.utils.progress import say
 
 _FOLD = flags.DEFINE_string(
     "fold",
@@ -74,7 +76,12 @@ def main(argv: Sequence[str]) -> int:
 
     workdir = Workdir(_WORKDIR.value)
     # Wrong flags are refused here, before TensorFlow is loaded.
-    config = None if _MERGE.value else resolve(cli.given_config())
+    config = None
+    if not _MERGE.value:
+        given = cli.given_config()
+        config = resolve(given)
+        for line in rules.of_no_phase(config.values(), given):
+            say(f"note: {line}")
     sets = _test_sets(workdir) if _ALSO_EVALUATE.value is not None else {}
     summary = _merge(workdir) if config is None else _train(workdir, config)
     if not summary:

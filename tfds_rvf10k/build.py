@@ -63,12 +63,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Builds the dataset rvf10k from image files, as TFRecords that are sharded by "
         "fold.",
     )
-    parser.add_argument("--manual_dir", required=True, metavar="DIR", help=_MANUAL_DIR)
+    parser.add_argument("--manual_dir", metavar="DIR", help=_MANUAL_DIR)
     parser.add_argument("--data_dir", metavar="DIR", help=_DATA_DIR)
     parser.add_argument("--config", default="kfold5", metavar="JSON", help=_CONFIG)
     parser.add_argument("--overwrite", action="store_true", help=_OVERWRITE)
     parser.add_argument("--beam_pipeline_options", metavar="OPTIONS", help=_BEAM)
-    options = parser.parse_args(argv)
+    options = parser.parse_args(argv)  # which names a misspelt option first
+    if not options.manual_dir:
+        parser.error("--manual_dir is missing; give the folder of the images")
     try:
         config = _config(options.config)
     except ConfigError as error:
@@ -126,6 +128,12 @@ def _build(options: argparse.Namespace, config: "str | FoldConfig") -> int:
         # TFDS prints on stdout, which is for the result.
         with contextlib.redirect_stdout(sys.stderr):
             builder = Builder(data_dir=data_dir, config=config)
+            if builder.data_path.exists() and not options.overwrite:
+                print(
+                    f"--manual_dir={options.manual_dir}: not read; to build its images, give "
+                    "--overwrite, or --config with another name",
+                    file=sys.stderr,
+                )
             builder.download_and_prepare(
                 download_config=tfds.download.DownloadConfig(
                     manual_dir=os.path.expanduser(options.manual_dir),

@@ -78,13 +78,23 @@ class BadSource(DatasetError):
       problems: all of them, sorted by filename.
     """
 
-    def __init__(self, source: Any, problems: Sequence["Problem"] = ()):
+    def __init__(self, source: Any, problems: Sequence["Problem"] = (), enough: bool = True):
+        """As above.
+
+        Args:
+          source: where the images are.
+          problems: as above.
+          enough: whether the other images would fill the folds; only then it says how to build
+            them.
+        """
         noun = "problem" if len(problems) == 1 else "problems"
         super().__init__(
             f"{len(problems)} {noun} in {source}, nothing was built",
             'Correct them. Or build the other images: give the config "on_bad": "quarantine" and a '
-            "name of its own",
-            settings={"on_bad": "quarantine"},
+            "name of its own"
+            if enough
+            else "Correct them; the other images are too few for the folds",
+            settings={"on_bad": "quarantine"} if enough else {},
         )
         self.problems = tuple(problems)
 

@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import tensorflow_datasets as tfds
 
@@ -57,6 +58,8 @@ def build(
     path = Path(dataset).expanduser().resolve()
     if not path.exists():
         raise _missing(dataset, data_dir)
+    if path.is_file() and path.suffix.lower() not in {".csv", ".zip"} and not is_zipfile(path):
+        raise UserError(f"--dataset={dataset}: neither a .zip nor a .csv file; {_SHAPES}")
     table = path.name if path.suffix.lower() == ".csv" else ""
     images = _Images(
         dataset=dataset,
@@ -131,7 +134,10 @@ def _missing(dataset: str, data_dir: str | None) -> UserError:
     """
     there = ", ".join(map(str, builds(dataset, data_dir)))
     built = f"; or one of what was built of images of that name: {there}" if there else ""
-    return UserError(f"--dataset={dataset}: no such file or directory; {_SHAPES}{built}")
+    return UserError(
+        f"--dataset={dataset}: no such dataset, file or directory; give sample, rvf10k or "
+        f"rvf10k/CONFIG; or {_SHAPES}{built}"
+    )
 
 
 def _digest(source: Source, listing: Listing, k: int) -> str:
@@ -216,15 +222,20 @@ class _Images:
 
     def problems(self, error: BadSource, config: tfds_rvf10k.FoldConfig) -> str:
         """All problems, and the commands that build the other images and train on them."""
+        noun = "problem" if len(error.problems) == 1 else "problems"
+        lines = [
+            f"--dataset={self.dataset}: {len(error.problems)} {noun}, nothing was built:",
+            *(f"  {_problem_line(problem)}" for problem in error.problems),
+        ]
+        if not error.settings:
+            return "\n".join([*lines, error.remedy])
         name = f"{config.name}-sound"
         command = self._build_command(
             name=name, on_bad="quarantine", shards_per_fold=config.shards_per_fold
         )
-        noun = "problem" if len(error.problems) == 1 else "problems"
         return "\n".join(
             [
-                f"--dataset={self.dataset}: {len(error.problems)} {noun}, nothing was built:",
-                *(f"  {_problem_line(problem)}" for problem in error.problems),
+                *lines,
                 "Correct them. Or build the other images, and train on them with "
                 f"--dataset=rvf10k/{name}:",
                 f"  {command}",

@@ -151,8 +151,9 @@ def _prepare_layers(base: keras.Model, config: ModelConfig, synchronized: bool) 
     depth = depths(base)
     if config.freeze_blocks > (last := max(depth.values())):
         raise UserError(
-            f"--freeze_blocks={config.freeze_blocks}: {config.name} has {last + 1} blocks, and "
-            f"phase 2 trains at least one of them; give at most {last}"
+            f"--freeze_blocks={config.freeze_blocks}: {config.name} has {last + 1} "
+            f"{'block' if last == 0 else 'blocks'}, and phase 2 trains at least one of them; give "
+            f"{f'at most {last}' if last else 0}"
         )
     for layer in base.layers:
         if isinstance(layer, keras.layers.BatchNormalization):

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from dftk.utils.errors import UserError
+from dftk.utils.errors import UsageError, UserError
 from dftk.utils.files import TEMPORARY, read_csv, write_json
 from dftk.utils.progress import say
 
@@ -62,6 +62,8 @@ class Workdir:
     """
 
     def __init__(self, path: str | Path):
+        if not str(path):  # pathlib would take the current folder
+            raise UsageError("--workdir is empty; give a folder")
         self.path = Path(path)
 
     def fold_dir(self, fold: int) -> Path:

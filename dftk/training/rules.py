@@ -147,6 +147,22 @@ def _of_head(values: Values) -> Iterator[Violation]:
             )
 
 
+def of_no_phase(values: Values, given: Collection[str]) -> Iterator[str]:
+    """Yields a line for each given flag of a phase without epochs.
+
+    Such a flag is no error: one list of flags may serve schedules of one phase and of two.
+
+    Args:
+      values: of all flags.
+      given: names of the flags that the user gave.
+    """
+    for phase in ("frozen", "finetune"):
+        if not values[f"{phase}_epochs"]:
+            for name in (f"{phase}_lr", f"{phase}_stop", f"{phase}_plateau"):
+                if name in given:
+                    yield f"--{name}={values[name]} has no effect: --{phase}_epochs=0"
+
+
 def ignored(values: Values, defaults: Values, given: Collection[str]) -> Iterator[Violation]:
     """Yields flags that a user changed and that the run would ignore.
 

@@ -55,6 +55,7 @@ def test_it_builds_and_prints_the_folder(run, tree, tmp_path):
     status, out, err = run(tree)
     assert (status, out) == (0, [str(version(tmp_path))])
     assert f"{version(tmp_path)}: there already; --overwrite builds it again" in err
+    assert any(line.startswith(f"--manual_dir={tree}: not read; to build") for line in err)
 
 
 def test_it_builds_what_tfds_build_builds(run, tree, tmp_path):

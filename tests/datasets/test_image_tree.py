@@ -104,7 +104,7 @@ def test_a_folder_that_moved_or_was_touched_is_the_same_data(tree, tmp_path):
     assert (again.name, again.fingerprint()) == (first.name, first.fingerprint())
     assert len(builds(tmp_path)) == 2
     shutil.rmtree(moved)
-    with pytest.raises(UserError, match="no such file or directory; .* built of images") as error:
+    with pytest.raises(UserError, match="no such dataset, .*; .* built of images") as error:
         opened(moved, tmp_path)  # none is taken by itself: another folder may have the same name
     named = str(error.value).rpartition(": ")[2].split(", ")
     assert [opened(folder, tmp_path).fingerprint() for folder in named] == 2 * [first.fingerprint()]
@@ -194,7 +194,7 @@ def test_a_single_problem_is_one(tree, tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("nowhere", r"no such file or directory; give a folder"),
+        ("nowhere", r"no such dataset, file or directory; .* give a folder"),
         ("empty", r"no train/real .* \(there: no folders\)"),
         ("text.zip", r"text.zip: not a zip archive, or not all of one"),
         ("list.csv", r"no column 'path'"),
@@ -381,7 +381,7 @@ def test_a_folder_trains_evaluates_and_resumes(kind, tmp_path, capfd):
     tree.rename(tmp_path / "moved")
     opened(draw(tmp_path / "other" / "faces", kind, first=50), tmp_path)  # newer, of the same name
     assert saved_folds.evaluate(workdir, "train", None) == again
-    with pytest.raises(UserError, match="no such file or directory; .* built of .* that name: /"):
+    with pytest.raises(UserError, match="no such dataset, .*; .* built of .* that name: /"):
         run.train(config, [0, 1], workdir)
     (tmp_path / "moved").rename(tree)
     (Path(tree) / "real" / "new.jpg").write_bytes(encoded(picture((9, 9), (64, 48))))
@@ -405,3 +405,19 @@ def test_a_damaged_build_of_a_folder_is_named(tree, tmp_path):
     with pytest.raises(UserError, match="description cannot be read") as raised:
         opened(tree, tmp_path)
     assert str(raised.value).startswith(str(folder.parent))
+
+
+def test_an_empty_class_is_not_offered_to_be_built_without_it(tree, tmp_path):
+    for file in (tree / "fake").iterdir():
+        file.unlink()
+    with pytest.raises(UserError, match="fake: an empty folder") as raised:
+        opened(tree, tmp_path)
+    assert "quarantine" not in str(raised.value)
+    assert str(raised.value).endswith("the other images are too few for the folds")
+
+
+def test_a_name_that_is_nothing_and_a_file_that_is_no_archive(tree, tmp_path):
+    with pytest.raises(UserError, match="smaple/: no such dataset, .*; give sample, rvf10k or"):
+        opened("smaple/", tmp_path)
+    with pytest.raises(UserError, match="neither a .zip nor a .csv file; give a folder"):
+        opened(tree / "real" / "0.jpg", tmp_path)

@@ -4,7 +4,7 @@ import pytest
 
 from dftk.runs import workdir as workdir_lib
 from dftk.runs.workdir import Workdir, workdir_of_model
-from dftk.utils.errors import UserError
+from dftk.utils.errors import UsageError, UserError
 
 RECORD = {
     "config": {"seed": 1, "weights": "a.h5"},
@@ -144,3 +144,9 @@ def test_the_workdir_that_a_model_lies_in(trained, tmp_path):
     (tmp_path / "fold_3").mkdir()
     assert workdir_of_model(tmp_path / "fold_3" / "model.keras") is None, "no config.json"
     assert workdir_of_model(trained.fold_dir(3) / "other.keras") is None
+
+
+def test_an_empty_workdir_is_refused():
+    """An unset variable of a shell must not fill the current folder."""
+    with pytest.raises(UsageError, match="--workdir is empty; give a folder"):
+        Workdir("")

@@ -1,5 +1,6 @@
 import pytest
 
+from dftk.training import rules
 from dftk.training.config import resolve
 from dftk.utils.errors import UsageError
 
@@ -123,3 +124,11 @@ def test_only_chosen_flags_must_have_an_effect():
     assert resolve(given, chosen=["decay"]).decay == "cosine"
     with pytest.raises(UsageError, match="--lr_factor=0.3: has no effect here"):
         resolve(given, chosen=["lr_factor"])
+
+
+def test_flags_of_a_phase_without_epochs_are_told_and_allowed():
+    given = {"frozen_epochs": 0, "frozen_lr": 0.5, "finetune_lr": 1e-4}
+    values = resolve(given).values()
+    assert list(rules.of_no_phase(values, given)) == [
+        "--frozen_lr=0.5 has no effect: --frozen_epochs=0"
+    ]

@@ -127,7 +127,10 @@ def make(
     problems += duplicates.conflicts(images, copies)
     problems.sort(key=lambda problem: problem.filename)
     if problems and not quarantine:
-        raise BadSource(inspect.source, problems)
+        kept, _ = _without(images, found, {problem.filename for problem in problems})
+        of_class = collections.Counter(image.label for image in kept if image.split == "train")
+        enough = all(of_class[label] >= options.k for label in range(len(CLASS_NAMES)))
+        raise BadSource(inspect.source, problems, enough)
     if problems:
         images, found = _without(images, found, {problem.filename for problem in problems})
         copies = duplicates.find_copies(images, found, inspect)
