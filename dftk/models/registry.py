@@ -19,7 +19,7 @@ from dftk.models.backbones.catalog import ARCHITECTURES, MODELS
 from dftk.models.config import DetectorConfig, HeadConfig, ModelConfig
 from dftk.models.heads import one_class
 from dftk.models.heads import trained as heads
-from dftk.utils.errors import UserError, first_line
+from dftk.utils.errors import UsageError, UserError, first_line
 
 _OTHERWISE = "give a file with --weights=PATH, or train from scratch with --weights=none"
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's RGB in [0, 1]
@@ -116,6 +116,7 @@ def build(config: DetectorConfig, policy: str, synchronized: bool) -> Detector:
         keeps moving statistics of its own, and only the first one's would be saved.
 
     Raises:
+      UsageError: more frozen blocks than the base has.
       UserError: weights that are not there or do not fit; a package that is not installed.
     """
     backbone = find_backbone(config.model)
@@ -150,7 +151,7 @@ def _prepare_layers(base: keras.Model, config: ModelConfig, synchronized: bool) 
     """Sets up BatchNorm of the base, and which of its blocks train; raises as `build`."""
     depth = depths(base)
     if config.freeze_blocks > (last := max(depth.values())):
-        raise UserError(
+        raise UsageError(
             f"--freeze_blocks={config.freeze_blocks}: {config.name} has {last + 1} "
             f"{'block' if last == 0 else 'blocks'}, and phase 2 trains at least one of them; give "
             f"{f'at most {last}' if last else 0}"

@@ -92,7 +92,10 @@ class Workdir:
           UserError: there is none.
         """
         if not (folds := self.finished_folds()):
-            raise UserError(f"{self.path}: no finished fold in this workdir yet")
+            raise UserError(
+                f"{self.path}: no finished fold in this workdir yet; train one with "
+                f"python -m dftk.train --workdir={self.path}"
+            )
         return folds
 
     def has_states(self) -> bool:

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from dftk.models import registry
 from dftk.training.config import resolve
-from dftk.utils.errors import UserError
+from dftk.utils.errors import UsageError, UserError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (2, 48, 40, 3), np.uint8)
 
@@ -176,3 +176,9 @@ def test_partial_imagenet_weights_load(shared, detector):
     path = str(shared / "weights" / "xception_notop_imagenet_blocks1to13.weights.h5")
     loaded = build(weights=path)
     assert not np.allclose(loaded.base.get_weights()[0], detector.base.get_weights()[0])
+
+
+def test_more_frozen_blocks_than_the_base_has_is_a_wrong_flag():
+    config = resolve({"model": "cnn", "image_size": 32, "freeze_blocks": 99})
+    with pytest.raises(UsageError, match="cnn has 1 block, and .*; give 0"):
+        registry.build(config, "float32", False)
