@@ -95,6 +95,8 @@ def open_data(workdir: Workdir, data_dir: str | None) -> tuple[dict[str, Any], c
             config["dataset"], data_dir, config["folds"], any_size=any_size
         )
     except UserError as error:
+        if not damaged:
+            raise
         raise UserError(f"{error}{damaged}") from error
     if dataset.fingerprint() != fingerprint:
         raise UserError(

@@ -1,5 +1,6 @@
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 from dftk.datasets import catalog
 from dftk.evaluation import saved_folds
 from dftk.runs.workdir import Workdir
-from dftk.utils.errors import UserError
+from dftk.utils.errors import UsageError, UserError
 from dftk.utils.files import read_csv
 
 
@@ -82,3 +83,13 @@ def test_a_damaged_build_is_named_when_the_images_are_gone(trained, tmp_path):
     (build / "dataset_info.json").write_text("{")
     with pytest.raises(UserError, match=f"a build cannot be opened: .*{build}"):
         saved_folds.open_data(workdir, None)
+
+
+def test_another_number_of_folds_stays_a_wrong_flag(trained, tmp_path):
+    record = trained.config()
+    config = record["config"]
+    dataset = catalog.open_dataset(config["dataset"], config["data_dir"], config["folds"])
+    config |= {"dataset": str(Path(dataset.train[0].path).parent), "folds": config["folds"] + 1}
+    (tmp_path / "config.json").write_text(json.dumps(record))
+    with pytest.raises(UsageError):
+        saved_folds.open_data(Workdir(tmp_path), None)
