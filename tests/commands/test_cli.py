@@ -1,9 +1,6 @@
-import subprocess
-import sys
-
 import pytest
+from child_code import run_with_events
 from commands import run_in_new_process
-from repository import ROOT
 
 from dftk.training.config import Config
 from dftk.utils import events
@@ -64,16 +61,6 @@ def main(argv):
     raise {raised}
 cli.run(main)
 """
-    pipe = events.EventPipe()
-    child = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=ROOT, env=pipe.environment, pass_fds=[pipe.child_end],
-        stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    pipe.close_child_end()
-    found = []
-    while (more := pipe.read()) is not None:
-        found += more
-    pipe.close()
-    written = child.communicate()[1]
-    assert (child.returncode, found) == (status, [event])
+    returncode, found, written = run_with_events(code)
+    assert (returncode, found) == (status, [event])
     assert event.text in written

@@ -1,11 +1,9 @@
 import json
-import subprocess
-import sys
-import textwrap
 
 import keras
 import numpy as np
 import tensorflow as tf
+from child_code import run_on_two_devices
 
 from dftk.models import dropout
 
@@ -43,12 +41,8 @@ def test_layers_of_one_key_draw_different_masks():
 
 def test_replicas_draw_masks_of_their_own_and_a_saved_state_goes_on_with_them():
     code = """
-    import json, keras, numpy as np, tensorflow as tf
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    logical = [tf.config.LogicalDeviceConfiguration()] * 2
-    tf.config.set_logical_device_configuration(cpu, logical)
+    import json
     from dftk.models import dropout
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     with strategy.scope():
         layer = keras.layers.Dropout(0.5, seed=1)
         layer(tf.ones([4, 50]), training=True)
@@ -67,10 +61,7 @@ def test_replicas_draw_masks_of_their_own_and_a_saved_state_goes_on_with_them():
     dropout.resume([layer], strategy)
     print(json.dumps([first, second, drawn()]))
     """
-    answer = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True
-    )
-    first, second, again = json.loads(answer.stdout)
+    first, second, again = json.loads(run_on_two_devices(code))
     assert first[0] != first[1]
     assert first[1] == second[0], "the second replica is one draw ahead of the first"
     assert again == second

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from child_code import run_with_events
 from repository import ROOT
 
 from dftk.utils import events
@@ -11,20 +12,9 @@ from dftk.utils.events import Event
 
 
 def run_child(code):
-    """Runs code in a child process with a pipe; returns its events and what it writes."""
-    pipe = events.EventPipe()
+    """Returns the events of code and what it writes."""
     preamble = "import os, sys\nfrom dftk.utils import events, progress\n"
-    child = subprocess.Popen(
-        [sys.executable, "-c", preamble + code], cwd=ROOT, pass_fds=[pipe.child_end],
-        env={"PATH": "", **pipe.environment}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True,
-    )  # fmt: skip
-    pipe.close_child_end()
-    found = []
-    while (more := pipe.read()) is not None:
-        found += more
-    pipe.close()
-    output, _ = child.communicate()
+    _, found, output = run_with_events(preamble + code)
     return found, output
 
 

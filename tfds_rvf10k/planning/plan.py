@@ -126,18 +126,17 @@ def make(
     copies = duplicates.find_copies(images, found, inspect)
     problems += duplicates.conflicts(images, copies)
     problems.sort(key=lambda problem: problem.filename)
-    if problems and not quarantine:
-        kept, _ = _without(images, found, {problem.filename for problem in problems})
-        of_class = collections.Counter(image.label for image in kept if image.split == "train")
-        enough = all(of_class[label] >= options.k for label in range(len(CLASS_NAMES)))
-        raise BadSource(inspect.source, problems, enough)
+    bad = {problem.filename for problem in problems}
     if problems:
-        images, found = _without(images, found, {problem.filename for problem in problems})
+        images, found = _without(images, found, bad)
+        if not quarantine:
+            of_class = collections.Counter(i.label for i in images if i.split == "train")
+            enough = all(of_class[label] >= options.k for label in range(len(CLASS_NAMES)))
+            raise BadSource(inspect.source, problems, enough)
         copies = duplicates.find_copies(images, found, inspect)
     groups = duplicates.group_images(images, found, copies, near_limit)
     plan = _assign(images, found, groups, options)
     plan.problems = problems
-    bad = {problem.filename for problem in problems}
     counts = collections.Counter(i.split for i in listing.images if i.filename in bad)
     plan.quarantined = {split: counts[split] for split in ("train", "valid")}
     plan.left_out = sorted(left_out.items())

@@ -1,12 +1,8 @@
-import subprocess
-import sys
-import textwrap
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from repository import ROOT
+from child_code import run_on_two_devices
 
 from dftk.training.step import optimizer
 
@@ -53,12 +49,7 @@ def test_float16_gradients_are_scaled_and_an_overflow_skips_the_step():
 def test_an_overflow_on_any_replica_skips_the_step_on_all():
     """Keras asks the first replica alone: on the others it would make every weight NaN."""
     code = """
-    import keras, numpy as np, tensorflow as tf
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    logical = [tf.config.LogicalDeviceConfiguration()] * 2
-    tf.config.set_logical_device_configuration(cpu, logical)
     from dftk.training.step import optimizer
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     with strategy.scope():
         weights = [keras.Variable(np.ones(3, np.float32))]
         scaled = optimizer.build(weights, "mixed_float16")
@@ -75,11 +66,7 @@ def test_an_overflow_on_any_replica_skips_the_step_on_all():
         step(tf.constant(bad))
         print(weights[0].numpy().tolist(), float(scaled.scale_loss(1.0)))
     """
-    answer = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    skipped_1, skipped_0, done = answer.stdout.splitlines()
+    skipped_1, skipped_0, done = run_on_two_devices(code).splitlines()
     assert skipped_1 == f"[1.0, 1.0, 1.0] {2.0**14}"
     assert skipped_0 == f"[1.0, 1.0, 1.0] {2.0**13}"
     assert [float(text) for text in done[1 : done.index("]")].split(",")] == pytest.approx(
